@@ -1,0 +1,63 @@
+"""Baselines for REINFORCE: any number independent of an alternative's own draw leaves the gradient unbiased and changes its variance."""
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from attnlab.base import Baseline, Selection
+
+Returns = Float[Tensor, "K B T"]
+Valid = Bool[Tensor, "B T"]
+State = Float[Tensor, "B T Q"]
+
+
+class NoBaseline(Baseline):
+    """Zero: plain REINFORCE. Williams 1992."""
+
+    def forward(self, returns: Returns, selection: Selection, valid: Valid, state: State) -> Float[Tensor, "#K #B #T"]:
+        return torch.zeros_like(returns[:1])
+
+
+class MovingAverage(Baseline):
+    """Exponential average of the mean return of past steps, bias-corrected as in Adam; 0 before the first.
+
+    m <- decay * m + (1 - decay) * mean return over valid steps; the baseline is m / (1 - decay^n) after n updates.
+    """
+
+    average: Tensor
+    correction: Tensor
+
+    def __init__(self, decay: float = 0.95):
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("average", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("correction", torch.zeros((), dtype=torch.float64))
+
+    def forward(self, returns: Returns, selection: Selection, valid: Valid, state: State) -> Float[Tensor, "#K #B #T"]:
+        fresh = self.correction == 0
+        baseline = torch.where(fresh, 0.0, self.average / torch.where(fresh, 1.0, self.correction))
+        return baseline.to(returns.dtype).view(1, 1, 1)
+
+    @torch.no_grad()
+    def update(self, returns: Returns, valid: Valid) -> None:
+        mean = (returns.mean(0) * valid).sum() / valid.sum()
+        self.average.lerp_(mean.to(self.average), 1 - self.decay)
+        self.correction.lerp_(torch.ones_like(self.correction), 1 - self.decay)
+
+
+class LeaveOneOut(Baseline):
+    """The mean return of the other draws: b_k = (sum_j r_j - r_k) / (n - 1). Kool et al. 2019; Mnih & Rezende 2016. Needs n >= 2."""
+
+    def forward(self, returns: Returns, selection: Selection, valid: Valid, state: State) -> Float[Tensor, "#K #B #T"]:
+        drawn = selection.mass > 0  # controls have mass 0
+        total = torch.where(drawn, returns, 0.0).sum(0)
+        return (total - returns) / (drawn.sum(0) - 1)
+
+
+class SelfCritical(Baseline):
+    """The return of the most probable position: b = r(argmax p), one more evaluation. Rennie et al. 2017 (1612.00563)."""
+
+    controls = ("argmax",)
+
+    def forward(self, returns: Returns, selection: Selection, valid: Valid, state: State) -> Float[Tensor, "#K #B #T"]:
+        return returns[-1:]

@@ -1,0 +1,143 @@
+r"""hardmax, argmax, softmax, softargmax and their sparse relatives, as pure functions.
+
+    hardmax(s)    = one-hot vector of the maximum           argmax(s)     = hardmax(s) . positions   (hard attention)
+    softmax(b s)  = exp(b s) / sum exp(b s)                 softargmax(s) = softmax(b s) . positions (soft attention)
+
+Every function takes any leading dimensions and any `dim`, floating point or integer scores (integers are read in the default
+floating dtype), and treats `-inf` as a position that is not there: its share is exactly 0 and it receives no gradient. A row
+of nothing but `-inf` yields zeros with zero gradient. Positions count from 0 along `dim`.
+"""
+
+from numbers import Real
+
+import torch
+from jaxtyping import Float, Int, Num
+from torch import Tensor
+
+Beta = float | Float[Tensor, ""]
+
+
+def softmax(scores: Num[Tensor, "..."], beta: Beta = 1.0, dim: int = -1) -> Float[Tensor, "..."]:
+    """The distribution p_i = exp(beta * s_i) / sum_j exp(beta * s_j).
+
+    beta is the inverse temperature: beta -> 0 gives the uniform distribution, beta -> inf gives `hardmax`. The shape and
+    dtype are those of the scores. Raises ValueError for a number beta <= 0.
+    """
+    absent, logits = _shifted_logits(scores, beta, dim)
+    return torch.softmax(logits, dim).masked_fill(absent, 0.0)
+
+
+def log_softmax(scores: Num[Tensor, "..."], beta: Beta = 1.0, dim: int = -1) -> Float[Tensor, "..."]:
+    """log p_i of `softmax`; the large finite `lowest(dtype)` stands for log 0, so that 0 * log 0 is 0 and not NaN."""
+    absent, logits = _shifted_logits(scores, beta, dim)
+    log_probs = torch.log_softmax(logits, dim)
+    return log_probs.masked_fill(absent | log_probs.isneginf(), lowest(log_probs.dtype))
+
+
+def hardmax(scores: Num[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:
+    """The one-hot vector of the maximum; among equal maxima, the first. It is piecewise constant: there is no gradient."""
+    scores = _floating(scores).detach()
+    absent = scores.isneginf()
+    hard = _positions(scores, dim) == scores.argmax(dim, keepdim=True)
+    return (hard & ~absent).to(scores.dtype)
+
+
+def argmax(scores: Num[Tensor, "..."], dim: int = -1) -> Int[Tensor, "..."]:
+    """hardmax(s) . positions: the int64 index of the maximum, reduced over `dim`. It has no gradient."""
+    return (hardmax(scores, dim).to(torch.int64) * _positions(scores, dim)).sum(dim)
+
+
+def softargmax(scores: Num[Tensor, "..."], beta: Beta = 1.0, dim: int = -1) -> Float[Tensor, "..."]:
+    """softmax(beta * s) . positions: the expected index, a real number, differentiable in the scores; reduced over `dim`.
+
+    With beta -> inf it tends to `argmax` (to the mean of the maxima where several are equal). It is computed and returned in
+    float32 at least: bfloat16 holds no index above 256 exactly.
+    """
+    scores = _floating(scores)
+    scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
+    return (softmax(scores, beta, dim) * _positions(scores, dim)).sum(dim)
+
+
+def sparsemax(scores: Num[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:
+    """Euclidean projection of the scores onto the simplex: argmin_p |p - s|^2. Martins & Astudillo 2016 (1602.02068).
+
+    The solution is p_i = max(0, s_i - tau) with tau such that p sums to 1; low scores get exactly 0.
+    """
+    absent, z = _top_at_zero(scores, dim)
+    count = _positions(z, dim) + 1
+    ordered = z.detach().sort(dim, descending=True).values
+    # the k largest form the support as long as 1 + k z_k > z_1 + ... + z_k
+    size = (1 + count * ordered > ordered.cumsum(dim)).sum(dim, keepdim=True)
+    threshold = (ordered.cumsum(dim).gather(dim, size - 1) - 1) / size
+    support = z.detach() > threshold
+    tau = ((z * support).sum(dim, keepdim=True) - 1) / support.sum(dim, keepdim=True)
+    return ((z - tau) * support).masked_fill(absent, 0.0).to(_floating(scores).dtype)
+
+
+def entmax15(scores: Num[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:
+    """argmax_p p . s + H(p) with the Tsallis entropy of alpha = 1.5: between softmax and sparsemax. Peters et al. 2019 (1905.05702).
+
+    The solution is p_i = max(0, s_i / 2 - tau)^2 with tau such that p sums to 1; low scores get exactly 0.
+    """
+    absent, z = _top_at_zero(scores, dim)
+    z = z / 2
+    count = _positions(z, dim) + 1
+    ordered = z.detach().sort(dim, descending=True).values
+    # tau of the k largest is below their mean by sqrt((1 - their sum of squares about it) / k)
+    mean = ordered.cumsum(dim) / count
+    spread = (ordered.square().cumsum(dim) - count * mean.square()).clamp_min(0.0)
+    threshold = mean - ((1 - spread) / count).clamp_min(0.0).sqrt()
+    size = (threshold <= ordered).sum(dim, keepdim=True)
+    support = z.detach() > threshold.gather(dim, size - 1)
+    number = support.sum(dim, keepdim=True)
+    centre = (z * support).sum(dim, keepdim=True) / number
+    spread = ((z - centre).square() * support).sum(dim, keepdim=True)
+    tau = centre - ((1 - spread) / number).sqrt()
+    return ((z - tau).square() * support).masked_fill(absent, 0.0).to(_floating(scores).dtype)
+
+
+def entropy(probs: Float[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:
+    """-sum_i p_i log p_i in nats, reduced over `dim`; 0 log 0 is 0, with a finite gradient."""
+    present = torch.where(probs > 0, probs, 1.0)
+    return -(probs * present.log()).sum(dim)
+
+
+def straight_through(hard: Float[Tensor, "..."], soft: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """The value of `hard`, bit for bit, with the gradient of `soft`. Bengio et al. 2013 (1308.3432)."""
+    return hard.detach() + (soft - soft.detach())
+
+
+def lowest(dtype: torch.dtype) -> float:
+    """What stands for log 0 where -inf would turn gradients into NaN: a quarter of the most negative number of the dtype."""
+    return torch.finfo(dtype).min / 4
+
+
+def _floating(scores: Tensor) -> Tensor:
+    return scores if scores.is_floating_point() else scores.to(torch.get_default_dtype())
+
+
+def _positions(scores: Tensor, dim: int) -> Tensor:
+    """0, 1, 2, ... along `dim`, shaped to broadcast against the scores."""
+    shape = [1] * scores.ndim
+    shape[dim] = scores.size(dim)
+    return torch.arange(scores.size(dim), device=scores.device).view(shape)
+
+
+def _shifted_logits(scores: Tensor, beta: Beta, dim: int) -> tuple[Tensor, Tensor]:
+    """Where nothing is, and beta * (s - max s), which neither overflows nor meets -inf - -inf."""
+    if isinstance(beta, Real) and not beta > 0:
+        raise ValueError(f"beta must be positive, got {beta}; beta -> 0 is uniform, beta -> inf is argmax")
+    scores = _floating(scores)
+    absent = scores.isneginf()
+    present = scores.masked_fill(absent, lowest(scores.dtype))
+    highest = torch.finfo(scores.dtype).max
+    beta = beta.to(scores.dtype).clamp(max=highest) if isinstance(beta, Tensor) else min(float(beta), highest)
+    return absent, beta * (present - present.detach().amax(dim, keepdim=True))
+
+
+def _top_at_zero(scores: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """Where nothing is, and s - max s in float32 at least, cut at -4: far below any support, and safe to add up."""
+    scores = _floating(scores)
+    absent = scores.isneginf()
+    present = scores.masked_fill(absent, lowest(scores.dtype)).to(torch.promote_types(scores.dtype, torch.float32))
+    return absent, (present - present.detach().amax(dim, keepdim=True)).clamp_min(-4.0)

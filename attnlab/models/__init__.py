@@ -1,0 +1,1 @@
+"""Sequence-to-sequence models into which the attention is injected."""

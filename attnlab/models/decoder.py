@@ -1,0 +1,56 @@
+"""A recurrent decoder and the additive readout that joins its state with what attention reads."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from attnlab.base import PAD
+from attnlab.randomness import dropout
+
+State = tuple[Any, ...]
+"""What the recurrent layers carry from step to step, one entry a layer; () at the start."""
+
+
+class Decoder(nn.Module):
+    """Embeds previous symbols and runs `layers` recurrent layers; the readout is output(tanh(W_h h + W_c c)).
+
+    Contexts do not enter the next state, so under teacher forcing all steps are computed at once. The readout is additive:
+    values are taken to its width once, before they are read, and everything behind a choice broadcasts over K and T.
+    """
+
+    def __init__(
+        self,
+        cell: type[nn.RNNBase],
+        symbols: int,
+        embedding_size: int,
+        hidden_size: int,
+        layers: int,
+        dropout: float,
+        state_size: int,
+        readout_size: int,
+    ):
+        super().__init__()
+        self.embedding = nn.Embedding(symbols, embedding_size, padding_idx=PAD)
+        sizes = [embedding_size] + [hidden_size] * (layers - 1)
+        self.layers = nn.ModuleList(cell(size, hidden_size, batch_first=True) for size in sizes)
+        self.from_state = nn.Linear(hidden_size, readout_size)
+        self.from_context = nn.Linear(state_size, readout_size, bias=False)
+        self.output = nn.Linear(readout_size, symbols)
+        self.dropout = dropout
+
+    def forward(
+        self, previous: Int[Tensor, "B T"], state: State, generator: torch.Generator
+    ) -> tuple[Float[Tensor, "B T Q"], State]:
+        """States after reading each previous symbol, and what to carry on; dropout, in training, draws from the generator."""
+        rate = self.dropout if self.training else 0.0
+        states, carried = self.embedding(previous), []
+        for index, layer in enumerate(self.layers):
+            states, last = layer(dropout(states, rate, generator), state[index] if state else None)
+            carried.append(last)
+        return states, tuple(carried)
+
+    def read(self, states: Float[Tensor, "B T Q"], context: Float[Tensor, "K B #T R"]) -> Float[Tensor, "K B T V"]:
+        """Logits of the next symbol for every alternative."""
+        return self.output(torch.tanh(self.from_state(states) + context))

@@ -1,0 +1,46 @@
+"""Explicit randomness: every draw is a function of (seed, what it is for, step), so a run can be repeated bit for bit."""
+
+import hashlib
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from attnlab.base import Randomness
+
+
+def derive(seed: int, *purpose: str | int) -> int:
+    """A seed of its own for each purpose: `derive(0, "train", 17)`. Different purposes give unrelated streams."""
+    digest = hashlib.blake2b(repr((seed, *purpose)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1
+
+
+def generator_for(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+    """A fresh generator at the start of the stream `derive(seed, *purpose)`."""
+    return torch.Generator(device).manual_seed(derive(seed, *purpose))
+
+
+def drawing(generator: torch.Generator) -> Randomness:
+    """Randomness that forces nothing."""
+    return Randomness(generator, torch.full((1, 1, 1), -1, device=generator.device))
+
+
+def draw(log_probs: Float[Tensor, "B T S"], samples: int, randomness: Randomness) -> Int[Tensor, "K B T"]:
+    """`samples` independent positions for every row, by the Gumbel-max trick: argmax_s log p_s + G_s; forced ones are taken as given.
+
+    The noise is drawn in float32 at least, and is independent over alternatives, rows and steps.
+    """
+    dtype = torch.promote_types(log_probs.dtype, torch.float32)
+    uniform = torch.empty((samples, *log_probs.shape), dtype=dtype, device=log_probs.device)
+    uniform.uniform_(generator=randomness.generator)
+    exponential = uniform.neg_().log1p_().neg_().clamp_min_(torch.finfo(dtype).tiny)  # log(0) would pick masked positions
+    drawn = (log_probs.detach().to(dtype) - exponential.log_()).argmax(-1)
+    return torch.where(randomness.forced >= 0, randomness.forced, drawn)
+
+
+def dropout(x: Float[Tensor, "*shape"], rate: float, generator: torch.Generator) -> Float[Tensor, "*shape"]:
+    """Each entry 0 with probability `rate`, else divided by 1 - rate; the noise comes from the generator."""
+    if rate == 0:
+        return x
+    keep = torch.empty_like(x).bernoulli_(1 - rate, generator=generator)
+    return x * keep / (1 - rate)

@@ -1,0 +1,35 @@
+"""Rules that a setting may declare in its factory's signature, checked before anything is built.
+
+A factory writes `beta: Positive` and the rule holds wherever the setting is typed: on the command line, in an experiment
+file, in a notebook. The module knows neither torch nor the rest of the package, so that configurations are checked at once.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A real number > 0."""
+
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""A real number >= 0."""
+
+Count = Annotated[int, Field(ge=1)]
+"""A whole number >= 1."""
+
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+"""A whole number from 0 to 2^63 - 1."""
+
+Probability = Annotated[float, Field(ge=0, lt=1)]
+"""A real number in [0, 1)."""
+
+
+class DataFileMark:
+    """Marks a setting that names a data file: a run is identified by the file's contents, not by its path."""
+
+
+DataFile = Annotated[str, Field(min_length=1), DataFileMark()]
+"""The path of a file of data that must exist."""
+
+EvaluateAs = Literal["same", "soft", "argmax", "marginal"]
+"""How a trained mechanism is read at evaluation; `same` follows its objective."""

@@ -1,0 +1,33 @@
+"""Sort: the target is the source in ascending order. Equal symbols are all right to attend to."""
+
+import torch
+
+from attnlab.base import PAD, SPECIAL, Batch
+from attnlab.rules import Count
+from attnlab.tasks.task import Synthetic, close, lengths_between
+
+
+def sort(
+    seed: int,
+    batch_size: int,
+    *,
+    shortest: Count,
+    longest: Count,
+    symbols: Count,
+    steps_per_epoch: Count,
+    validation_examples: Count,
+    test_examples: Count,
+) -> Synthetic:
+    """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; target t comes from any source position of its symbol."""
+
+    def generate(generator: torch.Generator, examples: int) -> Batch:
+        length = lengths_between(generator, examples, shortest, longest)
+        position = torch.arange(longest)
+        drawn = torch.randint(SPECIAL, SPECIAL + symbols, (examples, longest), generator=generator)
+        source = drawn.where(position < length, PAD)
+        behind = drawn.where(position < length, SPECIAL + symbols)  # padding sorts behind every symbol
+        target = close(behind.sort(dim=1).values, length)
+        return Batch(source, target, (target[..., None] == source[:, None]) & (target >= SPECIAL)[..., None])
+
+    exam = steps_per_epoch, validation_examples, test_examples
+    return Synthetic(generate, seed, batch_size, SPECIAL + symbols, longest + 1, *exam)

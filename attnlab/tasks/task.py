@@ -1,0 +1,100 @@
+"""What training asks of a task, and the synthetic kind: sequences made on the fly from explicit generators."""
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from attnlab.base import EOS, PAD, Batch
+from attnlab.randomness import generator_for
+
+
+class Task(Protocol):
+    """Batches for training, validation and test; the three never share an example stream."""
+
+    source_symbols: int  # size of the source vocabulary, the special symbols included
+    target_symbols: int  # size of the target vocabulary, the special symbols included
+    longest_target: int  # with EOS, in training; free-running decoding stops at twice this
+    steps_per_epoch: int  # training batches between two validations
+
+    def train(self, step: int) -> Batch:
+        """The training batch of a step: a pure function of the task's seed and the step."""
+        ...
+
+    def validation(self) -> Iterator[Batch]:
+        """All validation batches, the same at every call."""
+        ...
+
+    def test(self) -> Iterator[Batch]:
+        """All test batches, the same at every call."""
+        ...
+
+
+Generate = Callable[[torch.Generator, int], Batch]
+"""A task's examples: generator and number of examples -> a batch."""
+
+EXAM_BATCH = 250  # examples made at once for validation and test: a constant, so that batch_size changes no exam
+
+
+class Synthetic:
+    """Examples without end. Training draws from the stream of the seed; validation and test are the same exam for all seeds."""
+
+    def __init__(
+        self,
+        generate: Generate,
+        seed: int,
+        batch_size: int,
+        symbols: int,
+        longest_target: int,
+        steps_per_epoch: int,
+        validation_examples: int,
+        test_examples: int,
+    ):
+        self.generate = generate
+        self.seed = seed
+        self.batch_size = batch_size
+        self.source_symbols = self.target_symbols = symbols
+        self.longest_target = longest_target
+        self.steps_per_epoch = steps_per_epoch
+        self.validation_examples = validation_examples
+        self.test_examples = test_examples
+
+    def train(self, step: int) -> Batch:
+        """The training batch of a step."""
+        return self.generate(generator_for(self.seed, "train", step), self.batch_size)
+
+    def validation(self) -> Iterator[Batch]:
+        """`validation_examples` examples."""
+        return self._exam("validation", self.validation_examples)
+
+    def test(self) -> Iterator[Batch]:
+        """`test_examples` examples."""
+        return self._exam("test", self.test_examples)
+
+    def _exam(self, name: str, examples: int) -> Iterator[Batch]:
+        for start in range(0, examples, EXAM_BATCH):
+            batch = self.generate(generator_for(0, name, start), EXAM_BATCH)
+            yield Batch(*(tensor[: examples - start] for tensor in batch))
+
+
+def lengths_between(generator: torch.Generator, examples: int, shortest: int, longest: int) -> Int[Tensor, "B 1"]:
+    """Uniform lengths from `shortest` to `longest`."""
+    if shortest > longest:
+        raise ValueError(f"shortest must not exceed longest, got shortest={shortest} and longest={longest}")
+    return torch.randint(shortest, longest + 1, (examples, 1), generator=generator)
+
+
+def close(symbols: Int[Tensor, "B L"], length: Int[Tensor, "B 1"]) -> Int[Tensor, "B L+1"]:
+    """The first `length` symbols of each row, EOS behind them, PAD behind that."""
+    position = torch.arange(symbols.size(1) + 1)
+    longer = torch.nn.functional.pad(symbols, (0, 1))
+    return longer.where(position < length, PAD).where(position != length, EOS)
+
+
+def aligned(position: Int[Tensor, "B L"], length: Int[Tensor, "B 1"], source: int) -> Bool[Tensor, "B L+1 S"]:
+    """Gold mask from one right position for each of the first `length` steps; EOS and padding have none."""
+    step = torch.arange(position.size(1) + 1)
+    longer = torch.nn.functional.pad(position, (0, 1))
+    return (longer[..., None] == torch.arange(source)) & (step < length)[..., None]
