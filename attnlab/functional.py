@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int, Num
 from torch import Tensor
 
-Beta = float | Float[Tensor, ""]
+Beta = float | Real | Float[Tensor, ""]  # any number: Python's or NumPy's
 
 
 def softmax(scores: Num[Tensor, "..."], beta: Beta = 1.0, dim: int = -1) -> Float[Tensor, "..."]:
@@ -124,20 +124,25 @@ def _positions(scores: Tensor, dim: int) -> Tensor:
 
 
 def _shifted_logits(scores: Tensor, beta: Beta, dim: int) -> tuple[Tensor, Tensor]:
-    """Where nothing is, and beta * (s - max s), which neither overflows nor meets -inf - -inf."""
-    if isinstance(beta, Real) and not beta > 0:
+    """Where nothing is, and beta * (s - max s), which never overflows and is 0 in a row of nothing."""
+    if not isinstance(beta, Tensor) and not float(beta) > 0:
         raise ValueError(f"beta must be positive, got {beta}; beta -> 0 is uniform, beta -> inf is argmax")
-    scores = _floating(scores)
-    absent = scores.isneginf()
-    present = scores.masked_fill(absent, lowest(scores.dtype))
-    highest = torch.finfo(scores.dtype).max
-    beta = beta.to(scores.dtype).clamp(max=highest) if isinstance(beta, Tensor) else min(float(beta), highest)
-    return absent, beta * (present - present.detach().amax(dim, keepdim=True))
+    absent, empty, shifted = _below_top(_floating(scores), dim)
+    highest = torch.finfo(shifted.dtype).max
+    beta = beta.to(shifted.dtype).clamp(max=highest) if isinstance(beta, Tensor) else min(float(beta), highest)
+    return absent, (beta * shifted).masked_fill(absent & ~empty, -torch.inf)
 
 
 def _top_at_zero(scores: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Where nothing is, and s - max s in float32 at least, cut at -4: far below any support, and safe to add up."""
     scores = _floating(scores)
+    absent, empty, shifted = _below_top(scores.to(torch.promote_types(scores.dtype, torch.float32)), dim)
+    return absent, shifted.masked_fill(absent & ~empty, -4.0).clamp_min(-4.0)
+
+
+def _below_top(scores: Tensor, dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Where nothing is, which rows hold nothing, and s - max s, with a finite 0 where nothing is."""
     absent = scores.isneginf()
-    present = scores.masked_fill(absent, lowest(scores.dtype)).to(torch.promote_types(scores.dtype, torch.float32))
-    return absent, (present - present.detach().amax(dim, keepdim=True)).clamp_min(-4.0)
+    top = scores.detach().amax(dim, keepdim=True)
+    empty = top.isneginf()
+    return absent, empty, (scores - top).masked_fill(absent, 0.0)

@@ -1,0 +1,1 @@
+"""Lightning callbacks: what is watched, and what is kept, while a model trains."""

@@ -1,0 +1,60 @@
+"""Checkpoints: the last state, from which a run goes on bit for bit, and the best one, which its results are taken from."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning import Callback, Trainer
+
+from attnlab.training import Training
+
+
+class Checkpoints(Callback):
+    """Keeps last.ckpt, every `every` steps and after each epoch, and best.ckpt, in `folder`; each appears whole or not at all.
+
+    The best has the highest val/sequence_accuracy, then the lowest val/nll.
+    """
+
+    def __init__(self, folder: Path, every: int):
+        self.last = folder / "last.ckpt"
+        self.best = folder / "best.ckpt"
+        self.every = every
+        self.reached = (float("-inf"), float("-inf"))
+        self.validation_step = -1
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"reached": list(self.reached), "validation_step": self.validation_step}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.reached = tuple(state_dict["reached"])
+        self.validation_step = state_dict["validation_step"]
+
+    def validated(self, step: int) -> bool:
+        """Whether the parameters of a step have been validated."""
+        return self.validation_step == step
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        # a validation belongs to the step before it: a checkpoint between the two would lose it
+        last = trainer.is_last_batch or (batch_idx + 1) % trainer.val_check_batch == 0
+        if trainer.global_step > outputs["step"] and trainer.global_step % self.every == 0 and not last:
+            save(trainer, self.last)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: Training) -> None:
+        save(trainer, self.last)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Training) -> None:
+        self.validation_step = trainer.global_step
+        figures = pl_module.figures
+        now = (figures["val/sequence_accuracy"], -figures["val/nll"])
+        if now > self.reached:
+            self.reached = now
+            save(trainer, self.best)
+
+
+def save(trainer: Trainer, path: Path) -> None:
+    """Write a checkpoint beside its place and move it there, so that a crash leaves the old one."""
+    partial = path.with_suffix(".partial")
+    trainer.save_checkpoint(partial)
+    os.replace(partial, path)

@@ -1,0 +1,182 @@
+"""What the scripts do: parse, call, print; 0 for success, 1 for a run that failed, 2 for bad input. torch is imported late."""
+
+import json
+import re
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from attnlab import folders
+from attnlab.config import CONFIGS, GROUPS, Composition, ConfigurationError, check, compose
+from attnlab.folders import RunBusy
+
+SUCCESS, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+HYDRA_FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
+
+
+def train(arguments: list[str], doc: str | None) -> int:
+    """`scripts/train.py`: one run of the configuration that the overrides describe, or Hydra's own services."""
+    if not arguments or arguments[0] not in ("-h", "--help"):
+        if any(argument in HYDRA_FLAGS for argument in arguments):
+            return _hydra_service()
+        return answered(lambda: train_one(overrides_in(arguments)))
+    print(help_page(doc))
+    return SUCCESS
+
+
+def train_one(overrides: list[str]) -> int:
+    """Train, go on with, or report the run that the overrides describe."""
+    composition = compose(overrides)
+    folder = folders.folder_of(composition)
+    if composition.tree["fresh"]:
+        aside = folders.move_aside(folder)
+        if aside is not None:
+            print(f"the old run is now {aside}")
+    elif folders.read_status(folder).get("state") == "done":
+        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        print(report(composition, folder, results))
+        print("this run was done already; fresh=true moves it aside and starts over")
+        return SUCCESS
+    from attnlab import runs
+
+    started = time.monotonic()
+    try:
+        results = runs.train(composition.tree, folder)
+    except runs.RunFailed as error:
+        return _say(FAILED, f"the run failed: {error}")
+    print(report(composition, folder, results, time.monotonic() - started))
+    return SUCCESS
+
+
+def evaluate(arguments: list[str], doc: str | None) -> int:
+    """`scripts/evaluate.py`: a finished run's figures, under settings that may differ from those it was trained with."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print((doc or "").strip())
+        return SUCCESS if arguments else BAD_INPUT
+    return answered(lambda: _evaluate(Path(arguments[0]), overrides_in(arguments[1:])))
+
+
+def _evaluate(folder: Path, overrides: list[str]) -> int:
+    best = folder / "checkpoints" / "best.ckpt"
+    state = folders.read_status(folder).get("state")
+    if state is None or not (folder / "config.yaml").is_file():
+        raise ConfigurationError(f"{folder} is not the folder of a run")
+    if not best.is_file():
+        raise ConfigurationError(f"{folder} has no best checkpoint yet; its state is {state}")
+    tree = folders.read_config(folder)
+    changes = changed(tree, overrides)
+    check(tree)
+    from attnlab import runs
+    from attnlab.building import assemble
+
+    runs.quiet()
+    runs.torch.set_num_threads(tree["threads"])
+    results = runs.measure(assemble(tree), best)
+    print(table(results))
+    print(f"\nrun      {folder}" + (f"\nchanged  {' '.join(changes)}" if changes else ""))
+    return SUCCESS
+
+
+def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
+    """Change settings of a stored configuration in place; returns the overrides. Raises ConfigurationError for unknown ones."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    from attnlab.config import refuse_unknown_keys
+
+    parsed = OverridesParser.create().parse_overrides(overrides)
+    refuse_unknown_keys(parsed, tree)
+    for override in parsed:
+        *path, last = override.key_or_group.split(".")
+        node = tree
+        for name in path:
+            node = node[name]
+        if isinstance(node.get(last), Mapping):
+            raise ConfigurationError(f"{override.key_or_group} is a group; a finished run keeps its {last}, its settings can be changed")
+        node[last] = override.value()
+    return overrides
+
+
+def answered(command: Callable[[], int]) -> int:
+    """Run a command; what a person can mend is one message and no traceback."""
+    try:
+        return command()
+    except RunBusy as error:
+        return _say(FAILED, str(error))
+    except ValueError as error:
+        return _say(BAD_INPUT, str(error))
+    except KeyboardInterrupt:
+        return _say(INTERRUPTED, "interrupted; the same command goes on from the last checkpoint")
+
+
+def _say(code: int, message: str) -> int:
+    print(f"error: {message}" if code in (FAILED, BAD_INPUT) else message, file=sys.stderr)
+    return code
+
+
+def overrides_in(arguments: list[str]) -> list[str]:
+    """key=value arguments as Hydra's overrides; `--config-dir DIR` adds a person's own configuration folder."""
+    overrides, rest = [], iter(arguments)
+    for argument in rest:
+        if argument in ("--config-dir", "-cd"):
+            folder = Path(next(rest, ""))
+            if not folder.is_dir():
+                raise ConfigurationError(f"--config-dir must be a folder, got {str(folder)!r}")
+            overrides.append(f"hydra.searchpath=['file://{folder.resolve()}']")
+        elif argument.startswith("-"):
+            raise ConfigurationError(f"{argument} is not an option; settings are given as key=value, --help lists them")
+        else:
+            overrides.append(argument)
+    return overrides
+
+
+def report(composition: Composition, folder: Path, results: Mapping[str, float], seconds: float | None = None) -> str:
+    """What a person wants to know when a run is over."""
+    choices, state = composition.choices, "done" if seconds is None else f"done in {seconds:.0f} s"
+    title = f"{choices['attention']} on {choices['task']}: {state}"
+    logs = shlex.quote(composition.tree["runs_dir"])
+    return f"{title}\n\n{table(results)}\n\nrun          {folder}\ntensorboard  tensorboard --logdir {logs}"
+
+
+def table(results: Mapping[str, float]) -> str:
+    """val and test figures side by side, one figure a line."""
+    names = [tag.partition("/")[2] for tag in results if tag.startswith("val/")]
+    lines = [f"{'':20}{'val':>10}{'test':>10}"]
+    for name in sorted(names, key=lambda name: (not name.startswith("sequence"), name)):
+        values = [results.get(f"{split}/{name}") for split in ("val", "test")]
+        lines.append(f"{name:20}" + "".join("         -" if value is None else f"{value:10.4f}" for value in values))
+    return "\n".join(lines)
+
+
+def help_page(doc: str | None) -> str:
+    """The script's own words, then every group with its choices and every key with its default and meaning."""
+    lines = [(doc or "").strip(), "", "Groups (group=name):"]
+    for group in (*GROUPS, "callbacks", "experiment"):
+        names = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+        lines.append(f"  {group:10} {', '.join(names) or '(none)'}")
+    lines += ["", "Keys (key=value):"]
+    source = (CONFIGS / "train.yaml").read_text(encoding="utf-8")
+    lines += [f"  {line}" for line in source.split("experiment: null")[1].splitlines() if re.match(r"[a-z_]+:", line)]
+    for group, name in re.findall(r"^  - (\w+): (\w+)$", source, re.MULTILINE):
+        path = CONFIGS / group / f"{name}.yaml"
+        if path.exists():
+            text = path.read_text(encoding="utf-8").splitlines()
+            keys = [line for line in text if re.match(r"[a-z_]+: ", line) and not line.startswith("_target_")]
+            lines += ["", f"of {group}={name}:"] if keys else []
+            lines += [f"  {group}.{line}" for line in keys]
+    lines += ["", "Other choices have other keys: --cfg job shows those of any command line without running it."]
+    return "\n".join(lines)
+
+
+def _hydra_service() -> int:
+    """Hydra's own flags: show the configuration, install completion."""
+    import hydra
+
+    @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
+    def nothing(config: Any) -> None:
+        """Never reached: each of the flags ends before the job."""
+
+    nothing()
+    return SUCCESS

@@ -1,0 +1,99 @@
+"""How a trained mechanism is read at evaluation, and the figures taken: sums over examples and steps, never over batches.
+
+A figure is kept as numerator and denominator, so that no batch size, padding or last short batch changes it.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import torch
+from rapidfuzz.distance import Levenshtein
+
+from attnlab import functional
+from attnlab.base import EOS, PAD, AttentionInput, Batch, Distribution, Mechanism, Randomness, Selection, Selector
+from attnlab.mechanisms.enumeration import Enumeration
+from attnlab.mechanisms.soft import Mixture
+from attnlab.models.seq2seq import Seq2Seq, predict
+from attnlab.randomness import drawing
+
+
+class Argmax(Selector):
+    """One alternative: the most probable position."""
+
+    def __init__(self, distribution: Distribution):
+        super().__init__()
+        self.distribution = distribution
+
+    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+        probs = self.distribution(inputs).probs
+        neutral = torch.ones_like(probs[None, ..., 0])
+        return Selection(functional.hardmax(probs)[None], neutral, torch.zeros_like(neutral), probs)
+
+
+RULES = {"soft": Mixture, "argmax": Argmax, "marginal": Enumeration}
+FOLLOWS = {"soft": "soft", "expected": "argmax", "marginal": "marginal"}
+
+
+def rule_of(mechanism: Mechanism) -> Selector:
+    """The selector that evaluation reads with: the mechanism's `evaluate_as`, where `same` follows its objective.
+
+    `soft` mixes values, `argmax` takes the most probable position, `marginal` mixes the token probabilities of all positions.
+    """
+    name = FOLLOWS[mechanism.objective] if mechanism.evaluate_as == "same" else mechanism.evaluate_as
+    return RULES[name](mechanism.distribution)
+
+
+class Tally:
+    """Sums of numerators and denominators by figure; a figure without a denominator is absent."""
+
+    def __init__(self) -> None:
+        self.above: Counter[str] = Counter()
+        self.below: Counter[str] = Counter()
+
+    def add(self, parts: Mapping[str, tuple[float, float]]) -> None:
+        """Add what one batch contributes."""
+        for name, (above, below) in parts.items():
+            self.above[name] += above  # pyright: ignore[reportArgumentType]
+            self.below[name] += below  # pyright: ignore[reportArgumentType]
+
+    def figures(self, prefix: str) -> dict[str, float]:
+        """Every figure so far, under `prefix/name`."""
+        return {f"{prefix}/{name}": self.above[name] / below for name, below in self.below.items() if below}
+
+
+@torch.no_grad()
+def teacher_forced(model: Seq2Seq, batch: Batch, rule: Selector) -> dict[str, tuple[float, float]]:
+    """nll and token_accuracy a valid target token; attention_entropy (nats) a valid step; alignment figures a step with gold."""
+    output = model(batch, drawing(torch.Generator(batch.source.device)), (), rule)
+    log_probs, probs = predict(output.logits, output.selection.mass), output.selection.probs
+    valid = batch.target != PAD
+    right = (log_probs.argmax(-1) == batch.target) & valid
+    nll = -log_probs.gather(-1, batch.target[..., None]).squeeze(-1).double()
+    gold = batch.gold.expand_as(probs)
+    known = gold.any(-1) & valid
+    sums = {
+        "nll": (torch.where(valid, nll, 0.0), valid),
+        "token_accuracy": (right, valid),
+        "attention_entropy": (torch.where(valid, functional.entropy(probs.double()), 0.0), valid),
+        "alignment_accuracy": (gold.gather(-1, functional.argmax(probs)[..., None]).squeeze(-1) & known, known),
+        "alignment_mass": (torch.where(known, (probs.double() * gold).sum(-1), 0.0), known),
+    }
+    totals = torch.stack([tensor.double().sum() for pair in sums.values() for tensor in pair]).tolist()
+    return {name: (totals[2 * i], totals[2 * i + 1]) for i, name in enumerate(sums)}
+
+
+@torch.no_grad()
+def free_running(model: Seq2Seq, batch: Batch, rule: Selector, limit: int) -> dict[str, tuple[float, float]]:
+    """sequence_accuracy: share decoded exactly, greedily; error_rate: sum of edit distances over sum of reference lengths."""
+    references = [_symbols(row) for row in batch.target.tolist()]
+    guesses = [_symbols(row) for row in model.generate(batch, rule, limit).tolist()]
+    pairs = list(zip(guesses, references, strict=True))
+    return {
+        "sequence_accuracy": (sum(guess == reference for guess, reference in pairs), len(pairs)),
+        "error_rate": (sum(Levenshtein.distance(*pair) for pair in pairs), sum(map(len, references))),
+    }
+
+
+def _symbols(row: list[int]) -> list[int]:
+    """The symbols before EOS, or all of them where decoding never ended."""
+    return row[: row.index(EOS)] if EOS in row else row

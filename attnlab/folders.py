@@ -1,0 +1,143 @@
+"""What a run is on disk: its identity, where it lies and in which state it is. Nothing here imports torch."""
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from attnlab.config import Composition, data_files
+
+WITHOUT_EFFECT = ("runs_dir", "fresh", "trainer.enable_progress_bar", "trainer.enable_model_summary")
+LONGEST_NAME = 80
+
+
+class RunBusy(RuntimeError):
+    """Another process is training this run."""
+
+
+def identity(tree: Mapping[str, Any]) -> str:
+    """8 hex digits over the whole resolved configuration, less what changes no number, with data files by their contents."""
+    flat = {key: value for key, value in flatten(tree).items() if key not in WITHOUT_EFFECT}
+    for (group, key), path in data_files(tree).items():
+        flat[f"{group}.{key}"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+    return flat
+
+
+def folder_of(composition: Composition) -> Path:
+    """runs/<task>/<attention>/<what differs from the defaults>-<hash>; an existing run is found by its hash."""
+    tree, choices = composition.tree, composition.choices
+    place = Path(tree["runs_dir"]) / choices["task"] / choices["attention"]
+    digest = identity(tree)
+    existing = sorted(place.glob(f"*-{digest}"))
+    return existing[0] if existing else place / f"{_label(composition)}-{digest}"
+
+
+def _label(composition: Composition) -> str:
+    before = flatten(composition.defaults)
+    differing = []
+    for key, value in flatten(composition.tree).items():
+        if key not in WITHOUT_EFFECT and before.get(key) != value:
+            group, _, name = key.rpartition(".")
+            shown = composition.choices.get(group, value) if name == "_target_" else Path(str(value)).name
+            differing.append(f"{group if name == '_target_' else name}={shown}")
+    label = re.sub(r"[^\w=.,+-]+", "_", ",".join(dict.fromkeys(differing)))
+    return label[:LONGEST_NAME].rstrip(",.") or "default"
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """The contents of status.json; {} where there is none."""
+    try:
+        return json.loads((folder / "status.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def write_status(folder: Path, **changes: Any) -> None:
+    """Change entries of status.json."""
+    write(folder / "status.json", json.dumps(read_status(folder) | changes, indent=2) + "\n")
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run's lock: it is alive as long as somebody does. Raises RunBusy where another process holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunBusy(f"another process is training this run: {folder}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def move_aside(folder: Path) -> Path | None:
+    """Make room for a fresh run; the old one is kept under a name that says when. None where there was none."""
+    if not folder.exists():
+        return None
+    with held(folder):
+        aside = folder.with_name(f"{folder.name}.until-{datetime.now():%Y%m%d-%H%M%S}-{time.time_ns() % 1000:03d}")
+        folder.rename(aside)
+    return aside
+
+
+def write_config(folder: Path, tree: Mapping[str, Any]) -> None:
+    """The resolved configuration as config.yaml."""
+    write(folder / "config.yaml", yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True))
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved configuration of a run."""
+    return yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+
+
+def now() -> str:
+    """The time as status.json writes it: ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers of a run."""
+    found = {}
+    for name in ("attnlab", "torch", "pytorch-lightning", "hydra-core", "tensorboard"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+def code_revision() -> str:
+    """The git revision of the code, with + where files are changed; "unknown" outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

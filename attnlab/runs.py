@@ -1,0 +1,145 @@
+"""One run from start to end: train, keep the best, take its figures. An interrupted run goes on where it stopped."""
+
+import json
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from attnlab import folders
+from attnlab.building import Built, assemble, make
+from attnlab.callbacks.checkpoints import Checkpoints, save
+from attnlab.loggers import MetricsFile
+
+HPARAMS = {
+    "hp/sequence_accuracy": "val/sequence_accuracy",
+    "hp/token_accuracy": "val/token_accuracy",
+    "hp/alignment_accuracy": "val/alignment_accuracy",
+    "hp/nll": "val/nll",
+    "hp/grad_norm": "grad_norm/total",
+}
+"""What the HParams tab shows, taken from the results of the best checkpoint (the gradient norm: of the last logged step)."""
+
+
+class RunFailed(RuntimeError):
+    """Training stopped with an error, which the run's status and log keep."""
+
+
+class _Events(TensorBoardLogger):
+    """TensorBoard events straight in the run's folder, one file a start; the hyperparameters are in config.yaml already."""
+
+    def save(self) -> None:
+        self.experiment.flush()
+
+    def finalize(self, status: str) -> None:
+        """Lightning ends a fit with this; the run's results are still to come."""
+        self.save()
+
+
+def train(tree: Mapping[str, Any], folder: Path) -> dict[str, float]:
+    """Train a checked configuration in its folder and return its results.
+
+    Raises ValueError, before any file is made, for settings that do not go together; RunBusy where another process trains
+    this run; RunFailed where training stops with an error.
+    """
+    quiet()
+    torch.set_num_threads(tree["threads"])
+    built = assemble(tree)
+    make_trainer(tree)  # refuses what Lightning does not take
+    with folders.held(folder):
+        folders.write_config(folder, tree)
+        start = {"start": folders.now(), "end": None, "error": None}
+        folders.write_status(folder, state="running", **start, versions=folders.versions(), revision=folders.code_revision())
+        handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        log.addHandler(handler)
+        try:
+            results = _train(built, folder)
+            folders.write(folder / "results.json", json.dumps(results, indent=2) + "\n")
+            folders.write_status(folder, state="done", end=folders.now())
+        except KeyboardInterrupt:
+            log.info("interrupted")
+            raise
+        except Exception as error:
+            log.info("failed\n%s", traceback.format_exc())
+            reason = f"{type(error).__name__}: {error}"
+            folders.write_status(folder, state="failed", end=folders.now(), error=reason)
+            raise RunFailed(f"{reason}\nfull log: {folder / 'train.log'}") from error
+        finally:
+            log.removeHandler(handler)
+            handler.close()
+    return results
+
+
+def _train(built: Built, folder: Path) -> dict[str, float]:
+    (folder / "checkpoints").mkdir(exist_ok=True)
+    checkpoints = Checkpoints(folder / "checkpoints", built.config["checkpoint_every"])
+    goes_on = checkpoints.last.exists()
+    step = load(checkpoints.last)["global_step"] if goes_on else 0
+    events = _Events(folder, name="", version="", default_hp_metric=False, purge_step=step + 1 if goes_on else None)
+    events.log_hyperparams(folders.flatten(built.config), dict.fromkeys(HPARAMS, float("nan")))
+    callbacks = [make(node) for node in built.config["callbacks"].values()]
+    trainer = make_trainer(
+        built.config, logger=[events, MetricsFile(folder / "metrics.csv", step)], callbacks=[*callbacks, checkpoints]
+    )
+    log.info("going on from step %d" if goes_on else "starting at step %d", step)
+    training = built.training
+    trainer.fit(training, ckpt_path=checkpoints.last if goes_on else None, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    log.info("trained to step %d", trainer.global_step)
+    if not checkpoints.validated(trainer.global_step):
+        trainer.validate(training, verbose=False)
+        save(trainer, checkpoints.last)
+    gradient = {tag: value for tag, value in training.figures.items() if tag.startswith("grad_norm/")}
+    results = measure(built, checkpoints.best) | gradient
+    hyper = {tag: results[source] for tag, source in HPARAMS.items() if source in results}
+    events.log_metrics(hyper, step=trainer.global_step)
+    events.experiment.close()
+    return results
+
+
+def measure(built: Built, checkpoint: Path) -> dict[str, float]:
+    """val/* and test/* figures of a checkpoint under the configuration's evaluation rule, data and precision."""
+    training = built.training
+    training.load_state_dict(load(checkpoint)["state_dict"])
+    trainer = make_trainer({**built.config, "trainer": {**built.config["trainer"], "enable_progress_bar": False}})
+    training.figures = {}
+    trainer.validate(training, verbose=False)
+    trainer.test(training, verbose=False)
+    return dict(training.figures)
+
+
+def load(checkpoint: Path) -> dict[str, Any]:
+    """A checkpoint's contents, read without running any code that it might carry."""
+    return torch.load(checkpoint, map_location="cpu", weights_only=True)
+
+
+def make_trainer(tree: Mapping[str, Any], logger: Any = False, callbacks: list[pl.Callback] | None = None) -> pl.Trainer:
+    """Lightning's Trainer by the configuration. Raises ValueError for what Lightning refuses."""
+    node = dict(tree["trainer"])
+    if node["enable_progress_bar"] is None:
+        node["enable_progress_bar"] = sys.stderr.isatty()
+    try:
+        return make(node | {"logger": logger, "callbacks": callbacks, "enable_checkpointing": False})
+    except (pl.utilities.exceptions.MisconfigurationException, ValueError, TypeError) as error:
+        raise ValueError(f"trainer: {error}") from error
+
+
+def quiet() -> None:
+    """Silence what libraries say about ways of working that are not ours."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.tensorboard")
+
+
+log = logging.getLogger("attnlab")
+log.setLevel(logging.INFO)
+log.propagate = False

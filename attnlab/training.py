@@ -1,0 +1,142 @@
+"""The LightningModule: surrogate in training, figures under the evaluation rule, everything a function of (seed, step)."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from attnlab.base import PAD, Batch, Mechanism
+from attnlab.evaluation import Tally, free_running, rule_of, teacher_forced
+from attnlab.models.seq2seq import Seq2Seq
+from attnlab.optimizers import Configure
+from attnlab.randomness import drawing, generator_for
+from attnlab.tasks.task import Task
+
+
+class NonFiniteLoss(RuntimeError):
+    """The training loss is infinite or not a number; the message names the step."""
+
+
+class Training(pl.LightningModule):
+    """Trains a model by its mechanism's surrogate: sum over valid target tokens / their number.
+
+    `figures` holds the latest value of every figure by its tag; `record` writes them to all loggers.
+    """
+
+    def __init__(self, model: Seq2Seq, mechanism: Mechanism, task: Task, configure: Configure, seed: int):
+        super().__init__()
+        self.model = model
+        self.mechanism = mechanism
+        self.selector = mechanism.selector  # registered: their state belongs to the checkpoint
+        self.estimator = mechanism.estimator
+        self.rule = rule_of(mechanism)
+        self.task = task
+        self.configure = configure
+        self.seed = seed
+        self.figures: dict[str, float] = {}
+
+    def record(self, figures: dict[str, float]) -> None:
+        """Note figures and write them under the current step. Lightning's `self.log` would cost 0.45 ms a figure and step."""
+        self.figures.update(figures)
+        for logger in self.trainer.loggers:
+            logger.log_metrics(figures, step=self.trainer.global_step)
+
+    def logs_next_step(self) -> bool:
+        """Whether the optimizer step being prepared is one of every `trainer.log_every_n_steps`."""
+        return (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # pyright: ignore
+
+    def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        position = self.trainer.current_epoch * self.task.steps_per_epoch + batch_idx
+        generator = generator_for(self.seed, "draws", position, device=self.device)
+        output = self.model(batch, drawing(generator), self.estimator.controls)
+        losses = token_losses(output.logits, batch.target)
+        returns, valid = losses.detach(), batch.target != PAD
+        surrogate = self.estimator(losses, returns, output.selection, valid, output.state.detach())
+        reported = surrogate.loss.sum() / valid.sum()
+        loss = reported + surrogate.auxiliary.sum() / valid.sum()
+        if not torch.isfinite(loss):
+            raise NonFiniteLoss(f"the loss is {loss.item()} at step {self.trainer.global_step + 1}")
+        result = {"loss": loss, "returns": returns, "valid": valid, "step": self.trainer.global_step}
+        return result | {"surrogate": reported.detach()}
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        self.estimator.update(outputs["returns"], outputs["valid"])
+        step = self.trainer.global_step
+        if step > outputs["step"] and step % self.trainer.log_every_n_steps == 0:  # pyright: ignore
+            self.record({"train/surrogate": outputs["surrogate"].item()} | self._taken(batch) | self._schedules())
+
+    def _taken(self, batch: Batch) -> dict[str, float]:
+        """Teacher-forced figures of a training batch under the evaluation rule."""
+        self.model.eval()
+        tally = Tally()
+        tally.add(teacher_forced(self.model, batch, self.rule))
+        self.model.train()
+        figures = tally.figures("train")
+        return {tag: figures[tag] for tag in ("train/nll", "train/token_accuracy")}
+
+    def _schedules(self) -> dict[str, float]:
+        optimizer = self.trainer.optimizers[0]
+        beta = dict(self.mechanism.distribution.named_buffers()).get("beta")
+        found = {"schedule/lr": float(optimizer.param_groups[0]["lr"])}
+        return found if beta is None else found | {"schedule/beta": beta.item()}
+
+    def on_validation_epoch_start(self) -> None:
+        self.tally = Tally()
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self.tally.add(teacher_forced(self.model, batch, self.rule))
+        self.tally.add(free_running(self.model, batch, self.rule, 2 * self.task.longest_target))
+
+    def on_validation_epoch_end(self) -> None:
+        figures = self.tally.figures("val")
+        self.record(figures)
+        self.log_dict(figures, logger=False)  # for schedules and callbacks that monitor a figure
+
+    on_test_epoch_start = on_validation_epoch_start
+    test_step = validation_step
+
+    def on_test_epoch_end(self) -> None:
+        self.record(self.tally.figures("test"))
+
+    def configure_optimizers(self) -> Any:
+        steps = self.trainer.estimated_stepping_batches
+        epoch = max(1, self.task.steps_per_epoch // self.trainer.accumulate_grad_batches)
+        return self.configure(self.parameters(), steps, epoch)
+
+    def train_dataloader(self) -> "Batches":
+        def remaining() -> Iterator[Batch]:
+            progress = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+            first = self.trainer.current_epoch * self.task.steps_per_epoch
+            return map(self.task.train, range(first + progress, first + self.task.steps_per_epoch))
+
+        return Batches(remaining, self.task.steps_per_epoch)
+
+    def val_dataloader(self) -> "Batches":
+        return Batches(self.task.validation, sum(1 for _ in self.task.validation()))
+
+    def test_dataloader(self) -> "Batches":
+        return Batches(self.task.test, sum(1 for _ in self.task.test()))
+
+
+class Batches:
+    """Something with a length to iterate over more than once; each time it starts where `start` says."""
+
+    def __init__(self, start: Callable[[], Iterator[Batch]], length: int):
+        self.start = start
+        self.length = length
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self.start()
+
+    def __len__(self) -> int:
+        return self.length
+
+
+def token_losses(logits: Float[Tensor, "K B T V"], target: Int[Tensor, "B T"]) -> Float[Tensor, "K B T"]:
+    """-log p(target symbol) in nats, for every alternative."""
+    repeated = target.expand(logits.shape[:-1])
+    losses = nn.functional.cross_entropy(logits.flatten(0, -2), repeated.flatten(), reduction="none")
+    return losses.view(logits.shape[:-1])

@@ -1,0 +1,422 @@
+"""The pure functions: the numbers of a worked example, their definitions, and what masks, ties and extremes must not break."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from attnlab import functional
+
+X = torch.tensor([0.1, 0.3, 0.6, 2.1, 0.55], dtype=torch.float64)
+
+MAPS: dict[str, Callable[..., Tensor]] = {
+    "softmax": functional.softmax,
+    "log_softmax": functional.log_softmax,
+    "hardmax": functional.hardmax,
+    "sparsemax": functional.sparsemax,
+    "entmax15": functional.entmax15,
+}
+REDUCTIONS: dict[str, Callable[..., Tensor]] = {"argmax": functional.argmax, "softargmax": functional.softargmax}
+SHARES = ["softmax", "hardmax", "sparsemax", "entmax15"]
+DIFFERENTIABLE = ["softmax", "log_softmax", "softargmax", "sparsemax", "entmax15"]
+ALL = MAPS | REDUCTIONS
+FLOATS = [torch.bfloat16, torch.float16, torch.float32, torch.float64]
+
+
+def normal(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64).to(dtype)
+
+
+def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
+    torch.testing.assert_close(actual, expected, rtol=tolerance, atol=tolerance)
+
+
+# --- a worked example ---
+
+
+def test_hardmax_of_the_example_is_one_hot_at_the_maximum():
+    assert functional.hardmax(X).tolist() == [0, 0, 0, 1, 0]
+    assert functional.argmax(X).item() == 3
+
+
+def test_softmax_of_the_example_by_hand():
+    exponentials = [np.exp(x) for x in X.tolist()]
+    close(functional.softmax(X), torch.tensor([e / sum(exponentials) for e in exponentials], dtype=torch.float64))
+    rounded = torch.tensor([0.077958, 0.095218, 0.128530, 0.576033, 0.122262], dtype=torch.float64)
+    close(functional.softmax(X), rounded, 5e-7)
+
+
+@pytest.mark.parametrize(
+    ("beta", "index", "tolerance"),
+    [(1, 2.569424, 5e-7), (2, 2.899750, 5e-7), (5, 2.999495, 5e-7), (10, 2.99999984, 5e-9)],
+)
+def test_softargmax_of_the_example_tends_to_argmax_with_beta(beta: int, index: float, tolerance: float):
+    exponentials = [np.exp(beta * x) for x in X.tolist()]
+    by_hand = sum(i * e for i, e in enumerate(exponentials)) / sum(exponentials)
+    assert functional.softargmax(X, beta).item() == pytest.approx(by_hand, abs=1e-12)
+    assert functional.softargmax(X, beta).item() == pytest.approx(index, abs=tolerance, rel=0)
+
+
+@pytest.mark.parametrize("name", SHARES)
+@pytest.mark.parametrize("integers", [range(1, 9), range(-4, 5), range(-9, 0)], ids=str)
+def test_the_largest_share_of_integers_is_on_the_maximum_whatever_their_signs(name: str, integers: range):
+    shuffled = torch.tensor(list(integers))[torch.randperm(len(integers), generator=torch.Generator().manual_seed(1))]
+    shares = MAPS[name](shuffled)
+    assert shares.dtype == torch.get_default_dtype()
+    assert shares.argmax() == shuffled.argmax()
+    assert (shares.sort().values.diff() >= 0).all() and shares.sum().item() == pytest.approx(1, abs=1e-6)
+
+
+def test_softmax_is_exponentials_over_their_sum_at_every_beta():
+    scores = normal(3, 5)
+    for beta in (0.25, 1.0, 4.0):
+        exponentials = (beta * scores).exp()
+        close(functional.softmax(scores, beta), exponentials / exponentials.sum(-1, keepdim=True))
+
+
+def test_beta_may_be_a_tensor_or_any_number_of_numpy():
+    expected = functional.softmax(X, 2.0)
+    for beta in (2, np.float64(2), np.float32(2), np.int64(2), torch.tensor(2.0), torch.tensor(2.0, dtype=X.dtype)):
+        assert functional.softmax(X, beta).equal(expected)
+
+
+def test_small_beta_is_uniform_over_what_is_there_and_large_beta_is_hardmax():
+    scores = torch.cat((X, torch.tensor([-torch.inf], dtype=X.dtype)))
+    for dtype in FLOATS:
+        uniform = functional.softmax(scores.to(dtype), 1e-4)
+        assert uniform[5] == 0 and uniform.dtype == dtype
+        close(uniform[:5].double(), torch.full_like(X, 0.2), 1e-3)
+        assert functional.softmax(scores.to(dtype), 1e4).equal(functional.hardmax(scores.to(dtype)))
+
+
+@pytest.mark.parametrize("function", [functional.softmax, functional.log_softmax, functional.softargmax])
+@pytest.mark.parametrize(
+    "beta", [0, -1, 0.0, -0.5, float("nan"), float("-inf"), np.float32(0), np.float64(-1), np.int64(0), np.int32(-3)], ids=repr
+)
+def test_a_beta_that_is_not_positive_is_refused_with_the_rule(function: Callable[..., Tensor], beta: float):
+    with pytest.raises(ValueError, match=rf"beta must be positive, got {beta}; .*uniform.*argmax"):
+        function(X, beta)
+
+
+# --- shapes and dtypes ---
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dim", [-4, -3, -2, -1, 0, 1, 2, 3])
+def test_any_dim_agrees_with_moving_that_axis_to_the_end(name: str, dim: int):
+    scores = normal(2, 3, 5, 7)
+    moved = ALL[name](scores.movedim(dim, -1))
+    expected = moved if name in REDUCTIONS else moved.movedim(-1, dim)
+    close(ALL[name](scores, dim=dim), expected)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_leading_dimensions_are_rows_of_their_own(name: str):
+    scores = normal(2, 3, 5)
+    rows = [torch.stack([ALL[name](row) for row in block]) for block in scores]
+    close(ALL[name](scores), torch.stack(rows))
+    assert ALL[name](scores[0, 0]).shape == ALL[name](scores).shape[2:]
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_maps_keep_the_floating_dtype_and_agree_with_double(name: str, dtype: torch.dtype):
+    scores = normal(3, 5, dtype=dtype)
+    result = MAPS[name](scores)
+    assert result.dtype == dtype
+    close(result.double(), MAPS[name](scores.double()), 4 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dtype", [torch.int32, torch.int64, torch.uint8])
+def test_integers_are_read_in_the_default_floating_dtype(name: str, dtype: torch.dtype):
+    integers = torch.tensor([[3, 0, 2], [1, 1, 4]], dtype=dtype)
+    assert ALL[name](integers).equal(ALL[name](integers.to(torch.get_default_dtype())))
+
+
+@pytest.mark.parametrize("name", SHARES)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_shares_are_on_the_simplex_in_every_dtype(name: str, dtype: torch.dtype):
+    shares = MAPS[name](3 * normal(50, 7, dtype=dtype)).double()
+    assert (shares >= 0).all()
+    close(shares.sum(-1), torch.ones(50, dtype=torch.float64), 4 * torch.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_argmax_is_an_int64_index_and_softargmax_counts_in_float32_at_least(dtype: torch.dtype):
+    scores = torch.zeros(500, dtype=dtype)
+    scores[299] = 100
+    assert functional.argmax(scores).dtype == torch.int64 and functional.argmax(scores).item() == 299
+    index = functional.softargmax(scores)
+    assert index.dtype == torch.promote_types(dtype, torch.float32) and index.item() == 299
+
+
+# --- what is not there ---
+
+
+KEPT = [0, 2, 3, 6]
+
+
+def masked(scores: Tensor) -> Tensor:
+    absent = torch.ones(scores.size(-1), dtype=torch.bool)
+    absent[KEPT] = False
+    return scores.masked_fill(absent, -torch.inf)
+
+
+@pytest.mark.parametrize("name", MAPS)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("scale", "offset"), [(1.0, 0.0), (1.0, -4e4), (1.0, 4e4), (1e4, 0.0)])
+def test_masked_keys_can_be_dropped(name: str, dtype: torch.dtype, scale: float, offset: float):
+    scores = scale * normal(3, 7, dtype=dtype) + offset
+    kept = scores[:, KEPT].clone().requires_grad_()
+    scores.requires_grad_()
+    result, expected = MAPS[name](masked(scores)), MAPS[name](kept)
+    assert result[:, KEPT].equal(expected)
+    if name == "log_softmax":  # log 0 is a large finite number
+        assert (result[:, [1, 4, 5]] == functional.lowest(dtype)).all()
+    else:
+        assert (result[:, [1, 4, 5]] == 0).all()
+    if name in DIFFERENTIABLE:
+        seen = normal(3, 7, seed=1, dtype=dtype)
+        (result * seen).sum().backward()
+        (expected * seen[:, KEPT]).sum().backward()
+        assert scores.grad is not None and kept.grad is not None
+        close(scores.grad[:, KEPT], kept.grad, 4 * torch.finfo(dtype).eps)
+        assert (scores.grad[:, [1, 4, 5]] == 0).all()
+
+
+def test_masked_keys_can_be_dropped_from_an_index():
+    scores = normal(3, 7)
+    kept = torch.tensor(KEPT)
+    assert functional.argmax(masked(scores)).equal(kept[functional.argmax(scores[:, KEPT])])
+    close(functional.softargmax(masked(scores)), functional.softmax(scores[:, KEPT]) @ kept.double())
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_row_of_nothing_yields_zeros_and_zero_gradient(name: str, dtype: torch.dtype):
+    scores = normal(3, 5, dtype=dtype)
+    scores[1] = -torch.inf
+    scores.requires_grad_()
+    result = ALL[name](scores)
+    nothing = functional.lowest(dtype) if name == "log_softmax" else 0
+    assert (result[1] == nothing).all()
+    assert result[[0, 2]].equal(ALL[name](scores[[0, 2]]))
+    if name in DIFFERENTIABLE:
+        (result * normal(*result.shape, seed=1)).sum().backward()
+        assert scores.grad is not None
+        assert (scores.grad[1] == 0).all() and scores.grad.isfinite().all() and (scores.grad[0] != 0).any()
+
+
+def test_a_row_of_nothing_has_entropy_zero_and_zero_gradient():
+    scores = torch.full((2, 5), -torch.inf, dtype=torch.float64, requires_grad=True)
+    entropy = functional.entropy(functional.softmax(scores))
+    entropy.sum().backward()
+    assert scores.grad is not None and entropy.tolist() == [0, 0] and (scores.grad == 0).all()
+
+
+# --- extremes and ties ---
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [1e4, 1e30])
+@pytest.mark.parametrize("beta", [1.0, 1e4, 1e30])
+def test_nothing_overflows_for_huge_scores_and_huge_beta(name: str, dtype: torch.dtype, scale: float, beta: float):
+    scores = (scale * normal(3, 5)).to(dtype)
+    scores[0, 2] = -torch.inf
+    scores[1, :2] = scores[1, 2:].max()  # a tie
+    scores.requires_grad_()
+    result = ALL[name](scores) if name in ("sparsemax", "entmax15") else ALL[name](scores, beta)
+    (result * normal(*result.shape, seed=1, dtype=result.dtype)).sum().backward()
+    assert scores.grad is not None and result.isfinite().all() and scores.grad.isfinite().all()
+    if name in SHARES:
+        close(result.double(), shared_maxima(scores.detach()), torch.finfo(dtype).eps)
+
+
+def shared_maxima(scores: Tensor) -> Tensor:
+    equal = (scores == scores.max(-1, keepdim=True).values).double()
+    return equal / equal.sum(-1, keepdim=True)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4, 1e30])
+def test_a_huge_beta_tensor_has_a_finite_gradient(scale: float):
+    beta = torch.tensor(1e30, requires_grad=True)
+    scores = masked(scale * normal(3, 7, dtype=torch.float32))
+    (functional.softmax(scores, beta) * normal(3, 7, dtype=torch.float32)).sum().backward()
+    assert beta.grad is not None and beta.grad.isfinite()
+
+
+def test_among_equal_maxima_hard_takes_the_first_and_soft_shares():
+    scores = torch.tensor([1.0, 3.0, 3.0, 2.0, 3.0])
+    assert functional.hardmax(scores).tolist() == [0, 1, 0, 0, 0]
+    assert functional.argmax(scores).item() == 1
+    third = torch.tensor([0, 1, 1, 0, 1]) / 3
+    for shares in (functional.softmax(scores, 1e4), functional.sparsemax(scores)):
+        close(shares, third, 1e-6)
+    assert functional.softargmax(scores, 1e4).item() == pytest.approx((1 + 2 + 4) / 3, abs=1e-6)
+
+
+# --- gradients ---
+
+
+def test_argmax_and_hardmax_have_no_gradient_and_softargmax_has():
+    scores = X.clone().requires_grad_()
+    assert not functional.hardmax(scores).requires_grad
+    assert not functional.argmax(scores).requires_grad
+    functional.softargmax(scores, 2.0).backward()
+    probs = functional.softmax(X, 2.0)
+    positions = torch.arange(5, dtype=X.dtype)
+    assert scores.grad is not None
+    close(scores.grad, 2 * probs * (positions - probs @ positions))  # beta * cov(one-hot, index)
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_gradients_of_first_and_second_order_agree_with_finite_differences(name: str):
+    scores = normal(3, 5, seed=2).requires_grad_()
+    assert torch.autograd.gradcheck(ALL[name], (scores,))
+    assert torch.autograd.gradgradcheck(ALL[name], (scores,))
+    function = ALL[name]
+    hole = torch.zeros(3, 5, dtype=torch.bool)
+    hole[0, 2] = hole[1, :4] = True
+    assert torch.autograd.gradcheck(lambda scores: function(scores.masked_fill(hole, -torch.inf)), (scores,))
+
+
+def test_the_gradient_of_beta_agrees_with_finite_differences():
+    beta = torch.tensor(1.5, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda beta: functional.softmax(masked(normal(3, 7)), beta), (beta,))
+
+
+@pytest.mark.parametrize("beta", [0.25, 1.0, 4.0])
+def test_log_softmax_agrees_with_torch(beta: float):
+    scores = normal(3, 5).requires_grad_()
+    close(functional.log_softmax(scores, beta), torch.log_softmax(beta * scores, -1))
+    close(functional.log_softmax(scores, beta).exp(), functional.softmax(scores, beta))
+    ours = torch.autograd.grad((functional.log_softmax(scores, beta) * normal(3, 5, seed=1)).sum(), scores)[0]
+    theirs = torch.autograd.grad((torch.log_softmax(beta * scores, -1) * normal(3, 5, seed=1)).sum(), scores)[0]
+    close(ours, theirs)
+
+
+# --- sparse relatives ---
+
+
+def problems() -> Tensor:
+    """40 rows of 7 scores, from nearly equal to far apart."""
+    return normal(40, 7, seed=3) * torch.logspace(-2, 1, 40, dtype=torch.float64)[:, None]
+
+
+def by_bisection(share: Callable[[Tensor], Tensor], scores: Tensor) -> Tensor:
+    """share(scores - tau), row by row, with tau such that it sums to 1; it falls as tau grows."""
+    low, high = scores.amin(-1, keepdim=True) - 2, scores.amax(-1, keepdim=True) + 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        above = share(scores - middle).sum(-1, keepdim=True) > 1
+        low, high = torch.where(above, middle, low), torch.where(above, high, middle)
+    return share(scores - low)
+
+
+def test_sparsemax_is_the_projection_onto_the_simplex():
+    scores = problems()
+    probs = functional.sparsemax(scores)
+    close(probs, by_bisection(lambda x: x.clamp_min(0), scores), 1e-10)
+    # the projection p of s is the one point with (s - p) . (q - p) <= 0 for every q of the simplex, hence for its corners
+    towards_corners = (scores - probs) - ((scores - probs) * probs).sum(-1, keepdim=True)
+    assert (towards_corners <= 1e-12).all()
+    sizes = (probs > 0).sum(-1)
+    assert sizes.min() == 1 and sizes.max() == 7
+
+
+def test_sparsemax_leaves_points_of_the_simplex_where_they_are():
+    point = functional.softmax(normal(10, 7))
+    close(functional.sparsemax(point), point)
+
+
+def test_entmax15_solves_its_optimality_conditions():
+    scores = problems()
+    probs = functional.entmax15(scores)
+    close(probs, by_bisection(lambda x: x.clamp_min(0).square(), scores / 2), 1e-10)
+    # maximise p . s + H(p), dH/dp_i = -2 sqrt(p_i) + const: s_i - 2 sqrt(p_i) is one number on the support, the largest of all
+    marginal = scores - 2 * probs.sqrt()
+    multiplier = (marginal * probs).sum(-1, keepdim=True)
+    assert ((marginal - multiplier).abs()[probs > 0] < 1e-9).all()
+    assert (marginal <= multiplier + 1e-9).all()
+    sizes = (probs > 0).sum(-1)
+    assert sizes.min() == 1 and sizes.max() == 7
+
+
+def test_entmax15_lies_between_softmax_and_sparsemax():
+    scores = problems()
+    entropies = [functional.entropy(map(scores)) for map in (functional.softmax, functional.entmax15, functional.sparsemax)]
+    assert (entropies[0] >= entropies[1]).all() and (entropies[1] >= entropies[2] - 1e-12).all()
+
+
+@pytest.mark.parametrize("name", ["sparsemax", "entmax15"])
+def test_sparse_gradients_are_zero_off_the_support_and_do_not_feel_a_shift(name: str):
+    scores = (2 * normal(40, 7)).requires_grad_()
+    probs = MAPS[name](scores)
+    (gradient,) = torch.autograd.grad((probs * normal(40, 7, seed=1)).sum(), scores)
+    off = probs == 0
+    assert off.any() and (gradient[off] == 0).all()
+    close(gradient.sum(-1), torch.zeros(40, dtype=torch.float64))
+    close(MAPS[name](scores + 17), probs)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_vmap_equals_a_loop(name: str):
+    scores = normal(4, 3, 7)
+    scores[1] = masked(scores[1])
+    mapped = torch.func.vmap(ALL[name])(scores)
+    close(mapped, torch.stack([ALL[name](block) for block in scores]))
+
+
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_vmap_of_the_gradient_equals_a_loop(name: str):
+    scores = masked(normal(4, 7))
+    gradient = torch.func.grad(lambda row: (ALL[name](row)[..., None] * torch.arange(1.0, 8)).sum(-1).square().sum())
+    mapped = torch.func.vmap(gradient)(scores)
+    close(mapped, torch.stack([gradient(row) for row in scores]))
+
+
+# --- straight-through and entropy ---
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_straight_through_has_the_value_of_hard_bit_for_bit_and_the_gradient_of_soft(dtype: torch.dtype):
+    scores = (3 * normal(500, 7, dtype=dtype)).requires_grad_()
+    soft = functional.softmax(scores)
+    hard = functional.hardmax(scores)
+    weights = functional.straight_through(hard, soft)
+    assert weights.dtype == dtype and weights.equal(hard)
+    seen = normal(500, 7, seed=1, dtype=dtype)
+    through, direct = (torch.autograd.grad((w * seen).sum(), scores, retain_graph=True)[0] for w in (weights, soft))
+    assert through.equal(direct) and (through != 0).any()
+
+
+def test_adding_in_the_other_order_would_not_be_one_hot():
+    """The mistake that the test above is there for: hard + soft - stop_gradient(soft) rounds."""
+    soft = functional.softmax(3 * normal(500, 7, dtype=torch.float32))
+    hard = functional.hardmax(soft)
+    assert not (hard + soft - soft).equal(hard)
+
+
+def test_straight_through_gives_hard_no_gradient():
+    hard, soft = (torch.ones(3, requires_grad=True) for _ in range(2))
+    functional.straight_through(hard, soft).sum().backward()
+    assert hard.grad is None and soft.grad is not None
+
+
+def test_entropy_is_the_sum_of_p_log_p_in_nats():
+    probs = functional.softmax(normal(3, 5))
+    by_hand = [-sum(p * np.log(p) for p in row) for row in probs.tolist()]
+    close(functional.entropy(probs), torch.tensor(by_hand, dtype=torch.float64))
+    close(functional.entropy(probs.T, dim=0), functional.entropy(probs))
+    assert functional.entropy(torch.full((8,), 1 / 8)).item() == pytest.approx(np.log(8))
+
+
+def test_entropy_of_certainty_is_zero_with_a_finite_gradient():
+    probs = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]], requires_grad=True)
+    functional.entropy(probs).sum().backward()
+    assert functional.entropy(probs)[0] == 0
+    assert probs.grad is not None and probs.grad.isfinite().all()
