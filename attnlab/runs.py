@@ -128,7 +128,7 @@ def make_trainer(tree: Mapping[str, Any], logger: Any = False, callbacks: list[p
     if node["enable_progress_bar"] is None:
         node["enable_progress_bar"] = sys.stderr.isatty()
     try:
-        return make(node | {"logger": logger, "callbacks": callbacks, "enable_checkpointing": False})
+        return make(node | {"logger": logger, "callbacks": callbacks, "enable_checkpointing": bool(callbacks)})
     except (pl.utilities.exceptions.MisconfigurationException, ValueError, TypeError) as error:
         raise ValueError(f"trainer: {error}") from error
 

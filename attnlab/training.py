@@ -62,11 +62,19 @@ class Training(pl.LightningModule):
         result = {"loss": loss, "returns": returns, "valid": valid, "step": self.trainer.global_step}
         return result | {"surrogate": reported.detach()}
 
-    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+    def configure_callbacks(self) -> list[pl.Callback]:
+        return [_AfterStep()]
+
+    def after_step(self, outputs: dict[str, Any], batch: Batch) -> None:
+        """Let the estimator take in the returns; on logged steps, record figures."""
         self.estimator.update(outputs["returns"], outputs["valid"])
-        step = self.trainer.global_step
-        if step > outputs["step"] and step % self.trainer.log_every_n_steps == 0:  # pyright: ignore
+        if self.logged(outputs["step"]):
             self.record({"train/surrogate": outputs["surrogate"].item()} | self._taken(batch) | self._schedules())
+
+    def logged(self, before: int) -> bool:
+        """Whether the batch just trained ended an optimizer step that is logged; `before` counts the steps before it."""
+        step = self.trainer.global_step
+        return step > before and step % self.trainer.log_every_n_steps == 0  # pyright: ignore
 
     def _taken(self, batch: Batch) -> dict[str, float]:
         """Teacher-forced figures of a training batch under the evaluation rule."""
@@ -119,6 +127,13 @@ class Training(pl.LightningModule):
 
     def test_dataloader(self) -> "Batches":
         return Batches(self.task.test, sum(1 for _ in self.task.test()))
+
+
+class _AfterStep(pl.Callback):
+    """Runs before checkpoints are written; the module's own hook would run after them, and what it did would be lost."""
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        pl_module.after_step(outputs, batch)
 
 
 class Batches:

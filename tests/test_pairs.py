@@ -2,6 +2,7 @@
 
 import inspect
 import logging
+import pickle
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -231,6 +232,16 @@ def test_a_step_is_a_function_of_seed_and_step_alone(make):
     in_order = [first.train(step) for step in steps]
     backwards = [second.train(step) for step in reversed(steps)][::-1]
     assert all(same(a, b) for a, b in zip(in_order, backwards, strict=True))
+
+
+def test_a_task_can_be_sent_to_another_process_at_the_size_of_its_data(make):
+    task = make(numbered(500), batch_size=5)
+    task.train(0)
+    sent = pickle.dumps(task)
+    assert (
+        len(sent) < 200_000
+    )  # 500 rows of at most 9 + 6 symbols of 8 bytes; tensors that share storage are sent whole
+    assert same(pickle.loads(sent).train(17), task.train(17))
 
 
 def test_epochs_and_seeds_have_orders_of_their_own(make):

@@ -4,15 +4,17 @@ import os
 from pathlib import Path
 from typing import Any
 
-from pytorch_lightning import Callback, Trainer
+from pytorch_lightning import Trainer
+from pytorch_lightning.callbacks import Checkpoint
 
 from attnlab.training import Training
 
 
-class Checkpoints(Callback):
+class Checkpoints(Checkpoint):
     """Keeps last.ckpt, every `every` steps and after each epoch, and best.ckpt, in `folder`; each appears whole or not at all.
 
-    The best has the highest val/sequence_accuracy, then the lowest val/nll.
+    The best has the highest val/sequence_accuracy, then the lowest val/nll. Lightning runs callbacks of the kind Checkpoint
+    after all others, so that nothing of a step is missing.
     """
 
     def __init__(self, folder: Path, every: int):

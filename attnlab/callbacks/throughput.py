@@ -20,6 +20,6 @@ class Throughput(Callback):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Training, outputs: Any, batch: Any, *args: Any) -> None:
         self.examples += len(batch.source)
         self.seconds += time.perf_counter() - self.started
-        if trainer.global_step > outputs["step"] and trainer.global_step % trainer.log_every_n_steps == 0:  # pyright: ignore
+        if pl_module.logged(outputs["step"]):
             pl_module.record({"speed/examples_per_second": self.examples / self.seconds})
             self.examples, self.seconds = 0, 0.0

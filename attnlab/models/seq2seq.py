@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attnlab.attention import Attention, Memory
-from attnlab.base import BOS, EOS, PAD, Batch, Randomness, Selection, Selector
+from attnlab.base import BOS, EOS, PAD, UNK, Batch, Randomness, Selection, Selector
 from attnlab.models.decoder import Decoder
 from attnlab.models.encoder import Encoder
 from attnlab.randomness import drawing
@@ -57,12 +57,14 @@ class Seq2Seq(nn.Module):
         unknown = torch.zeros_like(memory.gold[:, :1])
         symbol = torch.full((len(batch.source), 1), BOS, device=device)
         running = torch.ones_like(symbol, dtype=torch.bool)
+        never = torch.tensor([PAD, BOS, UNK], device=device)  # stand for no symbol of a target
         symbols = []
         for step in range(limit):
             here = memory._replace(gold=batch.gold[:, step : step + 1] if step < batch.gold.size(1) else unknown)
             hidden, state = self.decoder(symbol, state, randomness.generator)
             context, selection = self.attention(hidden, here, randomness, (), selector)
-            best = predict(self.decoder.read(hidden, context), selection.mass).argmax(-1)
+            log_probs = predict(self.decoder.read(hidden, context), selection.mass)
+            best = log_probs.index_fill(-1, never, -torch.inf).argmax(-1)
             symbol = torch.where(running, best, PAD)
             symbols.append(symbol)
             running = running & (symbol != EOS)

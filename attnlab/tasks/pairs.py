@@ -1,13 +1,13 @@
 """Pairs: a person's own sources and targets, from tab-separated files; with features, as inflection needs them."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from attnlab.base import EOS, PAD, SPECIAL, UNK, Batch
 from attnlab.randomness import generator_for
@@ -43,22 +43,36 @@ def pairs(
     rows = [read_rows(path, source_separator, target_separator, features_column) for path in (train, val, test)]
     task = Pairs(seed, batch_size, *rows)
     for path, exam in zip((val, test), task.exams, strict=True):
-        _report_unknown(path, "source", exam.source)
-        _report_unknown(path, "target", exam.target)
+        _report_unknown(path, exam)
     return task
 
 
+class Ragged(NamedTuple):
+    """N sequences of unequal length, one behind the other."""
+
+    symbols: Int[Tensor, " M"]
+    start: Int[Tensor, " N"]
+    length: Int[Tensor, " N"]
+
+    def padded(self, rows: Int[Tensor, " B"]) -> Int[Tensor, "B L"]:
+        """These sequences, with PAD behind all but the longest."""
+        length = self.length[rows, None]
+        position = torch.arange(int(length.max()))
+        index = self.start[rows, None] + position.minimum(length - 1)
+        return self.symbols[index].where(position < length, PAD)
+
+
 class Examples(NamedTuple):
-    """Encoded lines, a tensor of symbols for each: features first in the source, EOS last in the target."""
+    """Encoded lines: features first in the source, EOS last in the target."""
 
-    source: tuple[Tensor, ...]
-    target: tuple[Tensor, ...]
+    source: Ragged
+    target: Ragged
 
-    def batch(self, rows: Sequence[int]) -> Batch:
+    def batch(self, rows: list[int]) -> Batch:
         """These rows, padded to the longest of them."""
-        source = pad_sequence([self.source[row] for row in rows], batch_first=True, padding_value=PAD)
-        target = pad_sequence([self.target[row] for row in rows], batch_first=True, padding_value=PAD)
-        return Batch(source, target, torch.zeros(len(rows), 1, source.size(1), dtype=torch.bool))
+        index = torch.tensor(rows)
+        source = self.source.padded(index)
+        return Batch(source, self.target.padded(index), torch.zeros_like(source[:, None], dtype=torch.bool))
 
     def by_size(self) -> Iterator[Batch]:
         """All rows once, in the same batches at every call, whatever the seed and the batch size of training."""
@@ -67,8 +81,7 @@ class Examples(NamedTuple):
 
     def sizes(self) -> Int[Tensor, " N"]:
         """What to sort by for little padding: the length of the source, then that of the target."""
-        source, target = (torch.tensor([len(symbols) for symbols in side]) for side in self)
-        return source * (target.max() + 1) + target
+        return self.source.length * (self.target.length.max() + 1) + self.target.length
 
 
 class Pairs:
@@ -87,14 +100,14 @@ class Pairs:
 
         def encode(rows: list[Row]) -> Examples:
             sources = [_ids(row.features, feature_ids) + _ids(row.source, source_ids) for row in rows]
-            return Examples(_tensors(sources), _tensors([[*_ids(row.target, target_ids), EOS] for row in rows]))
+            return Examples(_ragged(sources), _ragged([[*_ids(row.target, target_ids), EOS] for row in rows]))
 
         self.seed, self.batch_size = seed, batch_size
         self.examples, self.exams = encode(train), (encode(validation), encode(test))
         self.sizes = self.examples.sizes()
         self.source_symbols = len(self.source_vocabulary)
         self.target_symbols = len(self.target_vocabulary)
-        self.longest_target = max(len(symbols) for symbols in self.examples.target)
+        self.longest_target = int(self.examples.target.length.max())
         self.steps_per_epoch = -(-len(train) // batch_size)
         self._cache: tuple[int, list[list[int]]] = -1, []  # an epoch and its plan, so that a step costs little
 
@@ -138,15 +151,15 @@ def _ids(symbols: list[str], table: dict[str, int]) -> list[int]:
     return [table.get(symbol, UNK) for symbol in symbols]
 
 
-def _tensors(sequences: list[list[int]]) -> tuple[Tensor, ...]:
-    """Each sequence as a view of one long tensor, which is much faster than a tensor each."""
-    joined = torch.tensor([symbol for sequence in sequences for symbol in sequence])
-    return joined.split([len(sequence) for sequence in sequences])
+def _ragged(sequences: list[list[int]]) -> Ragged:
+    length = torch.tensor([len(sequence) for sequence in sequences])
+    return Ragged(torch.tensor(list(chain.from_iterable(sequences))), length.cumsum(0) - length, length)
 
 
-def _report_unknown(path: str, side: str, sequences: tuple[Tensor, ...]) -> None:
+def _report_unknown(path: str, exam: Examples) -> None:
     """Say so where most rows hold what training never saw: probably the separator or the file is a wrong one."""
-    share = sum(bool((symbols == UNK).any()) for symbols in sequences) / len(sequences)
-    if share > 0.5:
-        fact = f"{share:.0%} of the {side}s hold symbols that are not in the training file"
-        logging.getLogger(__name__).warning(f"{path}: {fact}; does task.{side}_separator fit?")
+    for side in ("source", "target"):
+        share = torch.cat([(getattr(batch, side) == UNK).any(1) for batch in exam.by_size()]).double().mean().item()
+        if share > 0.5:
+            fact = f"{share:.0%} of the {side}s hold symbols that are not in the training file"
+            logging.getLogger(__name__).warning(f"{path}: {fact}; does task.{side}_separator fit?")
