@@ -1,4 +1,4 @@
-"""Baselines for REINFORCE: any number independent of an alternative's own draw leaves the gradient unbiased and changes its variance."""
+"""Baselines for REINFORCE: numbers independent of the own draw change the variance of the gradient, not its mean."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -46,7 +46,7 @@ class MovingAverage(Baseline):
 
 
 class LeaveOneOut(Baseline):
-    """The mean return of the other draws: b_k = (sum_j r_j - r_k) / (n - 1). Kool et al. 2019; Mnih & Rezende 2016. Needs n >= 2."""
+    """The mean return of the other draws, b_k = (sum_j r_j - r_k) / (n - 1), n >= 2. Kool et al. 2019; Mnih & Rezende 2016."""
 
     def forward(self, returns: Returns, selection: Selection, valid: Valid, state: State) -> Float[Tensor, "#K #B #T"]:
         drawn = selection.mass > 0  # controls have mass 0

@@ -94,7 +94,9 @@ def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
         for name in path:
             node = node[name]
         if isinstance(node.get(last), Mapping):
-            raise ConfigurationError(f"{override.key_or_group} is a group; a finished run keeps its {last}, its settings can be changed")
+            raise ConfigurationError(
+                f"{override.key_or_group} is a group; a finished run keeps its {last}, its settings can be changed"
+            )
         node[last] = override.value()
     return overrides
 

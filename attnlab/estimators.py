@@ -1,4 +1,4 @@
-"""Surrogates: scalars to minimise whose gradient is the wanted estimate, for the scores and for everything behind the choice."""
+"""Surrogates to minimise: their gradient is the wanted estimate, for the scores and for everything behind the choice."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -12,14 +12,14 @@ State = Float[Tensor, "B T Q"]
 
 
 class Pathwise(Estimator):
-    """sum_K mass * loss: the gradient runs through the weights (mixtures, straight-through) or through the mass (enumeration)."""
+    """sum_K mass * loss. The gradient runs through the weights (mixtures, straight-through) or the mass (enumeration)."""
 
     def forward(self, losses: Losses, returns: Losses, selection: Selection, valid: Valid, state: State) -> Surrogate:
         return _surrogate((selection.mass * losses).sum(0), valid)
 
 
 class Reinforce(Estimator):
-    """sum_K mass * (loss + stop_gradient(return - baseline) * log_prob). Williams 1992; for attention Xu et al. 2015 (1502.03044)."""
+    """sum_K mass * (loss + stop_gradient(return - baseline) * log_prob). Williams 1992; Xu et al. 2015 (1502.03044)."""
 
     def __init__(self, baseline: Baseline):
         super().__init__()
@@ -36,7 +36,7 @@ class Reinforce(Estimator):
 
 
 class Marginal(Estimator):
-    """-log sum_K exp(log_prob - loss): the negative log of the expected probability. Deng et al. 2018 (1807.03756), Wu et al. 2018."""
+    """-log sum_K exp(log_prob - loss), minus the log of the expected probability. Deng et al. 2018 (1807.03756)."""
 
     def forward(self, losses: Losses, returns: Losses, selection: Selection, valid: Valid, state: State) -> Surrogate:
         return _surrogate(-torch.logsumexp(selection.log_prob - losses, 0), valid)

@@ -63,7 +63,7 @@ class Tally:
 
 @torch.no_grad()
 def teacher_forced(model: Seq2Seq, batch: Batch, rule: Selector) -> dict[str, tuple[float, float]]:
-    """nll and token_accuracy a valid target token; attention_entropy (nats) a valid step; alignment figures a step with gold."""
+    """nll (nats) and token_accuracy a valid token; attention_entropy (nats) a valid step; alignment a step with gold."""
     output = model(batch, drawing(torch.Generator(batch.source.device)), (), rule)
     log_probs, probs = predict(output.logits, output.selection.mass), output.selection.probs
     valid = batch.target != PAD

@@ -70,7 +70,4 @@ def read_metrics(path: Path) -> list[dict[str, float]]:
     with path.open(encoding="utf-8", newline="") as file:
         lines = [line for line in file if line.endswith("\n")]
     rows = csv.DictReader(lines)
-    return [
-        {tag: int(value) if tag == "step" else float(value) for tag, value in row.items() if value}
-        for row in rows
-    ]
+    return [{tag: int(value) if tag == "step" else float(value) for tag, value in row.items() if value} for row in rows]

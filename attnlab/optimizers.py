@@ -1,4 +1,4 @@
-"""Optimizers and learning-rate schedules: what `optimizer=NAME` picks, as a function of the parameters and the steps to come."""
+"""Optimizers and learning-rate schedules: what `optimizer=NAME` picks, as a function of parameters and steps to come."""
 
 from collections.abc import Callable, Iterable
 from typing import Any, Literal

@@ -26,7 +26,7 @@ def drawing(generator: torch.Generator) -> Randomness:
 
 
 def draw(log_probs: Float[Tensor, "B T S"], samples: int, randomness: Randomness) -> Int[Tensor, "K B T"]:
-    """`samples` independent positions for every row, by the Gumbel-max trick: argmax_s log p_s + G_s; forced ones are taken as given.
+    """`samples` independent positions a row by the Gumbel-max trick, argmax_s log p_s + G_s; forced ones are taken as given.
 
     The noise is drawn in float32 at least, and is independent over alternatives, rows and steps.
     """

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.loggers import TensorBoardLogger
 
 from attnlab import folders
@@ -129,7 +130,7 @@ def make_trainer(tree: Mapping[str, Any], logger: Any = False, callbacks: list[p
         node["enable_progress_bar"] = sys.stderr.isatty()
     try:
         return make(node | {"logger": logger, "callbacks": callbacks, "enable_checkpointing": bool(callbacks)})
-    except (pl.utilities.exceptions.MisconfigurationException, ValueError, TypeError) as error:
+    except (MisconfigurationException, ValueError, TypeError) as error:
         raise ValueError(f"trainer: {error}") from error
 
 

@@ -16,7 +16,7 @@ class Score(nn.Module):
 
 
 class Dot(Score):
-    """q . k * scale. With scale 1 Luong et al. 2015 (1508.04025, eq. 8), with 1/sqrt(D) Vaswani et al. 2017 (1706.03762, eq. 1)."""
+    """q . k * scale: 1 in Luong et al. 2015 (1508.04025, eq. 8), 1/sqrt(D) in Vaswani et al. 2017 (1706.03762, eq. 1)."""
 
     def __init__(self, scale: float):
         super().__init__()
@@ -89,4 +89,6 @@ def cosine(query_size: int, key_size: int) -> Score:
 
 def _same_width(name: str, query_size: int, key_size: int) -> None:
     if query_size != key_size:
-        raise ValueError(f"score={name} compares vectors of one width, got queries of {query_size} and keys of {key_size}; use general")
+        raise ValueError(
+            f"score={name} compares vectors of one width, got queries of {query_size} and keys of {key_size}; use general"
+        )

@@ -35,11 +35,9 @@ class Checkpoints(Checkpoint):
         """Whether the parameters of a step have been validated."""
         return self.validation_step == step
 
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int) -> None:
         # a validation belongs to the step before it: a checkpoint between the two would lose it
-        last = trainer.is_last_batch or (batch_idx + 1) % trainer.val_check_batch == 0
+        last = trainer.is_last_batch or (batch_idx + 1) % (trainer.val_check_batch or 1) == 0
         if trainer.global_step > outputs["step"] and trainer.global_step % self.every == 0 and not last:
             save(trainer, self.last)
 

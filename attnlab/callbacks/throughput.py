@@ -9,7 +9,7 @@ from attnlab.training import Training
 
 
 class Throughput(Callback):
-    """speed/examples_per_second: training examples since the last logged step over seconds in training steps, validation left out."""
+    """speed/examples_per_second: training examples over seconds in training steps, since the last logged step."""
 
     def __init__(self) -> None:
         self.examples, self.seconds, self.started = 0, 0.0, 0.0

@@ -27,18 +27,19 @@ class Enumeration(Selector):
 
 
 def hard_exact(*, beta: Positive, evaluate_as: EvaluateAs) -> Mechanism:
-    """sum_s p(s) loss(s): the expected loss of Xu et al. 2015 (1502.03044), enumerated. No bias, no variance; S evaluations of the loss.
+    """sum_s p(s) loss(s): the expected loss of Xu et al. 2015 (1502.03044), enumerated.
 
-    beta: inverse temperature; evaluate_as: how it is read at evaluation.
+    No bias, no variance; S evaluations of the loss. beta: inverse temperature; evaluate_as: how it is read at evaluation.
     """
     distribution = Softmax(beta)
     return Mechanism(distribution, Enumeration(distribution), Pathwise(), "expected", "value", evaluate_as)
 
 
 def hard_marginal(*, beta: Positive, evaluate_as: EvaluateAs) -> Mechanism:
-    """-log sum_s p(s) exp(-loss(s)): the marginal likelihood of each step, enumerated. Deng et al. 2018 (1807.03756), Wu et al. 2018.
+    """-log sum_s p(s) exp(-loss(s)): the marginal likelihood of each step, enumerated.
 
-    Exact for its own objective; S evaluations of the loss. beta: inverse temperature; evaluate_as: how it is read at evaluation.
+    Deng et al. 2018 (1807.03756); Wu et al. 2018. Exact for its own objective; S evaluations of the loss. beta: inverse
+    temperature; evaluate_as: how it is read at evaluation.
     """
     distribution = Softmax(beta)
     return Mechanism(distribution, Enumeration(distribution), Marginal(), "marginal", "value", evaluate_as)

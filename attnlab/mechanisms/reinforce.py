@@ -38,9 +38,7 @@ class Draws(Selector):
         mass = torch.full_like(chosen, 1 / self.samples)
         extra = [CONTROLS[name](probs)[None] for name in controls]
         nothing = torch.zeros_like(chosen[:1]).detach().expand(len(extra), -1, -1)
-        return Selection(
-            torch.cat([drawn, *extra]), torch.cat([mass, nothing]), torch.cat([chosen, nothing]), probs
-        )
+        return Selection(torch.cat([drawn, *extra]), torch.cat([mass, nothing]), torch.cat([chosen, nothing]), probs)
 
 
 def one_hot(position: Tensor, like: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Straight-through hard attention: one position forward, the gradient of the soft weights backward. Bengio et al. 2013 (1308.3432)."""
+"""Straight-through: one position forward, the gradient of the soft weights backward. Bengio et al. 2013 (1308.3432)."""
 
 import torch
 from torch import Tensor

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attnlab.base import PAD
+from attnlab.models.encoder import Cell
 from attnlab.randomness import dropout
 
 State = tuple[Any, ...]
@@ -22,7 +23,7 @@ class Decoder(nn.Module):
 
     def __init__(
         self,
-        cell: type[nn.RNNBase],
+        cell: Cell,
         symbols: int,
         embedding_size: int,
         hidden_size: int,

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 from attnlab.base import PAD
 from attnlab.randomness import dropout
 
+Cell = type[nn.LSTM] | type[nn.GRU]
+
 
 class Encoder(nn.Module):
     """Embeds the source and runs one recurrent layer in each direction, `layers` times: states (B S 2D), 0 on padding.
@@ -15,7 +17,7 @@ class Encoder(nn.Module):
     lies at the end for both, influences nothing.
     """
 
-    def __init__(self, cell: type[nn.RNNBase], symbols: int, embedding_size: int, hidden_size: int, layers: int, dropout: float):
+    def __init__(self, cell: Cell, symbols: int, embedding_size: int, hidden_size: int, layers: int, dropout: float):
         super().__init__()
         self.embedding = nn.Embedding(symbols, embedding_size, padding_idx=PAD)
         sizes = [embedding_size] + [2 * hidden_size] * (layers - 1)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from attnlab.attention import Attention, Memory
 from attnlab.base import BOS, EOS, PAD, UNK, Batch, Randomness, Selection, Selector
 from attnlab.models.decoder import Decoder
-from attnlab.models.encoder import Encoder
+from attnlab.models.encoder import Cell, Encoder
 from attnlab.randomness import drawing
 from attnlab.rules import Count, Probability
 
@@ -115,7 +115,7 @@ def gru(
 
 
 def _assemble(
-    cell: type[nn.RNNBase],
+    cell: Cell,
     source_symbols: int,
     target_symbols: int,
     attention: Callable[[int, int], Attention],

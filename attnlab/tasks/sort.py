@@ -18,7 +18,7 @@ def sort(
     validation_examples: Count,
     test_examples: Count,
 ) -> Synthetic:
-    """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; target t comes from any source position of its symbol."""
+    """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; every position of a symbol is right for it."""
 
     def generate(generator: torch.Generator, examples: int) -> Batch:
         length = lengths_between(generator, examples, shortest, longest)
