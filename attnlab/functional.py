@@ -75,7 +75,7 @@ def sparsemax(scores: Num[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]
 
 
 def entmax15(scores: Num[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:
-    """argmax_p p . s + H(p), H the Tsallis entropy of alpha 1.5: softmax half-way to sparsemax. Peters et al. 2019 (1905.05702).
+    """argmax_p p . s + H(p), H the Tsallis entropy of alpha 1.5: half-way to sparsemax. Peters et al. 2019 (1905.05702).
 
     The solution is p_i = max(0, s_i / 2 - tau)^2 with tau such that p sums to 1; low scores get exactly 0.
     """

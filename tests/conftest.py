@@ -1,12 +1,25 @@
 """Shapes in annotations are checked while the tests run; small models are timed and tested with one thread."""
 
+import time
+from collections.abc import Iterator
+
 import pytest
 import torch
 from jaxtyping import install_import_hook
 
 install_import_hook("attnlab", "beartype.beartype")
 
+BEGIN = time.monotonic()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--slow-budget", type=float, default=float("inf"), help="seconds after which no slow test starts")
+
 
 @pytest.fixture(autouse=True)
-def one_thread() -> None:
+def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
+    budget = request.config.getoption("--slow-budget")
+    if request.node.get_closest_marker("slow") and time.monotonic() - BEGIN > budget:
+        pytest.skip(f"the {budget:.0f} s for slow tests are used up; pytest -m slow runs all")
     torch.set_num_threads(1)
+    yield
