@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnlab import folders
-from attnlab.config import CONFIGS, GROUPS, Composition, ConfigurationError, check, compose
+from attnlab.config import CONFIGS, GROUPS, Composition, ConfigurationError, check, compose, parse, unknown_keys
 from attnlab.folders import RunBusy
 
 SUCCESS, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -19,10 +19,12 @@ HYDRA_FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hy
 
 def train(arguments: list[str], doc: str | None) -> int:
     """`scripts/train.py`: one run of the configuration that the overrides describe, or Hydra's own services."""
-    if not arguments or arguments[0] not in ("-h", "--help"):
+    if not {"-h", "--help"} & set(arguments):
         if any(argument in HYDRA_FLAGS for argument in arguments):
             return _hydra_service()
-        return answered(lambda: train_one(overrides_in(arguments)))
+        several = [argument for argument in arguments if argument in ("-m", "--multirun")]
+        rest = [argument for argument in arguments if argument not in several]
+        return answered(lambda: (train_many if several else train_one)(overrides_in(rest)))
     print(help_page(doc))
     return SUCCESS
 
@@ -51,9 +53,46 @@ def train_one(overrides: list[str]) -> int:
     return SUCCESS
 
 
+def train_many(overrides: list[str]) -> int:
+    """Train every run of a sweep that is not done yet, and tell what became of each."""
+    from attnlab import sweeping
+
+    jobs = sweeping.plan(overrides)
+    if any(job.composition.tree["fresh"] for job in jobs):
+        for job in jobs:
+            folders.move_aside(job.folder)
+    skipped = {job.folder for job in jobs if folders.read_status(job.folder).get("state") == "done"}
+    missing = [job for job in jobs if job.folder not in skipped]
+    print(f"{len(jobs)} runs: {len(skipped)} done already, {len(missing)} to do", file=sys.stderr)
+    if missing:
+        sweeping.launch(missing, overrides)
+    outcomes = [(job, sweeping.outcome_of(job)) for job in jobs]
+    print(sweep_table(outcomes, skipped))
+    print(f"\ntensorboard  tensorboard --logdir {shlex.quote(str(jobs[0].composition.tree['runs_dir']))}")
+    return SUCCESS if all(outcome.state == "done" for _, outcome in outcomes) else FAILED
+
+
+def sweep_table(outcomes: list[tuple[Any, Any]], skipped: set[Path]) -> str:
+    """One line a run: its state, its sequence accuracy on the test data, and its name; why and where it failed below."""
+    lines = [f"{'state':12}{'accuracy':>10}  run"]
+    for job, outcome in outcomes:
+        state, accuracy = outcome.state, "-"
+        if state == "done":
+            results = json.loads((job.folder / "results.json").read_text(encoding="utf-8"))
+            accuracy = f"{results['test/sequence_accuracy']:.4f}"
+            state = "skipped" if job.folder in skipped else state
+        lines.append(f"{state:12}{accuracy:>10}  {job.name}")
+        if outcome.reason:
+            lines += [f"{'':24}{outcome.reason}", f"{'':24}log: {job.folder / 'train.log'}"]
+    counts = {state: sum(line.startswith(state) for line in lines[1:]) for state in ("done", "skipped", "failed")}
+    rest = len(outcomes) - sum(counts.values())
+    total = f"{counts['done']} done, {counts['skipped']} skipped since done already, {counts['failed']} failed"
+    return "\n".join([*lines, "", total + (f", {rest} not finished" if rest else "")])
+
+
 def evaluate(arguments: list[str], doc: str | None) -> int:
     """`scripts/evaluate.py`: a finished run's figures, under settings that may differ from those it was trained with."""
-    if not arguments or arguments[0] in ("-h", "--help"):
+    if not arguments or {"-h", "--help"} & set(arguments):
         print((doc or "").strip())
         return SUCCESS if arguments else BAD_INPUT
     return answered(lambda: _evaluate(Path(arguments[0]), overrides_in(arguments[1:])))
@@ -82,12 +121,11 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
 
 def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
     """Change settings of a stored configuration in place; returns the overrides. Raises ConfigurationError for unknown ones."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    from attnlab.config import refuse_unknown_keys
-
-    parsed = OverridesParser.create().parse_overrides(overrides)
-    refuse_unknown_keys(parsed, tree)
+    parsed = parse(overrides)
+    problems = unknown_keys(parsed, tree)
+    problems |= {override: f"{override} leaves out a setting" for override in overrides if override.startswith("~")}
+    if problems:
+        raise ConfigurationError("\n".join(problems.values()))
     for override in parsed:
         *path, last = override.key_or_group.split(".")
         node = tree
@@ -122,10 +160,12 @@ def overrides_in(arguments: list[str]) -> list[str]:
     """key=value arguments as Hydra's overrides; `--config-dir DIR` adds a person's own configuration folder."""
     overrides, rest = [], iter(arguments)
     for argument in rest:
-        if argument in ("--config-dir", "-cd"):
-            folder = Path(next(rest, ""))
-            if not folder.is_dir():
-                raise ConfigurationError(f"--config-dir must be a folder, got {str(folder)!r}")
+        option, _, value = argument.partition("=")
+        if option in ("--config-dir", "-cd"):
+            value = value or next(rest, "")
+            folder = Path(value)
+            if not value or not folder.is_dir():
+                raise ConfigurationError(f"--config-dir must be a folder, got {value!r}")
             overrides.append(f"hydra.searchpath=['file://{folder.resolve()}']")
         elif argument.startswith("-"):
             raise ConfigurationError(f"{argument} is not an option; settings are given as key=value, --help lists them")
@@ -160,7 +200,7 @@ def help_page(doc: str | None) -> str:
         lines.append(f"  {group:10} {', '.join(names) or '(none)'}")
     lines += ["", "Keys (key=value):"]
     source = (CONFIGS / "train.yaml").read_text(encoding="utf-8")
-    lines += [f"  {line}" for line in source.split("experiment: null")[1].splitlines() if re.match(r"[a-z_]+:", line)]
+    lines += [f"  {line}" for line in source.split("experiment: null")[1].splitlines() if re.match(r"[a-z_]+: ", line)]
     for group, name in re.findall(r"^  - (\w+): (\w+)$", source, re.MULTILINE):
         path = CONFIGS / group / f"{name}.yaml"
         if path.exists():

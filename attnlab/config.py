@@ -5,7 +5,7 @@ that no typo and no value out of range gets through, whether typed with `+`, `++
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -60,27 +60,45 @@ class Composition(NamedTuple):
 def compose(overrides: list[str], folder: Path = CONFIGS) -> Composition:
     """The configuration that a command line describes. Raises ConfigurationError."""
     try:
-        with _hydra(folder):
-            parsed = OverridesParser.create().parse_overrides(list(overrides))
-            _refuse_several(parsed)
+        with hydra_at(folder):
+            parsed = parse(overrides)
+            path = [_text(override) for override in parsed if override.key_or_group.startswith("hydra.searchpath")]
             chosen = [override for override in parsed if _is_group(override)]
-            _refuse_unless_offered(chosen)
+            _refuse_unless_offered(chosen, path)
             groups = [_text(override) for override in chosen]
-            frame = hydra_compose("train", [*groups, *_search_path(parsed)], return_hydra_config=True)
+            frame = hydra_compose("train", [*groups, *path], return_hydra_config=True)
             choices = {name: value for name, value in frame.hydra.runtime.choices.items() if name in GROUPS}
-            refuse_unknown_keys([override for override in parsed if override not in chosen], _plain(frame))
-            tree = _plain(hydra_compose("train", list(overrides)))
-            plain = [f"{group}={choices[group]}" for group in ("attention", "task")]
-            defaults = _plain(hydra_compose("train", [*plain, *_search_path(parsed)]))
+            settings = [override for override in parsed if override not in chosen and not _adds(override)]
+            unknown = unknown_keys(settings, plain(frame))
+            tree = plain(hydra_compose("train", [text for text in overrides if text not in unknown]))
+            check(tree, choices, unknown.values())
+            bare = [f"{group}={choices[group]}" for group in ("attention", "task")]
+            defaults = plain(hydra_compose("train", [*bare, *path]))
     except (HydraException, OmegaConfBaseException) as error:
-        raise ConfigurationError(_first_lines(error)) from None
-    check(tree, choices)
+        raise ConfigurationError(first_lines(error)) from None
     return Composition(tree, defaults, choices)
 
 
-def check(tree: Mapping[str, Any], choices: Mapping[str, str] = {}) -> None:  # noqa: B006 (never written)
+def parse(overrides: list[str]) -> list[Override]:
+    """Overrides, each with a single value. Raises ConfigurationError."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as error:
+        raise ConfigurationError(first_lines(error)) from None
+    for override in parsed:
+        if override.is_sweep_override():
+            raise ConfigurationError(f"{_text(override)} names several values; a sweep over them needs -m, a list needs [ ]")
+    return parsed
+
+
+def check(
+    tree: Mapping[str, Any],
+    choices: Mapping[str, str] = {},  # noqa: B006 (never written)
+    problems: Iterable[str] = (),
+) -> None:
     """Hold a whole configuration against the rules of everything it names. Raises ConfigurationError with all problems."""
-    problems = _problems("", {k: v for k, v in tree.items() if k in ROOT or k not in (*GROUPS, "callbacks")}, ROOT)
+    problems = list(problems)
+    problems += _problems("", {k: v for k, v in tree.items() if k in ROOT or k not in (*GROUPS, "callbacks")}, ROOT)
     for group in GROUPS:
         problems += _factory_problems(group, tree.get(group), choices.get(group, ""))
     for name, node in (tree.get("callbacks") or {}).items():
@@ -100,7 +118,8 @@ def data_files(tree: Mapping[str, Any]) -> dict[tuple[str, str], str]:
 
 
 @contextlib.contextmanager
-def _hydra(folder: Path) -> Iterator[None]:
+def hydra_at(folder: Path) -> Iterator[None]:
+    """Hydra's machinery, ready to compose from a folder of configurations."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(folder.resolve()), version_base="1.3"):
         yield
@@ -120,37 +139,32 @@ def _text(override: Override) -> str:
     return override.input_line
 
 
-def _search_path(parsed: list[Override]) -> list[str]:
-    return [_text(override) for override in parsed if override.key_or_group.startswith("hydra.searchpath")]
+def _adds(override: Override) -> bool:
+    """Whether it may name a key that is not there yet: what + and ++ add is checked with the whole tree."""
+    return override.is_add() or override.is_force_add() or override.key_or_group.startswith("hydra.")
 
 
-def _refuse_several(parsed: list[Override]) -> None:
-    for override in parsed:
-        if override.is_sweep_override():
-            raise ConfigurationError(f"{_text(override)} names several values; a sweep over them needs -m, a list needs [ ]")
-
-
-def _refuse_unless_offered(chosen: list[Override]) -> None:
+def _refuse_unless_offered(chosen: list[Override], path: list[str]) -> None:
     for override in chosen:
         group, value = override.key_or_group, override.value()
-        offered = [name for name in _loader().get_group_options(group) if not name.startswith("_")]
+        options = _loader().get_group_options(group, config_name="train", overrides=path)
+        offered = [name for name in options if not name.startswith("_")]
+        if override.is_delete() and group != "experiment":
+            raise ConfigurationError(f"{group} cannot be left out; it is one of {', '.join(offered)}")
         if value not in offered and (value is not None or group != "experiment"):
             raise ConfigurationError(
                 f"{group}={value} does not exist{_meant(str(value), offered)}; {group} is one of {', '.join(offered)}"
             )
 
 
-def refuse_unknown_keys(overrides: list[Override], tree: dict[str, Any]) -> None:
-    """Raise ConfigurationError for overrides of keys that a configuration does not have."""
+def unknown_keys(overrides: list[Override], tree: Mapping[str, Any]) -> dict[str, str]:
+    """Override -> what to say about it, for overrides of keys that a configuration does not have."""
     known = _keys_of(tree)
-    problems = []
-    for override in overrides:
-        key = override.key_or_group
-        if key in known or key.startswith("hydra.") or override.is_force_add() or override.is_add():
-            continue  # what + and ++ add is checked with the whole tree
-        problems.append(f"{key} is not a setting{_meant(key, known) or '; --help lists all'}")
-    if problems:
-        raise ConfigurationError("\n".join(problems))
+    return {
+        _text(override): f"{key} is not a setting{_meant(key, known) or '; --help lists all'}"
+        for override in overrides
+        if (key := override.key_or_group) not in known
+    }
 
 
 def _keys_of(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -164,7 +178,7 @@ def _keys_of(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
     """Problems of a node that names a factory and its settings."""
-    if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
         return [f"{path} must name a factory under _target_, got {node!r}"]
     try:
         rules = settings_of(node["_target_"])
@@ -177,6 +191,7 @@ def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
     settings = {key: value for key, value in node.items() if key != "_target_" and not (problems and key in OWNED)}
     where = f" of {path}={choice}" if choice else ""
     problems += _problems(path, settings, rules, where)
+    node.update(settings)
     for key, rule in rules.items():
         if any(isinstance(part, DataFileMark) for part in get_args(rule)) and isinstance(settings.get(key), str):
             if settings[key] not in ("", "???") and not Path(settings[key]).is_file():
@@ -184,22 +199,24 @@ def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
     return problems
 
 
-def _problems(path: str, settings: Mapping[str, Any], rules: Mapping[str, Any], where: str = "") -> list[str]:
-    """One sentence for each setting that is unknown, missing or against its rule."""
+def _problems(path: str, settings: dict[str, Any], rules: Mapping[str, Any], where: str = "") -> list[str]:
+    """One sentence for each setting that is unknown, missing or against its rule; 1 becomes 1.0 where a real number is due."""
     prefix = f"{path}." if path else ""
     unset = {key for key, value in settings.items() if value == "???"}
     fields: dict[str, Any] = {f"{name}_": (rule, ...) for name, rule in rules.items() if name not in unset}
     model = create_model("Settings", __config__=ConfigDict(extra="forbid", strict=True), **fields)
     problems = [f"{prefix}{key} must be given: {prefix}{key}=..." for key in sorted(unset)]
     try:
-        model.model_validate({f"{key}_": value for key, value in settings.items() if key not in unset})
+        checked = model.model_validate({f"{key}_": value for key, value in settings.items() if key not in unset})
+        settings.update({name: getattr(checked, f"{name}_") for name in rules if name not in unset})
     except ValidationError as error:
         found: dict[str, list[str]] = {}
         for detail in error.errors():
             found.setdefault(str(detail["loc"][0])[:-1], []).append(_sentence(detail))
         for key, sentences in found.items():
             if key not in rules:
-                meant = _meant(prefix + key, [prefix + name for name in rules])
+                known = [prefix + name for name in rules] if path else [*rules, *GROUPS, "callbacks"]
+                meant = _meant(prefix + key, known)
                 problems.append(f"{prefix}{key} is not a setting{where}{meant}")
             else:
                 came = f", got {settings[key]!r}" if key in settings else ""
@@ -225,7 +242,7 @@ def _lasts(known: list[str]) -> list[str]:
     return [name.rpartition(".")[2] for name in known]
 
 
-def _plain(config: Any) -> dict[str, Any]:
+def plain(config: Any) -> dict[str, Any]:
     """Plain values, interpolations resolved; a mandatory value that is not given stays '???'."""
     config = OmegaConf.create({key: config._get_node(key) for key in config if key not in ("hydra", "experiment")})
     tree = OmegaConf.to_container(config, resolve=True)
@@ -233,7 +250,7 @@ def _plain(config: Any) -> dict[str, Any]:
     return {str(key): value for key, value in tree.items()}
 
 
-def _first_lines(error: Exception) -> str:
+def first_lines(error: Exception) -> str:
     """A library's message without its advice and its hints about internals."""
     lines = [line for line in str(error).splitlines() if line.strip()]
     kept = [line for line in lines if not line.lstrip().startswith(("full_key:", "object_type=", "reference_type="))]

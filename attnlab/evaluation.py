@@ -89,8 +89,8 @@ def free_running(model: Seq2Seq, batch: Batch, rule: Selector, limit: int) -> di
     guesses = [_symbols(row) for row in model.generate(batch, rule, limit).tolist()]
     pairs = list(zip(guesses, references, strict=True))
     return {
-        "sequence_accuracy": (sum(guess == reference for guess, reference in pairs), len(pairs)),
-        "error_rate": (sum(Levenshtein.distance(*pair) for pair in pairs), sum(map(len, references))),
+        "sequence_accuracy": (float(sum(guess == reference for guess, reference in pairs)), float(len(pairs))),
+        "error_rate": (float(sum(Levenshtein.distance(*pair) for pair in pairs)), float(sum(map(len, references)))),
     }
 
 

@@ -76,6 +76,13 @@ def write_status(folder: Path, **changes: Any) -> None:
     write(folder / "status.json", json.dumps(read_status(folder) | changes, indent=2) + "\n")
 
 
+def note_failure(folder: Path, reason: str) -> None:
+    """Mark a run that another process is not working on, and that did not end by itself, as failed."""
+    if read_status(folder).get("state") not in ("done", "failed") and not is_held(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_status(folder, state="failed", end=now(), error=reason)
+
+
 def write(path: Path, text: str) -> None:
     """Write a text file whole or not at all."""
     partial = path.with_name(path.name + ".partial")
@@ -96,6 +103,17 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether some process holds a run's lock."""
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with held(folder):
+            return False
+    except RunBusy:
+        return True
 
 
 def move_aside(folder: Path) -> Path | None:

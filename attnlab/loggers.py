@@ -3,10 +3,14 @@
 import csv
 import io
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers.logger import Logger
+
+Row = dict[str, int | float]
+"""A step, under "step", and its figures by their tags."""
 
 
 class MetricsFile(Logger):
@@ -20,7 +24,7 @@ class MetricsFile(Logger):
         self.path = path
         kept = [row for row in read_metrics(path) if row["step"] <= step] if path.exists() else []
         self.columns = ["step", *dict.fromkeys(tag for row in kept for tag in row if tag != "step")]
-        self.row: dict[str, float] = kept.pop() if kept else {}
+        self.row: Row = kept.pop() if kept else {}
         self.last = 0  # where the last row starts
         self._rewrite(kept)
 
@@ -35,11 +39,11 @@ class MetricsFile(Logger):
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
         """Hyperparameters are in config.yaml."""
 
-    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+    def log_metrics(self, metrics: Mapping[str, int | float], step: int | None = None) -> None:
         """Add figures to the row of a step, or start the next row."""
         if self.row and self.row["step"] != step:
             self.last, self.row = self.path.stat().st_size, {}
-        self.row |= {"step": step or 0} | metrics
+        self.row |= {"step": step or 0, **metrics}
         fresh = [tag for tag in self.row if tag not in self.columns]
         if fresh:
             earlier = [row for row in read_metrics(self.path) if row["step"] != self.row["step"]]
@@ -51,7 +55,7 @@ class MetricsFile(Logger):
                 file.write(self._line(self.row))
                 file.truncate()
 
-    def _rewrite(self, rows: list[dict[str, float]]) -> None:
+    def _rewrite(self, rows: list[Row]) -> None:
         """The whole file again: header, earlier rows, and the one being filled."""
         partial = self.path.with_suffix(".partial")
         text = ",".join(self.columns) + "\n" + "".join(map(self._line, rows))
@@ -59,13 +63,13 @@ class MetricsFile(Logger):
         partial.write_text(text + (self._line(self.row) if self.row else ""), encoding="utf-8", newline="")
         os.replace(partial, self.path)
 
-    def _line(self, row: dict[str, float]) -> str:
+    def _line(self, row: Row) -> str:
         line = io.StringIO()
         csv.DictWriter(line, self.columns, lineterminator="\n").writerow(row)
         return line.getvalue()
 
 
-def read_metrics(path: Path) -> list[dict[str, float]]:
+def read_metrics(path: Path) -> list[Row]:
     """The rows of a metrics.csv, each with `step` and the figures it has. A row cut off by a crash is left out."""
     with path.open(encoding="utf-8", newline="") as file:
         lines = [line for line in file if line.endswith("\n")]

@@ -1,18 +1,17 @@
 """Optimizers and learning-rate schedules: what `optimizer=NAME` picks, as a function of parameters and steps to come."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch.nn import Parameter
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from attnlab.rules import NonNegative, Positive, Probability
+from attnlab.rules import NonNegative, Positive, Probability, Schedule
 
 Configure = Callable[[Iterable[Parameter], float, int], dict[str, Any]]
-"""(parameters, steps of the whole run, steps an epoch) -> what Lightning's `configure_optimizers` returns."""
-Schedule = Literal["constant", "linear", "halve_on_plateau"]
+"""(parameters, steps of the whole run, batches an epoch) -> what Lightning's `configure_optimizers` returns."""
 
 LOWEST_LR = 1e-5  # where halving stops
 
@@ -47,7 +46,7 @@ def _scheduled(optimizer: Optimizer, schedule: Schedule, steps: float, epoch: in
         scheduler = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
         return {"lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
     plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=0.0, min_lr=LOWEST_LR)
-    # counted in steps, since Lightning moves an epoch's scheduler only after the epoch's checkpoint is written
+    # counted in batches, since Lightning moves an epoch's scheduler only after the epoch's checkpoint is written
     return {
         "lr_scheduler": {"scheduler": plateau, "interval": "step", "frequency": epoch, "monitor": "val/nll"},
     }

@@ -33,3 +33,6 @@ DataFile = Annotated[str, Field(min_length=1), DataFileMark()]
 
 EvaluateAs = Literal["same", "soft", "argmax", "marginal"]
 """How a trained mechanism is read at evaluation; `same` follows its objective."""
+
+Schedule = Literal["constant", "linear", "halve_on_plateau"]
+"""How the learning rate moves: not at all, to 0 at the last step, or halved when val/nll is not the lowest so far."""

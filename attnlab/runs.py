@@ -1,11 +1,13 @@
 """One run from start to end: train, keep the best, take its figures. An interrupted run goes on where it stopped."""
 
+import contextlib
 import json
 import logging
+import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,11 @@ def train(tree: Mapping[str, Any], folder: Path) -> dict[str, float]:
     torch.set_num_threads(tree["threads"])
     built = assemble(tree)
     make_trainer(tree)  # refuses what Lightning does not take
+    if tree["trainer"]["max_steps"] == tree["trainer"]["max_epochs"] == -1:
+        built.training.configure(built.training.parameters(), float("inf"), 1)  # refuses a schedule that needs an end
     with folders.held(folder):
+        if folders.read_status(folder).get("state") == "done":  # by another process, since this one looked
+            return json.loads((folder / "results.json").read_text(encoding="utf-8"))
         folders.write_config(folder, tree)
         start = {"start": folders.now(), "end": None, "error": None}
         folders.write_status(folder, state="running", **start, versions=folders.versions(), revision=folders.code_revision())
@@ -79,12 +85,36 @@ def train(tree: Mapping[str, Any], folder: Path) -> dict[str, float]:
     return results
 
 
+def attempt(tree: Mapping[str, Any], folder: Path) -> str:
+    """Train as part of a sweep: the state the run is left in. What goes wrong is in its status and log, and is not raised."""
+    try:
+        train(tree, folder)
+        return "done"
+    except folders.RunBusy:
+        return "elsewhere"
+    except Exception as error:
+        if not isinstance(error, RunFailed):
+            folders.write_status(folder, state="failed", end=folders.now(), error=f"{type(error).__name__}: {error}")
+        return "failed"
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Lightning answers Ctrl-C with sys.exit and ignores the next one; here it stays a KeyboardInterrupt."""
+    try:
+        yield
+    except SystemExit:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from None
+
+
+@_interruptible()
 def _train(built: Built, folder: Path) -> dict[str, float]:
     (folder / "checkpoints").mkdir(exist_ok=True)
     checkpoints = Checkpoints(folder / "checkpoints", built.config["checkpoint_every"])
     goes_on = checkpoints.last.exists()
     step = load(checkpoints.last)["global_step"] if goes_on else 0
-    events = _Events(folder, name="", version="", default_hp_metric=False, purge_step=step + 1 if goes_on else None)
+    events = _Events(folder, name="", version="", default_hp_metric=False, purge_step=step + 1)
     events.log_hyperparams(folders.flatten(built.config), dict.fromkeys(HPARAMS, float("nan")))
     callbacks = [make(node) for node in built.config["callbacks"].values()]
     trainer = make_trainer(
@@ -93,8 +123,6 @@ def _train(built: Built, folder: Path) -> dict[str, float]:
     log.info("going on from step %d" if goes_on else "starting at step %d", step)
     training = built.training
     trainer.fit(training, ckpt_path=checkpoints.last if goes_on else None, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
     log.info("trained to step %d", trainer.global_step)
     if not checkpoints.validated(trainer.global_step):
         trainer.validate(training, verbose=False)
@@ -107,10 +135,18 @@ def _train(built: Built, folder: Path) -> dict[str, float]:
     return results
 
 
+@_interruptible()
 def measure(built: Built, checkpoint: Path) -> dict[str, float]:
-    """val/* and test/* figures of a checkpoint under the configuration's evaluation rule, data and precision."""
+    """val/* and test/* figures of a checkpoint under the configuration's evaluation rule, data and precision.
+
+    Raises ValueError for a checkpoint of other parameters.
+    """
     training = built.training
-    training.load_state_dict(load(checkpoint)["state_dict"])
+    try:
+        training.load_state_dict(load(checkpoint)["state_dict"])
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(f"what was trained does not fit these settings, of the model or the vocabulary: {reason}") from None
     trainer = make_trainer({**built.config, "trainer": {**built.config["trainer"], "enable_progress_bar": False}})
     training.figures = {}
     trainer.validate(training, verbose=False)
@@ -129,9 +165,12 @@ def make_trainer(tree: Mapping[str, Any], logger: Any = False, callbacks: list[p
     if node["enable_progress_bar"] is None:
         node["enable_progress_bar"] = sys.stderr.isatty()
     try:
-        return make(node | {"logger": logger, "callbacks": callbacks, "enable_checkpointing": bool(callbacks)})
+        trainer = make(node | {"logger": logger, "callbacks": callbacks, "enable_checkpointing": bool(callbacks)})
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ValueError(f"trainer: {error}") from error
+    if trainer.world_size > 1:
+        raise ValueError(f"trainer: a run trains on one device, got devices={node['devices']}, num_nodes={node['num_nodes']}")
+    return trainer
 
 
 def quiet() -> None:

@@ -110,9 +110,15 @@ class Training(pl.LightningModule):
         self.record(self.tally.figures("test"))
 
     def configure_optimizers(self) -> Any:
-        steps = self.trainer.estimated_stepping_batches
-        epoch = max(1, self.task.steps_per_epoch // self.trainer.accumulate_grad_batches)
+        self.trainer.fit_loop.setup_data()  # which counts the batches of an epoch, trainer.limit_train_batches included
+        steps, epoch = float(self.trainer.estimated_stepping_batches), int(self.trainer.num_training_batches)
         return self.configure(self.parameters(), steps, epoch)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["figures"] = dict(self.figures)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.figures = dict(checkpoint["figures"])  # the last logged step may lie before an interruption
 
     def train_dataloader(self) -> "Batches":
         def remaining() -> Iterator[Batch]:

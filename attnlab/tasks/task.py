@@ -1,7 +1,7 @@
 """What training asks of a task, and the synthetic kind: sequences made on the fly from explicit generators."""
 
 from collections.abc import Callable, Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int
@@ -11,6 +11,7 @@ from attnlab.base import EOS, PAD, Batch
 from attnlab.randomness import generator_for
 
 
+@runtime_checkable
 class Task(Protocol):
     """Batches for training, validation and test; the three never share an example stream."""
 
@@ -60,6 +61,7 @@ class Synthetic:
         self.steps_per_epoch = steps_per_epoch
         self.validation_examples = validation_examples
         self.test_examples = test_examples
+        generate(generator_for(seed, "train", 0), 1)  # settings that no example can meet are refused now
 
     def train(self, step: int) -> Batch:
         """The training batch of a step."""

@@ -1,0 +1,1 @@
+"""Launchers for engines that Hydra's own plugins do not serve."""

@@ -1,0 +1,175 @@
+"""Sweeps: all jobs are checked before the first starts, one that crashes stops no other, and only what is missing is run.
+
+Hydra expands the command line and its launchers carry the jobs out; what became of them is read from the run folders, so it
+does not matter which process, or which machine on a shared file system, trained a run.
+"""
+
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra._internal.callbacks import Callbacks
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobStatus
+from hydra.errors import HydraException
+from hydra.types import HydraContext, RunMode
+from omegaconf.errors import OmegaConfBaseException
+
+from attnlab import folders
+from attnlab.config import CONFIGS, Composition, ConfigurationError, compose, first_lines, hydra_at, plain
+
+
+class Job(NamedTuple):
+    """One run of a sweep."""
+
+    overrides: list[str]
+    composition: Composition
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """What distinguishes it, without the folder it shares with the others."""
+        return str(self.folder.relative_to(self.composition.tree["runs_dir"]))
+
+
+class Outcome(NamedTuple):
+    """What became of a job: done, failed, interrupted or elsewhere (held by another process), and why."""
+
+    state: str
+    reason: str
+
+
+def plan(overrides: list[str]) -> list[Job]:
+    """The jobs of a command line, each checked. Raises ConfigurationError with the list of those that cannot be."""
+    settings, _ = _separated(overrides)
+    jobs: dict[Path, Job] = {}
+    problems: dict[str, list[str]] = {}
+    for chosen in _expanded(settings):
+        try:
+            composition = compose(chosen)
+            _refuse_unbuildable(composition)
+            folder = folders.folder_of(composition)
+            jobs.setdefault(folder, Job(chosen, composition, folder))
+        except ValueError as error:
+            problems.setdefault(str(error), []).append(" ".join(chosen))
+    if problems:
+        lines = [f"{reason}\n" + "\n".join(f"  in {job}" for job in where) for reason, where in problems.items()]
+        raise ConfigurationError("nothing was started, since some jobs cannot be:\n" + "\n".join(lines))
+    return list(jobs.values())
+
+
+def outcome_of(job: Job) -> Outcome:
+    """What a run's folder says of a job that is not being worked on by this sweep."""
+    status = folders.read_status(job.folder)
+    state = status.get("state", "not started")
+    if state == "running":
+        state = "elsewhere" if folders.is_held(job.folder) else "interrupted"
+    return Outcome(state, status.get("error") or "")
+
+
+def launch(jobs: list[Job], overrides: list[str]) -> None:
+    """Carry jobs out with the launcher that the command line names; a progress line goes to stderr. Raises ConfigurationError."""
+    from attnlab.building import make
+
+    _, hydra = _separated(overrides)
+    try:
+        with hydra_at(CONFIGS), _progress(jobs):
+            engine = GlobalHydra.instance().hydra
+            assert engine is not None
+            sweep = [f"hydra.sweep.dir={_quoted(jobs[0].composition.tree['runs_dir'])}"]
+            config = engine.compose_config("train", [*hydra, *sweep], RunMode.MULTIRUN, from_shell=False)
+            launcher = make(plain(config.hydra.launcher))
+            context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks(config))
+            launcher.setup(hydra_context=context, task_function=carry_out, config=config)
+            returned = launcher.launch([_job_overrides(job) for job in jobs], 0)
+    except (HydraException, OmegaConfBaseException, ImportError) as error:
+        raise ConfigurationError(first_lines(error)) from None
+    for job, result in zip(jobs, returned, strict=False):
+        if result.status == JobStatus.FAILED:  # around the job, not in it: its process or its launcher
+            folders.note_failure(job.folder, str(result._return_value))
+
+
+def carry_out(config: Any) -> str:
+    """One job, in whatever process the launcher runs it; what went wrong is in the run's status, and stops no other job."""
+    from attnlab import runs
+
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    return runs.attempt(plain(config), folder)
+
+
+def _job_overrides(job: Job) -> list[str]:
+    place = [f"hydra.sweep.subdir={_quoted(job.name)}"]
+    return [*job.overrides, "trainer.enable_progress_bar=false", *place]
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "\\'") + "'"
+
+
+def _separated(overrides: list[str]) -> tuple[list[str], list[str]]:
+    """A run's settings, and Hydra's own (its launcher)."""
+    hydra = [text for text in overrides if text.lstrip("+~").startswith(("hydra/", "hydra."))]
+    return [text for text in overrides if text not in hydra], hydra
+
+
+def _expanded(settings: list[str]) -> list[list[str]]:
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+    try:
+        with hydra_at(CONFIGS):
+            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+            return BasicSweeper.split_arguments(parser.parse_overrides(settings), None)[0]
+    except HydraException as error:
+        raise ConfigurationError(first_lines(error)) from None
+
+
+def _refuse_unbuildable(composition: Composition) -> None:
+    """Settings that do not go together are known to the constructors alone."""
+    from attnlab.building import make
+
+    tree = composition.tree
+    make(tree["attention"])
+    if composition.choices["task"] != "pairs":
+        make(tree["task"], tree["seed"], tree["batch_size"])
+
+
+@contextmanager
+def _progress(jobs: list[Job]) -> Iterator[None]:
+    """A line on stderr whenever a job ends: done, failed, left, and the time left at the pace so far."""
+    over, started = threading.Event(), time.monotonic()
+
+    def watch() -> None:
+        ended: dict[Path, str] = {}
+        before = {job.folder: folders.read_status(job.folder).get("end") for job in jobs}
+        while True:
+            last = over.wait(0.5)
+            for job in jobs:
+                status = folders.read_status(job.folder) if job.folder not in ended else {}
+                if status.get("state") in ("done", "failed") and status.get("end") != before[job.folder]:
+                    ended[job.folder] = status["state"]
+                    left = len(jobs) - len(ended)
+                    pace = (time.monotonic() - started) / len(ended)
+                    failed = list(ended.values()).count("failed")
+                    counts = f"{len(ended) - failed} done, {failed} failed, {left} left"
+                    print(f"{counts}, about {_spoken(pace * left)}: {job.name} {status['state']}", file=sys.stderr)
+            if last:
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+
