@@ -15,7 +15,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import ConfigDict, ValidationError, create_model
@@ -83,8 +83,8 @@ def parse(overrides: list[str]) -> list[Override]:
     """Overrides, each with a single value. Raises ConfigurationError."""
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as error:
-        raise ConfigurationError(first_lines(error)) from None
+    except OverrideParseException as error:
+        raise ConfigurationError(f"{error.override!r} is not key=value: {first_lines(error)}") from None
     for override in parsed:
         if override.is_sweep_override():
             raise ConfigurationError(f"{_text(override)} names several values; a sweep over them needs -m, a list needs [ ]")

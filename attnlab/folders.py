@@ -42,6 +42,16 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+def hyperparameters(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """What the HParams tab shows: each group by its choice's name, and every setting that can change a number."""
+    named = {
+        key.removesuffix("._target_"): value.rpartition(".")[2] if key.endswith("._target_") else value
+        for key, value in flatten(tree).items()
+        if key not in WITHOUT_EFFECT and not key.startswith("callbacks.")
+    }
+    return {key: value for key, value in named.items() if key not in ("trainer", "checkpoint_every")}
+
+
 def folder_of(composition: Composition) -> Path:
     """runs/<task>/<attention>/<what differs from the defaults>-<hash>; an existing run is found by its hash."""
     tree, choices = composition.tree, composition.choices

@@ -31,6 +31,19 @@ HPARAMS = {
 """What the HParams tab shows, taken from the results of the best checkpoint (the gradient norm: of the last logged step)."""
 
 
+CHARTS = {
+    "runs compared": {
+        "sequence accuracy (validation)": ["Multiline", ["val/sequence_accuracy"]],
+        "nll (validation)": ["Multiline", ["val/nll"]],
+        "alignment accuracy (validation)": ["Multiline", ["val/alignment_accuracy"]],
+        "attention entropy (validation)": ["Multiline", ["val/attention_entropy"]],
+        "gradient norm (before clipping)": ["Multiline", ["grad_norm/total"]],
+        "gradient norm of the attention": ["Multiline", ["grad_norm/attention"]],
+    }
+}
+"""The custom-scalars page: one chart for each figure, with all runs in it."""
+
+
 class RunFailed(RuntimeError):
     """Training stopped with an error, which the run's status and log keep."""
 
@@ -115,7 +128,8 @@ def _train(built: Built, folder: Path) -> dict[str, float]:
     goes_on = checkpoints.last.exists()
     step = load(checkpoints.last)["global_step"] if goes_on else 0
     events = _Events(folder, name="", version="", default_hp_metric=False, purge_step=step + 1)
-    events.log_hyperparams(folders.flatten(built.config), dict.fromkeys(HPARAMS, float("nan")))
+    events.log_hyperparams(folders.hyperparameters(built.config), dict.fromkeys(HPARAMS, float("nan")))
+    events.experiment.add_custom_scalars(CHARTS)
     callbacks = [make(node) for node in built.config["callbacks"].values()]
     trainer = make_trainer(
         built.config, logger=[events, MetricsFile(folder / "metrics.csv", step)], callbacks=[*callbacks, checkpoints]

@@ -172,4 +172,3 @@ def _progress(jobs: list[Job]) -> Iterator[None]:
 
 def _spoken(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-

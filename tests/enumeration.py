@@ -1,12 +1,12 @@
 """Brute force beside the tests: every mechanism on disk, every outcome of its draws, and its objective by a plain loop.
 
-A mechanism is known by what configs/attention/ says. Its surrogate is averaged over every possible draw (no Monte Carlo), and
-the objective it claims is computed from torch alone: nothing here calls the library's distributions, selectors or estimators
-to find out what is right.
+A mechanism is known by what configs/attention/ says. Its surrogate is averaged over every possible draw, without Monte
+Carlo, and the objective it claims is computed from torch alone: nothing here calls the library's distributions,
+selectors or estimators to find out what is right.
 """
 
 import itertools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_type_hints
@@ -82,8 +82,15 @@ def select(mechanism: Mechanism, scores: Tensor, mask: Tensor, forced: Tensor, s
     return mechanism.selector(inputs, randomness, mechanism.estimator.controls)
 
 
+def is_random(mechanism: Mechanism) -> bool:
+    """Whether anything depends on the generator when nothing is forced."""
+    scores, mask = torch.zeros(1, 50, 8, dtype=torch.float64), torch.ones(1, 1, 8, dtype=torch.bool)
+    one, other = (select(mechanism, scores, mask, torch.full((1, 1, 1), -1), seed) for seed in (0, 1))
+    return not all(x.equal(y) for x, y in zip(one, other, strict=True))
+
+
 def number_of_draws(mechanism: Mechanism) -> int:
-    """How many positions a mechanism draws at a step, found by forcing. Randomness that forcing does not reach is an error."""
+    """How many positions a mechanism draws at a step, found by forcing. Randomness beyond reach is an error."""
     scores, mask = torch.linspace(-1, 1, 8, dtype=torch.float64).view(1, 1, 8), torch.ones(1, 1, 8, dtype=torch.bool)
     at = [select(mechanism, scores, mask, torch.full((1, 1, 1), position)) for position in (0, 1)]
     for position, selection in enumerate(at):
@@ -117,8 +124,8 @@ def expectation(chance: Tensor, value: Tensor) -> Tensor:
 def mean_surrogate(mechanism: Mechanism, loss: Loss, scores: Tensor, mask: Tensor, valid: Tensor, beta: float) -> Tensor:
     """The surrogate averaged over every outcome, summed over steps.
 
-    Choices at different steps do not interact, so one position is forced at all steps and each step's surrogate is weighed by
-    its own probability. The returns are handed in with their gradient: a surrogate that lets it through is wrong.
+    Choices at different steps do not interact, so one position is forced at all steps and each step's surrogate is
+    weighed by its own probability. The returns come with their gradient: a surrogate that lets it through is wrong.
     """
     probs = softmax(scores, mask, beta)
     state = torch.zeros(*valid.shape, 1, dtype=scores.dtype)
@@ -184,7 +191,7 @@ def certificate(variant: Variant, mechanism: Mechanism, loss: Loss, probs: Tenso
 # --- comparison ---
 
 
-def gradients(value: Tensor, leaves: list[Tensor]) -> Tensor:
+def gradients(value: Tensor, leaves: Sequence[Tensor]) -> Tensor:
     """The gradient of a scalar in all leaves, as one vector."""
     found = torch.autograd.grad(value, leaves, retain_graph=True, allow_unused=True)
     return torch.cat([(torch.zeros_like(x) if g is None else g).flatten() for x, g in zip(leaves, found, strict=True)])

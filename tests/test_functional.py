@@ -1,6 +1,7 @@
-"""The pure functions: the numbers of a worked example, their definitions, and what masks, ties and extremes must not break."""
+"""The pure functions: a worked example, their definitions, and what masks, ties and extremes must not break."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,7 +79,15 @@ def test_softmax_is_exponentials_over_their_sum_at_every_beta():
 
 def test_beta_may_be_a_tensor_or_any_number_of_numpy():
     expected = functional.softmax(X, 2.0)
-    for beta in (2, np.float64(2), np.float32(2), np.int64(2), torch.tensor(2.0), torch.tensor(2.0, dtype=X.dtype)):
+    alike: list[Any] = [
+        2,
+        np.float64(2),
+        np.float32(2),
+        np.int64(2),
+        torch.tensor(2.0),
+        torch.tensor(2.0, dtype=X.dtype),
+    ]
+    for beta in alike:
         assert functional.softmax(X, beta).equal(expected)
 
 
@@ -93,7 +102,9 @@ def test_small_beta_is_uniform_over_what_is_there_and_large_beta_is_hardmax():
 
 @pytest.mark.parametrize("function", [functional.softmax, functional.log_softmax, functional.softargmax])
 @pytest.mark.parametrize(
-    "beta", [0, -1, 0.0, -0.5, float("nan"), float("-inf"), np.float32(0), np.float64(-1), np.int64(0), np.int32(-3)], ids=repr
+    "beta",
+    [0, -1, 0.0, -0.5, float("nan"), float("-inf"), np.float32(0), np.float64(-1), np.int64(0), np.int32(-3)],
+    ids=repr,
 )
 def test_a_beta_that_is_not_positive_is_refused_with_the_rule(function: Callable[..., Tensor], beta: float):
     with pytest.raises(ValueError, match=rf"beta must be positive, got {beta}; .*uniform.*argmax"):
@@ -321,7 +332,7 @@ def test_sparsemax_is_the_projection_onto_the_simplex():
     scores = problems()
     probs = functional.sparsemax(scores)
     close(probs, by_bisection(lambda x: x.clamp_min(0), scores), 1e-10)
-    # the projection p of s is the one point with (s - p) . (q - p) <= 0 for every q of the simplex, hence for its corners
+    # the projection p of s is the one point with (s - p) . (q - p) <= 0 for every corner q of the simplex
     towards_corners = (scores - probs) - ((scores - probs) * probs).sum(-1, keepdim=True)
     assert (towards_corners <= 1e-12).all()
     sizes = (probs > 0).sum(-1)
@@ -337,7 +348,7 @@ def test_entmax15_solves_its_optimality_conditions():
     scores = problems()
     probs = functional.entmax15(scores)
     close(probs, by_bisection(lambda x: x.clamp_min(0).square(), scores / 2), 1e-10)
-    # maximise p . s + H(p), dH/dp_i = -2 sqrt(p_i) + const: s_i - 2 sqrt(p_i) is one number on the support, the largest of all
+    # of p . s + H(p), where dH/dp_i = -2 sqrt(p_i) + const: s_i - 2 sqrt(p_i) is one number on the support, the largest
     marginal = scores - 2 * probs.sqrt()
     multiplier = (marginal * probs).sum(-1, keepdim=True)
     assert ((marginal - multiplier).abs()[probs > 0] < 1e-9).all()

@@ -238,9 +238,7 @@ def test_a_task_can_be_sent_to_another_process_at_the_size_of_its_data(make):
     task = make(numbered(500), batch_size=5)
     task.train(0)
     sent = pickle.dumps(task)
-    assert (
-        len(sent) < 200_000
-    )  # 500 rows of at most 9 + 6 symbols of 8 bytes; tensors that share storage are sent whole
+    assert len(sent) < 200_000  # 500 rows of at most 9 + 6 symbols of 8 bytes; tensors that share storage are sent whole
     assert same(pickle.loads(sent).train(17), task.train(17))
 
 
@@ -324,6 +322,4 @@ def test_real_data_is_read_whole_and_padded_little(folder: str, parts: tuple[str
     assert Counter(tuple(s for s in source if len(s) > 1) for source, _ in rows) == expected
     assert [sum(len(b.source) for b in exam) for exam in (task.validation(), task.test())] == list(map(len, lines[1:]))
     padding = sum(int((side == PAD).sum()) for batch in batches for side in batch[:2])
-    assert padding < 0.05 * sum(
-        side.numel() for batch in batches for side in batch[:2]
-    )  # 27 and 40 % in random batches
+    assert padding < 0.05 * sum(side.numel() for batch in batches for side in batch[:2])  # 27 and 40 % in random batches

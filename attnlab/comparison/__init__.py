@@ -1,0 +1,9 @@
+"""Runs read back and compared over seeds: `load_runs("runs")` in a notebook, `scripts/compare.py` at the command line.
+
+Reading order: reading, grouping, statistics, comparing; then what is made of it: tables, plots, tensorboard, report.
+Statistics and plots need the extra `analysis`; reading does not.
+"""
+
+from attnlab.comparison.reading import History, Run, load_runs
+
+__all__ = ["History", "Run", "load_runs"]

@@ -1,0 +1,204 @@
+"""Runs read back from disk, whatever became of them. Neither torch nor anything of the extra `analysis` is imported."""
+
+import csv
+import glob
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import yaml
+
+from attnlab import folders
+
+SET_ASIDE = re.compile(r"\.until-\d{8}-\d{6}")
+
+
+class History(NamedTuple):
+    """The logged values of one figure."""
+
+    steps: np.ndarray  # int64, ascending
+    values: np.ndarray  # float64, as long
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """One run: `.config`, `.results` and `.history(tag)`; `.problem` says why there are no results, and is "" if there are."""
+
+    folder: Path
+    config: dict[str, Any]  # nested, as in config.yaml; {} where it cannot be read
+    status: dict[str, Any]  # as in status.json
+    results: dict[str, float]  # by tag; {} unless the run is done
+    state: str  # done, failed, running, interrupted or unreadable
+    problem: str
+
+    @property
+    def name(self) -> str:
+        """<task>/<attention>/<settings and hash>, the last three parts of the folder."""
+        return "/".join(self.folder.absolute().parts[-3:])
+
+    @property
+    def seed(self) -> int | None:
+        return self.config.get("seed")
+
+    @property
+    def parameters(self) -> int | None:
+        """Trained parameters; None where training did not note them."""
+        return self.status.get("parameters")
+
+    @cached_property
+    def tags(self) -> list[str]:
+        """What metrics.csv has a history of."""
+        try:
+            with (self.folder / "metrics.csv").open("rb") as file:
+                return _header(file.readline())[1:]
+        except (OSError, ValueError):
+            return []
+
+    @cached_property
+    def steps(self) -> int | None:
+        """The last logged step; None before the first."""
+        try:
+            with (self.folder / "metrics.csv").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
+                *_, row, _ = file.read().split(b"\n")
+            return int(row.split(b",", 1)[0])
+        except (OSError, ValueError):
+            return None
+
+    @cached_property
+    def seconds(self) -> float | None:
+        """Seconds by the clock from start to end; None for a run that was interrupted, unless training added them up."""
+        if "seconds" in self.status:
+            return self.status["seconds"]
+        try:
+            if self.state != "done" or "going on from" in (self.folder / "train.log").read_text(encoding="utf-8"):
+                return None
+            start, end = (datetime.fromisoformat(self.status[key]) for key in ("start", "end"))
+        except (OSError, KeyError, TypeError, ValueError):
+            return None
+        return (end - start).total_seconds()
+
+    def history(self, tag: str) -> History:
+        """Every logged value of a figure. Raises ValueError where there is none, or where metrics.csv is damaged."""
+        if tag not in self.tags:
+            raise ValueError(f"{self.name} has no history of {tag}; metrics.csv has {', '.join(self.tags) or 'no figures'}")
+        try:
+            return _column((self.folder / "metrics.csv").read_bytes(), tag)
+        except ValueError as error:
+            raise ValueError(f"{self.folder / 'metrics.csv'} is damaged: {error}") from None
+
+
+def load_runs(*paths: str | Path) -> list[Run]:
+    """The runs in the given folders: run folders, folders above runs, or globs; each once, sorted by folder.
+
+    Unfinished and failed runs are among them, without results. Raises ValueError for a place that holds no run.
+    """
+    found: dict[Path, Path] = {}
+    for path in paths:
+        places = (
+            [Path(path)] if Path(path).exists() else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        )
+        if not places:
+            raise ValueError(f"there is no folder {path}")
+        runs = [folder for place in places for folder in _search(place, len(places) == 1)]
+        if not runs:
+            raise ValueError(f"there is no run in {path}: a run is a folder with config.yaml and status.json")
+        found |= {folder.resolve(): folder for folder in runs}
+    return [_read(folder) for folder in sorted(found.values(), key=lambda folder: natural(str(folder)))]
+
+
+def _search(place: Path, named: bool) -> Iterator[Path]:
+    """Folders of runs at or below a place. What fresh=true moved aside is a run only where it is named itself."""
+    for folder, below, files in os.walk(place, followlinks=True):
+        if "config.yaml" in files and "status.json" in files:
+            below.clear()
+            if not SET_ASIDE.search(Path(folder).name) or (named and Path(folder) == place):
+                yield Path(folder)
+
+
+def natural(text: str) -> list[tuple[str, float]]:
+    """A key that sorts beta=2 before beta=10, and beta=0.2 before both."""
+    pieces = re.split(r"(\d+(?:\.\d+)?)", text)
+    return [(word, float(number or 0)) for word, number in zip(pieces[::2], [*pieces[1::2], ""], strict=True)]
+
+
+def _read(folder: Path) -> Run:
+    status = _json(folder / "status.json")
+    results = _json(folder / "results.json") if status.get("state") == "done" else {}
+    try:
+        config = yaml.load((folder / "config.yaml").read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, yaml.YAMLError):
+        config = None
+    run = Run(folder, config if isinstance(config, dict) else {}, status, results, "done", "")
+    state, problem = _standing(run)
+    return Run(folder, run.config, status, results, state, problem)
+
+
+def _standing(run: Run) -> tuple[str, str]:
+    """The state of a run and, unless it is done, what a person wants to know about it."""
+    reached = f"at step {run.steps}" if run.steps else "before its first logged step"
+    state = run.status.get("state")
+    if run.config and not isinstance(run.seed, int):
+        return "unreadable", "config.yaml names no seed"
+    if not run.config or state not in ("running", "done", "failed"):
+        return "unreadable", f"{'status.json' if run.config else 'config.yaml'} cannot be read"
+    if state == "failed":
+        return "failed", f"failed {reached}: {str(run.status.get('error')).splitlines()[0]}"
+    if state == "running" and _alive(run.folder):
+        return "running", f"still running, {reached}"
+    if state == "running":
+        return "interrupted", f"interrupted {reached}; its command goes on from the last checkpoint"
+    return ("done", "") if run.results else ("unreadable", "done, but results.json cannot be read")
+
+
+def _alive(folder: Path) -> bool:
+    """Whether a process holds the run's lock."""
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with folders.held(folder):
+            return False
+    except folders.RunBusy:
+        return True
+    except OSError:  # a folder that may only be read
+        return False
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """An object of JSON; {} where there is none that can be read."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _header(line: bytes) -> list[str]:
+    return next(csv.reader([line.decode().rstrip("\r\n")]), [])
+
+
+def _column(content: bytes, tag: str) -> History:
+    """The rows of a metrics.csv that have a value under a tag. Separators are found all at once: only the column is read."""
+    content = content.replace(b"\r\n", b"\n") if b"\r" in content else content
+    first, _, rest = content.partition(b"\n")
+    header = _header(first)
+    place = header.index(tag)
+    rest = rest[: rest.rfind(b"\n") + 1]  # a row cut off by a crash has no end of line
+    characters = np.frombuffer(rest, dtype=np.uint8)
+    ends = np.flatnonzero((characters == ord(",")) | (characters == ord("\n")))
+    if len(ends) % len(header) or (characters[ends[len(header) - 1 :: len(header)]] != ord("\n")).any():
+        raise ValueError(f"a row does not have {len(header)} columns")
+    ends = ends.reshape(-1, len(header))
+    begins = ends[:, place - 1] + 1
+    rows = np.flatnonzero(ends[:, place] > begins)
+    values = [float(rest[a:b]) for a, b in zip(begins[rows].tolist(), ends[rows, place].tolist(), strict=True)]
+    starts = np.append(0, ends[:-1, -1] + 1)[rows]
+    steps = [int(rest[a:b]) for a, b in zip(starts.tolist(), ends[rows, 0].tolist(), strict=True)]
+    return History(np.array(steps, dtype=np.int64), np.array(values, dtype=np.float64))
