@@ -74,7 +74,7 @@ def outcome_of(job: Job) -> Outcome:
 
 
 def launch(jobs: list[Job], overrides: list[str]) -> None:
-    """Carry jobs out with the launcher that the command line names; a progress line goes to stderr. Raises ConfigurationError."""
+    """Carry jobs out with the launcher of the command line; progress goes to stderr. Raises ConfigurationError."""
     from attnlab.building import make
 
     _, hydra = _separated(overrides)

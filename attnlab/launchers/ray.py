@@ -16,7 +16,7 @@ from attnlab.rules import Count
 
 
 class RayLauncher(Launcher):
-    """Runs jobs as Ray tasks. address: of a running cluster, null for this machine alone; cpus: each job asks for; retries: after a lost node."""
+    """Jobs as Ray tasks. address: of a cluster, null for this machine; cpus: a job asks for; retries: after a lost node."""
 
     def __init__(self, *, address: str | None, cpus: Count, retries: Count):
         self.address = address
