@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -18,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.fixture(autouse=True)
 def one_thread(request: pytest.FixtureRequest) -> Iterator[None]:
-    budget = request.config.getoption("--slow-budget")
+    budget: Any = request.config.getoption("--slow-budget")
     if request.node.get_closest_marker("slow") and time.monotonic() - BEGIN > budget:
         pytest.skip(f"the {budget:.0f} s for slow tests are used up; pytest -m slow runs all")
     torch.set_num_threads(1)

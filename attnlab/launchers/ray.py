@@ -5,6 +5,7 @@ checkpoint, for which `runs_dir` must lie on a file system that all nodes share.
 """
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
@@ -30,7 +31,7 @@ class RayLauncher(Launcher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Submit all jobs and wait for them; a job's own failure is in its run's status."""
         try:
-            import ray
+            ray: Any = import_module("ray")
         except ImportError:
             raise ImportError('hydra/launcher=ray needs: pip install -c constraints.txt -e ".[ray]"') from None
 
@@ -75,5 +76,5 @@ def _carry_out(task: Callable[..., Any], tree: dict[str, Any]) -> Any:
     setup_globals()
     config = OmegaConf.create(tree)
     assert isinstance(config, DictConfig)
-    HydraConfig.instance().cfg = config
+    HydraConfig.instance().set_config(config)
     return task(config)

@@ -1,0 +1,32 @@
+"""Real training to high accuracy, through the command that people type."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from attnlab.commands import train
+
+EASY = ["task.shortest=2", "task.longest=4", "task.symbols=5", "model.hidden_size=32", "trainer.max_steps=400"]
+
+
+def sequence_accuracy(runs: Path) -> float:
+    """The test accuracy of the only run in a folder."""
+    (results,) = runs.glob("*/*/*/results.json")
+    return json.loads(results.read_text())["test/sequence_accuracy"]
+
+
+@pytest.mark.parametrize("attention", ["soft", "hard_reinforce"])
+def test_an_easy_task_is_learned_in_seconds(attention: str, tmp_path: Path) -> None:
+    settings = [f"attention={attention}", "task=reverse", *EASY, "optimizer.lr=0.01", f"runs_dir={tmp_path}"]
+    assert train(settings, None) == 0
+    assert sequence_accuracy(tmp_path) >= 0.95
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "attention", ["soft", "hard_straight_through", "hard_exact", "hard_marginal", "hard_reinforce", "argmax_straight_through"]
+)
+def test_the_default_run_reaches_its_accuracy(attention: str, tmp_path: Path) -> None:
+    assert train([f"attention={attention}", f"runs_dir={tmp_path}"], None) == 0
+    assert sequence_accuracy(tmp_path) >= 0.98
