@@ -10,23 +10,32 @@ from attnlab.commands import train
 EASY = ["task.shortest=2", "task.longest=4", "task.symbols=5", "model.hidden_size=32", "trainer.max_steps=400"]
 
 
-def sequence_accuracy(runs: Path) -> float:
-    """The test accuracy of the only run in a folder."""
+def sequence_accuracy(runs: Path, split: str) -> float:
+    """The accuracy of the only run in a folder."""
     (results,) = runs.glob("*/*/*/results.json")
-    return json.loads(results.read_text())["test/sequence_accuracy"]
+    return json.loads(results.read_text())[f"{split}/sequence_accuracy"]
 
 
 @pytest.mark.parametrize("attention", ["soft", "hard_reinforce"])
 def test_an_easy_task_is_learned_in_seconds(attention: str, tmp_path: Path) -> None:
     settings = [f"attention={attention}", "task=reverse", *EASY, "optimizer.lr=0.01", f"runs_dir={tmp_path}"]
     assert train(settings, None) == 0
-    assert sequence_accuracy(tmp_path) >= 0.95
+    assert sequence_accuracy(tmp_path, "test") >= 0.95
+
+
+# the strongly biased argmax straight-through ends lower than the rest
+REACHED = {
+    "soft": 0.99,
+    "hard_straight_through": 0.99,
+    "hard_exact": 0.99,
+    "hard_marginal": 0.99,
+    "hard_reinforce": 0.99,
+    "argmax_straight_through": 0.95,
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "attention", ["soft", "hard_straight_through", "hard_exact", "hard_marginal", "hard_reinforce", "argmax_straight_through"]
-)
+@pytest.mark.parametrize("attention", REACHED)
 def test_the_default_run_reaches_its_accuracy(attention: str, tmp_path: Path) -> None:
     assert train([f"attention={attention}", f"runs_dir={tmp_path}"], None) == 0
-    assert sequence_accuracy(tmp_path) >= 0.98
+    assert sequence_accuracy(tmp_path, "val") >= REACHED[attention]

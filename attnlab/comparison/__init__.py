@@ -1,9 +1,10 @@
 """Runs read back and compared over seeds: `load_runs("runs")` in a notebook, `scripts/compare.py` at the command line.
 
-Reading order: reading, grouping, statistics, comparing; then what is made of it: tables, plots, tensorboard, report.
-Statistics and plots need the extra `analysis`; reading does not.
+Reading order: history, reading, grouping, statistics, records, comparing; then what is made of it: tables, plots,
+tensorboard, report. Statistics and plots need the extra `analysis`; reading does not.
 """
 
-from attnlab.comparison.reading import History, Run, load_runs
+from attnlab.comparison.history import History
+from attnlab.comparison.reading import Run, load_runs
 
 __all__ = ["History", "Run", "load_runs"]

@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from attnlab.comparison.comparing import Row
 from attnlab.comparison.grouping import group_runs
 from attnlab.comparison.reading import Run
+from attnlab.comparison.records import Row
 from attnlab.comparison.statistics import Summary, interval, summarise
 
 POINTS, RESAMPLES = 200, 1999
@@ -43,7 +43,11 @@ def curves(rows: Sequence[Row], metric: str) -> tuple[list[Curve], list[str]]:
             if metric not in run.tags:
                 words.append(f"{metric} was not logged during training by {run.name}: it is in no curve")
                 continue
-            steps, values = run.history(metric)
+            try:
+                steps, values = run.history(metric)
+            except ValueError as error:
+                words.append(f"{error}: it is in no curve")
+                continue
             kept.setdefault(run.seed or 0, []).append((steps[np.isfinite(values)], values[np.isfinite(values)]))
         if not kept:
             continue
@@ -93,4 +97,6 @@ def _at(runs: Sequence[Run], beta: float, tag: str) -> Summary:
 
 
 def _beta(run: Run) -> float | None:
-    return run.config.get("attention", {}).get("beta")
+    attention = run.config.get("attention")
+    beta = attention.get("beta") if isinstance(attention, dict) else None
+    return beta if isinstance(beta, int | float) else None

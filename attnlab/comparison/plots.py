@@ -7,8 +7,8 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from attnlab.comparison.comparing import Comparison, Row
 from attnlab.comparison.curves import GAP, BetaSeries, Curve
+from attnlab.comparison.records import Comparison, Row
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito
 DASHES, MARKERS = ("-", "--", ":"), "osD^vPX"

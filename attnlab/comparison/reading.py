@@ -1,6 +1,5 @@
 """Runs read back from disk, whatever became of them. Neither torch nor anything of the extra `analysis` is imported."""
 
-import csv
 import glob
 import json
 import os
@@ -10,21 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import yaml
 
 from attnlab import folders
+from attnlab.comparison.history import History, column, header_of, last_step
 
 SET_ASIDE = re.compile(r"\.until-\d{8}-\d{6}")
-
-
-class History(NamedTuple):
-    """The logged values of one figure."""
-
-    steps: np.ndarray  # int64, ascending
-    values: np.ndarray  # float64, as long
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +49,7 @@ class Run:
         """What metrics.csv has a history of."""
         try:
             with (self.folder / "metrics.csv").open("rb") as file:
-                return _header(file.readline())[1:]
+                return header_of(file.readline())[1:]
         except (OSError, ValueError):
             return []
 
@@ -65,10 +57,7 @@ class Run:
     def steps(self) -> int | None:
         """The last logged step; None before the first."""
         try:
-            with (self.folder / "metrics.csv").open("rb") as file:
-                file.seek(max(0, file.seek(0, os.SEEK_END) - 8192))
-                *_, row, _ = file.read().split(b"\n")
-            return int(row.split(b",", 1)[0])
+            return last_step(self.folder / "metrics.csv")
         except (OSError, ValueError):
             return None
 
@@ -90,7 +79,7 @@ class Run:
         if tag not in self.tags:
             raise ValueError(f"{self.name} has no history of {tag}; metrics.csv has {', '.join(self.tags) or 'no figures'}")
         try:
-            return _column((self.folder / "metrics.csv").read_bytes(), tag)
+            return column((self.folder / "metrics.csv").read_bytes(), tag)
         except ValueError as error:
             raise ValueError(f"{self.folder / 'metrics.csv'} is damaged: {error}") from None
 
@@ -131,7 +120,8 @@ def natural(text: str) -> list[tuple[str, float]]:
 
 def _read(folder: Path) -> Run:
     status = _json(folder / "status.json")
-    results = _json(folder / "results.json") if status.get("state") == "done" else {}
+    found = _json(folder / "results.json") if status.get("state") == "done" else {}
+    results = {tag: float(value) for tag, value in found.items() if isinstance(value, int | float)}
     try:
         config = yaml.load((folder / "config.yaml").read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except (OSError, yaml.YAMLError):
@@ -178,27 +168,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _header(line: bytes) -> list[str]:
-    return next(csv.reader([line.decode().rstrip("\r\n")]), [])
-
-
-def _column(content: bytes, tag: str) -> History:
-    """The rows of a metrics.csv that have a value under a tag. Separators are found all at once: only the column is read."""
-    content = content.replace(b"\r\n", b"\n") if b"\r" in content else content
-    first, _, rest = content.partition(b"\n")
-    header = _header(first)
-    place = header.index(tag)
-    rest = rest[: rest.rfind(b"\n") + 1]  # a row cut off by a crash has no end of line
-    characters = np.frombuffer(rest, dtype=np.uint8)
-    ends = np.flatnonzero((characters == ord(",")) | (characters == ord("\n")))
-    if len(ends) % len(header) or (characters[ends[len(header) - 1 :: len(header)]] != ord("\n")).any():
-        raise ValueError(f"a row does not have {len(header)} columns")
-    ends = ends.reshape(-1, len(header))
-    begins = ends[:, place - 1] + 1
-    rows = np.flatnonzero(ends[:, place] > begins)
-    values = [float(rest[a:b]) for a, b in zip(begins[rows].tolist(), ends[rows, place].tolist(), strict=True)]
-    starts = np.append(0, ends[:-1, -1] + 1)[rows]
-    steps = [int(rest[a:b]) for a, b in zip(starts.tolist(), ends[rows, 0].tolist(), strict=True)]
-    return History(np.array(steps, dtype=np.int64), np.array(values, dtype=np.float64))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from html import escape
 
 from attnlab.comparison import tables
-from attnlab.comparison.comparing import Comparison
+from attnlab.comparison.records import Comparison
 
 PAIRS = 100  # listed on the page
 STYLE = """
@@ -30,11 +30,10 @@ means over the runs counted."""
 def page(comparison: Comparison, images: Sequence[tuple[str, bytes, str]], words: Sequence[str]) -> str:
     """The report; images are (heading, PNG, caption)."""
     header, rows = tables.group_cells(comparison)
-    parts = [f"<h1>{escape(comparison.metric)}</h1>", f"<p>{escape(tables.title(comparison).partition(': ')[2])}"]
-    parts.append(
-        f"{', grouped by ' + escape(', '.join(comparison.by)) if comparison.by else ', which differ only in the seed'};"
-    )
-    parts.append(f"{comparison.better} is better.</p>" if comparison.better else "neither way is better.</p>")
+    grouped = f"grouped by {', '.join(comparison.by)}" if comparison.by else "a group's runs differ only in the seed"
+    better = f"{comparison.better} is better" if comparison.better else "neither way is better"
+    said = f"{tables.title(comparison).partition('): ')[2]}, {grouped}; {better}."
+    parts = [f"<h1>{escape(comparison.metric)}</h1>", f"<p>{escape(said)}</p>"]
     parts += [f'<p class="warning">{escape(warning)}</p>' for warning in [*comparison.warnings, *words]]
     if comparison.left_out:
         parts.append(
@@ -67,9 +66,10 @@ def _image(heading: str, png: bytes, caption: str) -> str:
 def _runs(comparison: Comparison) -> str:
     rows = []
     for row in comparison.rows:
-        for run in row.counted:
-            value = tables.figure(run.results.get(comparison.metric))
-            rows.append([row.group.label, str(run.seed), value, *map(tables.whole, (run.steps, run.seconds)), run.name])
+        for run, value in row.counted.items():
+            rows.append(
+                [row.group.label, str(run.seed), tables.figure(value), *map(tables.whole, (run.steps, run.seconds)), run.name]
+            )
     return _table(["group", "seed", comparison.metric, "steps", "seconds", "run"], rows)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attnlab.comparison.comparing import WORK, Comparison, Pair, Row
+from attnlab.comparison.records import WORK, Comparison, Pair, Row
 from attnlab.comparison.statistics import smallest_p
 
 WIDTH, PAIRS, NAMED = 100, 12, 20  # columns; pairs and runs listed in the terminal
@@ -107,14 +107,11 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
 
 def write(comparison: Comparison, folder: Path) -> list[str]:
     """runs.csv, groups.csv and pairs.csv; returns their names."""
-    metric, labels = comparison.metric, {run: row.group.label for row in comparison.rows for run in row.counted}
-    reasons = {run: (label, reason) for run, label, reason in comparison.left_out}
-    runs = []
-    for run in sorted([*labels, *reasons], key=lambda run: str(run.folder)):
-        label, reason = reasons.get(run, (labels.get(run, ""), ""))
-        value = None if reason else run.results[metric] if metric in run.results else run.history(metric).values[-1]
-        done = [run.state, value, run.parameters, run.steps, run.seconds]
-        runs.append([str(run.folder), label, run.seed, *done, reason])
+    metric, runs = comparison.metric, []
+    counted = [(run, row.group.label, value, "") for row in comparison.rows for run, value in row.counted.items()]
+    left_out = [(run, label, None, reason) for run, label, reason in comparison.left_out]
+    for run, label, value, reason in sorted([*counted, *left_out], key=lambda found: str(found[0].folder)):
+        runs.append([str(run.folder), label, run.seed, run.state, value, run.parameters, run.steps, run.seconds, reason])
     header = ["folder", "group", "seed", "state", metric, *WORK, "not_counted_because"]
     _csv(folder / "runs.csv", header, runs)
 

@@ -26,9 +26,12 @@ def write(curves: Sequence[Curve], metric: str, folder: Path) -> None:
     """
     for old in folder.rglob(NAME.format(time=0).replace("0", "*")):
         old.unlink()
-    tags = {part: f"band/{metric}/{part}" for part in ("mean", "lower", "upper")}
+    tags = {part: f"{metric}/{part}" for part in ("mean", "lower", "upper")}
+    names: list[str] = []
     for curve in curves:
-        place = folder / re.sub(r"[^\w=.,+() -]+", "_", curve.label)
+        name = re.sub(r"[^\w=.,+() -]+", "_", curve.label)[:150]
+        names.append(f"{name} ({len(names) + 1})" if name in names else name)
+        place = folder / names[-1]
         bounds = {"mean": curve.mean, "lower": curve.lower, "upper": curve.upper}
         for part, values in bounds.items():
             steps = zip(curve.steps.tolist(), values.tolist(), strict=True)

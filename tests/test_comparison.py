@@ -1,0 +1,390 @@
+"""Runs written by hand, so that every mean, bound and p-value has a known answer."""
+
+import csv
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from attnlab import folders
+from attnlab.comparison import load_runs
+
+ROOT = Path(__file__).parent.parent
+ACCURACY = "val/sequence_accuracy"
+STEPS = list(range(10, 110, 10))
+
+
+def write_run(
+    place: Path,
+    attention: str = "soft",
+    seed: int = 0,
+    accuracy: float | None = 0.5,
+    state: str = "done",
+    changes: dict[str, dict[str, Any]] = {},  # noqa: B006 (never written)
+    **status: Any,
+) -> Path:
+    """A run's folder whose curve rises to its accuracy in steps of a tenth."""
+    config: dict[str, Any] = {
+        "attention": {"_target_": f"attnlab.mechanisms.{attention}.{attention}", "beta": 1.0},
+        "task": {"_target_": "attnlab.tasks.reverse.reverse", "longest": 10},
+        "optimizer": {"_target_": "attnlab.optimizers.adam", "lr": 0.003},
+        "trainer": {"max_steps": 100, "enable_progress_bar": None},
+        "seed": seed,
+        "runs_dir": str(place),
+        "fresh": False,
+    }
+    for group, settings in changes.items():
+        config[group] |= settings
+    folder = place / "reverse" / attention / f"seed={seed}-{abs(hash(str((changes, status)))) % 16**8:08x}"
+    folder.mkdir(parents=True)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    noted = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-01T00:01:00+00:00", "error": None, "parameters": 1234}
+    (folder / "status.json").write_text(json.dumps({"state": state} | noted | status), encoding="utf-8")
+    (folder / "train.log").write_text("starting at step 0\n", encoding="utf-8")
+    rows = [f"{step},{0.1 + seed},{(accuracy or 0) * step / 100 if step % 20 == 0 else ''}" for step in STEPS]
+    (folder / "metrics.csv").write_text("\n".join([f"step,train/nll,{ACCURACY}", *rows, ""]), encoding="utf-8")
+    if state == "done":
+        results = {"val/nll": 0.5 - seed / 100, "val/attention_entropy": 0.2, "grad_norm/total": 1.5}
+        results |= {} if accuracy is None else {ACCURACY: accuracy}
+        (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    return folder
+
+
+def write_groups(place: Path, **groups: list[float]) -> None:
+    """Runs of seed 0, 1, ... for each mechanism, with the accuracies given."""
+    for attention, accuracies in groups.items():
+        for seed, accuracy in enumerate(accuracies):
+            write_run(place, attention, seed, accuracy)
+
+
+def compare(*arguments: Any, code: int = 0, **options: Any) -> tuple[str, str]:
+    """What the script says on both streams; checks its exit code."""
+    from attnlab.comparison.command import compare
+
+    capture = options["capsys"]
+    assert compare([str(argument) for argument in arguments], "") == code
+    return capture.readouterr()
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# reading
+
+
+def test_a_run_is_read_back_whole(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, seed=3, accuracy=0.8)
+    (run,) = load_runs(tmp_path)
+    assert (run.folder, run.seed, run.state, run.problem) == (folder, 3, "done", "")
+    assert run.config["attention"]["beta"] == 1.0 and run.results[ACCURACY] == 0.8
+    assert (run.parameters, run.steps, run.seconds) == (1234, 100, 60.0)
+    steps, values = run.history(ACCURACY)
+    assert steps.tolist() == [20, 40, 60, 80, 100] and steps.dtype == np.int64
+    assert values.tolist() == [0.8 * step / 100 for step in steps]
+    assert run.history("train/nll").values.tolist() == [3.1] * 10
+
+
+def test_folders_globs_and_parents_name_each_run_once(tmp_path: Path) -> None:
+    folders_ = [write_run(tmp_path, seed=seed) for seed in (10, 2)]
+    assert [run.seed for run in load_runs(tmp_path, folders_[0], f"{tmp_path}/*/soft/*")] == [2, 10]
+
+
+def test_a_row_cut_off_by_a_crash_is_no_row(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    with (folder / "metrics.csv").open("a") as file:
+        file.write("110,0.3")
+    (run,) = load_runs(folder)
+    assert run.steps == 100 and run.history("train/nll").steps.tolist() == STEPS
+
+
+def test_line_ends_of_other_systems_are_read_too(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    before = load_runs(folder)[0].history(ACCURACY)
+    path = folder / "metrics.csv"
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    after = load_runs(folder)[0].history(ACCURACY)
+    assert np.array_equal(before.steps, after.steps) and np.array_equal(before.values, after.values)
+
+
+def test_a_damaged_row_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    with (folder / "metrics.csv").open("a") as file:
+        file.write("110,0.3\n")
+    with pytest.raises(ValueError, match=r"metrics\.csv is damaged"):
+        load_runs(folder)[0].history(ACCURACY)
+
+
+def test_an_unknown_figure_names_those_there_are(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    with pytest.raises(ValueError, match="has no history of val/nll; metrics.csv has train/nll"):
+        load_runs(tmp_path)[0].history("val/nll")
+
+
+def test_a_run_is_alive_only_while_its_lock_is_held(tmp_path: Path) -> None:
+    folder = write_run(tmp_path, state="running")
+    assert load_runs(folder)[0].problem.startswith("interrupted at step 100")
+    hold = f"from attnlab import folders; import pathlib, sys\nwith folders.held(pathlib.Path({str(folder)!r})):\n"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", hold + "    print('held', flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert holder.stdout and holder.stdout.readline() == "held\n"
+    assert load_runs(folder)[0].state == "running"
+    holder.communicate("")
+    assert load_runs(folder)[0].state == "interrupted"
+
+
+def test_what_fresh_moved_aside_is_left_where_it_is_unless_named(tmp_path: Path) -> None:
+    write_run(tmp_path, seed=0)
+    aside = folders.move_aside(write_run(tmp_path, seed=1))
+    assert aside and [run.seed for run in load_runs(tmp_path)] == [0]
+    assert [run.seed for run in load_runs(aside)] == [1]
+
+
+def test_reading_needs_neither_torch_nor_the_extra(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    code = f"""import sys
+for name in ("scipy", "matplotlib"): sys.modules[name] = None
+from attnlab.comparison import load_runs
+assert load_runs({str(tmp_path)!r})[0].history({ACCURACY!r}).steps[0] == 20
+assert "torch" not in sys.modules"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+# grouping
+
+
+def test_groups_differ_in_more_than_seed_and_what_has_no_effect(tmp_path: Path) -> None:
+    from attnlab.comparison.grouping import group_runs
+
+    for seed in (0, 1):
+        write_run(tmp_path / "a", seed=seed)
+        write_run(tmp_path / "a", seed=seed, changes={"attention": {"beta": 10}})
+        write_run(tmp_path / "a", "hard", seed=seed)
+    write_run(tmp_path / "b", seed=2, changes={"trainer": {"enable_progress_bar": True}, "attention": {"beta": 1}})
+    groups = group_runs(load_runs(tmp_path))
+    assert [(group.label, [run.seed for run in group.runs]) for group in groups] == [
+        ("hard beta=1", [0, 1]),
+        ("soft beta=1", [0, 1, 2]),
+        ("soft beta=10", [0, 1]),
+    ]
+    assert not any(group.merged for group in groups)
+
+
+def test_merging_by_keys_says_what_differs_inside(tmp_path: Path) -> None:
+    from attnlab.comparison.grouping import group_runs
+
+    write_run(tmp_path, seed=0, changes={"attention": {"beta": 2.0}})
+    write_run(tmp_path, seed=1, changes={"attention": {"beta": 10.0}, "optimizer": {"lr": 0.1}})
+    write_run(tmp_path, "hard", seed=1)
+    hard, soft = group_runs(load_runs(tmp_path), ["attention"])
+    assert (hard.label, hard.merged) == ("hard", {})
+    assert (soft.label, soft.merged) == ("soft", {"attention.beta": ["2", "10"], "optimizer.lr": ["0.003", "0.1"]})
+
+
+def test_groups_that_only_have_other_keys_have_other_labels(tmp_path: Path) -> None:
+    from attnlab.comparison.grouping import group_runs
+
+    write_run(tmp_path, seed=0)
+    write_run(tmp_path, seed=0, changes={"optimizer": {"momentum": 0.9}})
+    labels = [group.label for group in group_runs(load_runs(tmp_path))]
+    assert len(labels) == len(set(labels)) == 2
+
+
+# the command
+
+
+def test_planted_figures_come_out_in_every_file(tmp_path: Path, capsys: Any) -> None:
+    soft, hard = [0.5, 0.6, 0.9, 0.8], [0.4, 0.6, 0.7, 0.9]
+    write_groups(tmp_path / "runs", hard=hard, soft=soft)
+    out, err = compare(tmp_path / "runs", "--out", tmp_path / "out", capsys=capsys)
+    assert err == ""
+    assert f"{ACCURACY} (higher is better): 8 runs in 2 groups" in out
+    assert "hard           4  0.6500" in out and "soft           4  0.7000" in out
+    first, second = rows_of(tmp_path / "out" / "groups.csv")
+    assert float(first["mean"]) == np.mean(hard) and float(second["std"]) == pytest.approx(np.std(soft, ddof=1), rel=1e-15)
+    assert first["parameters"] == "1234.0" and first["steps"] == "100.0" and first["seconds"] == "60.0"
+    (pair,) = rows_of(tmp_path / "out" / "pairs.csv")
+    assert (pair["first"], pair["second"], pair["n"]) == ("hard", "soft", "4")
+    assert float(pair["difference"]) == pytest.approx(-0.05)
+    assert float(pair["probability_of_improvement"]) == (1 + 0.5) / 4
+    assert float(pair["p"]) == 12 / 16  # |+-.1 +-.2 +-.1| >= .2 for 6 of 8 sign patterns, the tie doubles both
+    assert len(rows_of(tmp_path / "out" / "runs.csv")) == 8
+    assert max(map(len, out.split("\n\nwritten to")[0].splitlines())) <= 100
+
+
+def test_what_does_not_count_is_named_with_its_reason_everywhere(tmp_path: Path, capsys: Any) -> None:
+    runs = tmp_path / "runs"
+    write_groups(runs, soft=[0.5, 0.6])
+    reasons = {
+        write_run(runs, seed=5, state="failed", error="NonFiniteLoss: <nan> at step 7\nmore"): "NonFiniteLoss: <nan> at step 7",
+        write_run(runs, seed=6, state="running"): "interrupted at step 100",
+        write_run(runs, seed=7, accuracy=None): f"has no figure {ACCURACY}",
+        write_run(runs, seed=8, accuracy=float("nan")): f"{ACCURACY} is nan",
+        write_run(runs, seed=1, end="2025-01-01T00:00:00+00:00"): "the same configuration and seed as",
+        write_run(runs, "broken", seed=0): "config.yaml cannot be read",
+        write_run(runs, "lost", seed=0, state="failed", error="KilledError"): "KilledError",
+    }
+    (runs / "reverse" / "broken").joinpath(next(iter((runs / "reverse" / "broken").iterdir())), "config.yaml").write_text("{a")
+    out, _ = compare(runs, "--out", tmp_path / "out", capsys=capsys)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    left_out = {row["folder"]: row["not_counted_because"] for row in rows_of(tmp_path / "out" / "runs.csv")}
+    assert "not counted (7):" in out and "lost           0       -" in out
+    for folder, reason in reasons.items():
+        assert reason in out and reason.replace("<", "&lt;").replace(">", "&gt;") in page and reason in left_out[str(folder)]
+        assert folder.name in out and folder.name in page
+    assert [row["n"] for row in rows_of(tmp_path / "out" / "groups.csv")] == ["0", "2"]
+    assert not re.search(r"\bnan\b", (tmp_path / "out" / "groups.csv").read_text())
+
+
+def test_unequal_work_and_code_are_warned_of(tmp_path: Path, capsys: Any) -> None:
+    write_groups(tmp_path / "runs", soft=[0.5, 0.6])
+    for seed in (0, 1):
+        write_run(tmp_path / "runs", "hard", seed, parameters=9999, revision="other", end="2026-01-01T01:00:00+00:00")
+    out = " ".join(compare(tmp_path / "runs", "--out", tmp_path / "out", capsys=capsys)[0].split())
+    assert "unequal work: parameters range from 1,234 (soft) to 9,999 (hard)" in out
+    assert "unequal work: seconds range from 60 (soft) to 3,600 (hard)" in out
+    assert "the code revision differs between runs" in out and "unequal work: steps" not in out
+
+
+def test_merged_runs_of_one_seed_count_once(tmp_path: Path, capsys: Any) -> None:
+    for beta, accuracies in ((1.0, [0.1, 0.2, 0.3]), (5.0, [0.3, 0.6])):
+        for seed, accuracy in enumerate(accuracies):
+            write_run(tmp_path / "runs", seed=seed, accuracy=accuracy, changes={"attention": {"beta": beta}})
+    out, _ = compare(tmp_path / "runs", "--by", "attention", "--out", tmp_path / "out", capsys=capsys)
+    (group,) = rows_of(tmp_path / "out" / "groups.csv")
+    assert (group["n"], group["runs"]) == ("3", "5") and float(group["mean"]) == pytest.approx(np.mean([0.2, 0.4, 0.3]))
+    assert "merges runs that differ in more than the seed: attention.beta (1, 5)" in " ".join(out.split())
+    assert "the seeds were not run with the same settings" in " ".join(out.split())
+
+
+def test_groups_on_different_tasks_are_not_compared(tmp_path: Path, capsys: Any) -> None:
+    write_groups(tmp_path / "runs", soft=[0.5, 0.6])
+    for seed in (0, 1):
+        write_run(tmp_path / "runs", seed=seed, changes={"task": {"_target_": "attnlab.tasks.copy.copy"}})
+    out, _ = compare(tmp_path / "runs", "--out", tmp_path / "out", capsys=capsys)
+    assert rows_of(tmp_path / "out" / "pairs.csv") == [] and "groups on different tasks" in out
+    assert "soft task=copy" in out and "soft task=reverse" in out
+
+
+def test_a_figure_that_is_no_result_is_taken_from_the_end_of_training(tmp_path: Path, capsys: Any) -> None:
+    write_groups(tmp_path / "runs", soft=[0.5, 0.6])
+    out, _ = compare(tmp_path / "runs", "--metric", "train/nll", "--out", tmp_path / "out", capsys=capsys)
+    assert "train/nll (lower is better)" in out and "last logged value is taken" in " ".join(out.split())
+    assert [float(row["train/nll"]) for row in rows_of(tmp_path / "out" / "runs.csv")] == [0.1, 1.1]
+
+
+def test_the_report_loads_nothing_and_holds_every_plot(tmp_path: Path, capsys: Any) -> None:
+    for beta in (0.5, 1.0, 5.0):
+        for seed in range(3):
+            write_run(tmp_path / "runs", seed=seed, accuracy=beta / 10 + seed / 100, changes={"attention": {"beta": beta}})
+    compare(tmp_path / "runs", "--out", tmp_path / "out", capsys=capsys)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    sources = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert len(sources) == 3 and all(source.startswith("data:image/png;base64,") for source in sources)
+    assert "http" not in page.replace("http-equiv", "") and "<script" not in page and "url(" not in page
+    assert 'name="viewport"' in page and "no run has val/soft_argmax_gap" in page
+    for name in ("figures", "curves", "beta"):
+        assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    for text in (page, *((tmp_path / "out" / f"{name}.csv").read_text() for name in ("groups", "pairs"))):
+        assert not re.search(r"\b(nan|inf|None)\b", re.sub(r"base64,[^\"]*", "", text))
+
+
+def test_beta_series_hold_the_means_of_each_beta(tmp_path: Path) -> None:
+    from attnlab.comparison.curves import beta_series
+
+    for beta in (0.5, 5.0):
+        for seed in range(3):
+            write_run(tmp_path, seed=seed, accuracy=beta / 10 + seed / 100, changes={"attention": {"beta": beta}})
+            write_run(tmp_path, "hard", seed=seed)
+    (series,) = beta_series(load_runs(tmp_path), ACCURACY, [])[ACCURACY]
+    assert (series.label, series.betas) == ("soft", [0.5, 5.0])
+    assert [summary.mean for summary in series.summaries] == pytest.approx([0.06, 0.51])
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard's reader
+def test_event_files_hold_mean_and_bounds_of_every_group(tmp_path: Path, capsys: Any) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    soft = np.array([0.5, 0.6, 0.9])
+    write_groups(tmp_path / "runs", soft=soft.tolist(), hard=[0.3, 0.3, 0.3])
+    for _ in range(2):  # a second comparison replaces the files of the first
+        compare(tmp_path / "runs", "--out", tmp_path / "out", capsys=capsys)
+
+    def read(run: str, tag: str) -> dict[int, float]:
+        events = EventAccumulator(str(tmp_path / "out" / "tensorboard" / run), {"scalars": 0})
+        events.Reload()
+        return {event.step: event.value for event in events.Scalars(tag)}
+
+    for step in (20, 40, 60, 80, 100):
+        bounds = [read(f"soft/{part}", ACCURACY)[step] for part in ("lower", "mean", "upper")]
+        assert bounds == [read("soft", f"{ACCURACY}/{part}")[step] for part in ("lower", "mean", "upper")]
+        assert bounds[1] == pytest.approx(soft.mean() * step / 100, rel=1e-6)
+        assert soft.min() * step / 100 <= bounds[0] + 1e-6 and bounds[2] - 1e-6 <= soft.max() * step / 100
+        assert bounds[0] < bounds[1] < bounds[2]
+        assert [read(f"hard/{part}", ACCURACY)[step] for part in ("lower", "upper")] == pytest.approx([0.3 * step / 100] * 2)
+    files = list((tmp_path / "out" / "tensorboard").rglob("*tfevents*"))
+    assert len(files) == 2 * 4 and not any(os.uname().nodename in file.name for file in files)
+
+
+def test_curves_keep_the_steps_that_all_seeds_logged(tmp_path: Path) -> None:
+    from attnlab.comparison.comparing import make
+    from attnlab.comparison.curves import curves
+
+    for seed in range(3):
+        folder = write_run(tmp_path, seed=seed, accuracy=0.5 + seed / 10)
+    path = folder / "metrics.csv"
+    path.write_text("".join(line for line in path.open() if not line.startswith("40,")), encoding="utf-8")
+    (curve,), words = curves(make(load_runs(tmp_path), ACCURACY).rows, ACCURACY)
+    assert curve.steps.tolist() == [20, 60, 80, 100] and words == []
+    assert curve.mean.tolist() == pytest.approx([0.6 * step / 100 for step in curve.steps])
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["{}/nowhere"], "there is no folder {}/nowhere"),
+        (["{}/empty"], "there is no run in {}/empty"),
+        (["{}/runs", "--metric", "val/sequence_acuracy"], "did you mean val/sequence_accuracy"),
+        (["{}/runs", "--by", "attention.bta"], "did you mean attention.beta"),
+        (["{}/runs", "--by", "lr"], "did you mean optimizer.lr"),
+        (["{}/failed"], "none of the 1 runs is done:\n  reverse/soft/"),
+    ],
+)
+def test_bad_input_is_one_message(tmp_path: Path, capsys: Any, arguments: list[str], message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    write_run(tmp_path / "runs")
+    write_run(tmp_path / "failed", state="failed", error="OSError: disk")
+    filled = [argument.format(tmp_path) for argument in arguments]
+    out, err = compare(*filled, "--out", tmp_path / "out", code=2, capsys=capsys)
+    assert out == "" and err.startswith("error: ") and message.format(tmp_path) in err and "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_the_extra_a_line_says_what_to_install(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
+    from attnlab.comparison import command
+
+    write_run(tmp_path)
+    monkeypatch.setattr(command, "find_spec", lambda name: None)
+    out, err = compare(tmp_path, code=2, capsys=capsys)
+    install = 'pip install -c constraints.txt -e ".[analysis]"'
+    assert err == f"error: comparing runs needs scipy and matplotlib: {install}\n" and out == ""
+
+
+def test_help_needs_neither_torch_nor_the_extra() -> None:
+    code = """import runpy, sys
+for name in ("torch", "scipy", "matplotlib", "tensorboard"): sys.modules[name] = None
+sys.argv = ["scripts/compare.py", "--help"]
+runpy.run_path("scripts/compare.py", run_name="__main__")"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0 and "--metric TAG" in done.stdout and done.stderr == ""
+    assert "python scripts/compare.py runs" in done.stdout

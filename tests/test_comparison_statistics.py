@@ -1,0 +1,120 @@
+"""Statistics against computations that share nothing with them."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from attnlab.comparison.statistics import (
+    compare,
+    holm,
+    improved,
+    interval,
+    sign_flip_p,
+    smallest_p,
+    summarise,
+    what_seeds_show,
+)
+
+RNG = np.random.default_rng(7)
+
+
+def test_mean_and_deviation_by_hand() -> None:
+    n, mean, std, _, _ = summarise(np.array([1.0, 2.0, 4.0, 9.0]))
+    assert (n, mean) == (4, 4.0) and std == pytest.approx(((9 + 4 + 0 + 25) / 3) ** 0.5)
+
+
+def test_the_interval_is_bca_computed_by_hand() -> None:
+    values = RNG.exponential(size=9)
+    _, (lower,), (upper,) = interval(values[:, None], resamples=100_000)
+    draws = np.random.default_rng(1)
+    means = np.sort(values[draws.integers(0, 9, size=(200_000, 9))].mean(1))
+    z0 = stats.norm.ppf((np.mean(means < values.mean()) + np.mean(means <= values.mean())) / 2)
+    left_out = np.array([np.delete(values, i).mean() for i in range(9)])
+    skew = left_out.mean() - left_out
+    a = (skew**3).sum() / (6 * (skew**2).sum() ** 1.5)
+    ends = [stats.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z))) for z in stats.norm.ppf([0.025, 0.975])]
+    assert [lower, upper] == pytest.approx(np.quantile(means, ends), abs=0.02 * values.std())
+
+
+def test_columns_are_intervals_of_their_own() -> None:
+    values = RNG.normal(size=(6, 250))
+    mean, lower, upper = interval(values, resamples=499)
+    alone = interval(values[:, 137:138], resamples=499)
+    assert [mean[137], lower[137], upper[137]] == pytest.approx([part[0] for part in alone])
+    assert (lower < mean).all() and (mean < upper).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0, 0.1, -1e-9, 1e9])
+def test_equal_values_are_their_own_interval(value: float) -> None:
+    assert summarise(np.full(3, value)) == (3, value, 0.0, value, value)
+
+
+def test_values_equal_but_for_rounding_have_no_spread() -> None:
+    summary = summarise(np.array([0.1 + 0.2, 0.3, 0.3]))
+    assert summary.std == 0.0 and summary.lower == summary.upper == summary.mean
+
+
+def test_one_value_has_no_interval() -> None:
+    assert summarise(np.array([0.7])) == (1, 0.7, None, None, None)
+    assert summarise(np.array([])) == (0, None, None, None, None)
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8, 12])
+def test_the_permutation_test_is_scipys(n: int) -> None:
+    differences = RNG.normal(0.4, 1, size=n)
+    found = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_p(differences) == pytest.approx(found.pvalue, rel=1e-12)
+
+
+def test_ties_and_zeros_are_counted_as_by_hand() -> None:
+    differences = np.array([0.1, -0.2, 0.1, 0.0, 0.3])
+    sums = [abs(sum(s * d for s, d in zip(signs, differences, strict=True))) for signs in product((-1, 1), repeat=5)]
+    assert sign_flip_p(differences) == sum(total >= 0.3 - 1e-9 for total in sums) / 32
+    assert sign_flip_p(np.zeros(4)) == 1.0
+
+
+def test_beyond_twelve_pairs_flips_are_drawn() -> None:
+    differences = RNG.normal(0.5, 1, size=15)
+    signs = 1 - 2 * (np.arange(2**15)[:, None] >> np.arange(15) & 1)
+    exact = np.mean(np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12)
+    assert sign_flip_p(differences) == pytest.approx(exact, abs=0.005)
+    assert sign_flip_p(differences) == sign_flip_p(differences)
+
+
+@pytest.mark.parametrize("n", range(2, 13))
+def test_no_p_value_is_smaller_than_the_smallest(n: int) -> None:
+    assert sign_flip_p(np.arange(1.0, n + 1)) == smallest_p(n) == 2 / 2**n
+
+
+def test_holm_by_hand() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.5, 0.9]) == [1.0, 1.0] and holm([]) == []
+
+
+def test_ties_improve_by_half_and_direction_turns_it_round() -> None:
+    first, second = np.array([1.0, 2.0, 3.0, 4.0]), np.array([0.0, 2.0, 4.0, 3.0])
+    assert improved(first, second, True) == (2 + 0.5) / 4
+    assert improved(first, second, False) == (1 + 0.5) / 4
+
+
+def test_pairs_with_too_few_seeds_are_left_out_of_the_correction() -> None:
+    strong = np.arange(1.0, 9), np.zeros(8)
+    weak = np.array([1.0, -1.0, 1.5, 2.0]), np.zeros(4)
+    nothing, single = (np.array([]), np.array([])), (np.array([1.0]), np.array([0.5]))
+    results = compare([strong, nothing, weak, single], True)
+    assert [result.n for result in results] == [8, 0, 4, 1]
+    assert results[0].p == 2 / 256 and results[0].p_holm == 4 / 256
+    assert results[1] == (0, None, None, None, None, None, None)
+    assert results[3] == (1, 0.5, None, None, 1.0, None, None)
+    assert results[2].p == results[2].p_holm == sign_flip_p(weak[0])
+    assert results[2].lower is not None and results[2].lower < results[2].difference
+
+
+def test_the_words_know_what_five_seeds_cannot_show() -> None:
+    assert "0.0625: no difference can get below 0.05" in what_seeds_show(5, 1) and "plan 8 seeds" in what_seeds_show(5, 1)
+    assert "no difference can" not in what_seeds_show(8, 1) and "0.00781" in what_seeds_show(8, 1)
+    assert "plan 9 seeds" in what_seeds_show(8, 10) and "0.0781 after Holm" in what_seeds_show(8, 10)
+    assert "nothing about other seeds" in what_seeds_show(1, 0)
+    assert "compare fewer groups" in what_seeds_show(30, 10_000)
