@@ -64,7 +64,7 @@ def test_one_value_has_no_interval() -> None:
 @pytest.mark.parametrize("n", [2, 3, 5, 8, 12])
 def test_the_permutation_test_is_scipys(n: int) -> None:
     differences = RNG.normal(0.4, 1, size=n)
-    found = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    found = stats.permutation_test((differences,), np.mean, permutation_type="samples", n_resamples=10_000)
     assert sign_flip_p(differences) == pytest.approx(found.pvalue, rel=1e-12)
 
 
@@ -109,7 +109,7 @@ def test_pairs_with_too_few_seeds_are_left_out_of_the_correction() -> None:
     assert results[1] == (0, None, None, None, None, None, None)
     assert results[3] == (1, 0.5, None, None, 1.0, None, None)
     assert results[2].p == results[2].p_holm == sign_flip_p(weak[0])
-    assert results[2].lower is not None and results[2].lower < results[2].difference
+    assert results[2].lower is not None and results[2].lower < weak[0].mean()
 
 
 def test_the_words_know_what_five_seeds_cannot_show() -> None:

@@ -1,0 +1,76 @@
+"""What every file under configs/ must keep: adding a mechanism, score, task or model is one Python file and one yaml."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from attnlab.building import assemble
+from attnlab.config import CONFIGS, OWNED, ROOT, compose
+from attnlab.signatures import settings_of
+from attnlab.training import token_losses
+
+FILES = sorted(path for group in ("attention", "score", "task", "model", "optimizer") for path in (CONFIGS / group).glob("*.yaml"))
+TINY = ["model.hidden_size=6", "model.embedding_size=5", "model.readout_size=7", "batch_size=3"]
+
+
+def read(path: Path) -> dict[str, Any]:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_yaml_holds_the_settings_of_the_factory_of_its_name(path: Path) -> None:
+    settings = read(path)
+    module, _, name = settings.pop("_target_").rpartition(".")
+    assert name == path.stem or path.parent.name == "optimizer"
+    assert set(settings) == set(settings_of(f"{module}.{name}"))
+    assert getattr(import_module(module), name).__doc__
+
+
+def test_the_trainer_offers_every_argument_of_lightning_that_runs_do_not_own() -> None:
+    settings = read(CONFIGS / "trainer" / "default.yaml")
+    assert set(settings) - {"_target_"} == set(settings_of(settings["_target_"])) - set(OWNED)
+
+
+def test_the_root_keys_are_those_with_rules() -> None:
+    settings = read(CONFIGS / "train.yaml")
+    assert set(settings) - {"defaults", "hydra"} == set(ROOT)
+
+
+@pytest.mark.parametrize("attention", names("attention"))
+@pytest.mark.parametrize("score", names("score"))
+@pytest.mark.parametrize("model", names("model"))
+def test_every_combination_trains_every_parameter(attention: str, score: str, model: str) -> None:
+    built = assemble(compose([f"attention={attention}", f"score={score}", f"model={model}", *TINY]).tree)
+    from attnlab.randomness import drawing, generator_for
+
+    batch = built.task.train(0)
+    output = built.model(batch, drawing(generator_for(0, "test")), built.mechanism.estimator.controls)
+    losses = token_losses(output.logits, batch.target)
+    surrogate = built.mechanism.estimator(losses, losses.detach(), output.selection, batch.target != 0, output.state)
+    surrogate.loss.sum().backward()
+    for name, parameter in built.model.named_parameters():
+        assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("attention", names("attention"))
+def test_a_mechanism_declares_what_it_follows_and_needs(attention: str) -> None:
+    mechanism = assemble(compose([f"attention={attention}", *TINY]).tree).mechanism
+    assert mechanism.objective in ("soft", "expected", "marginal")
+    assert mechanism.needs in ("value", "gradient", "mixture")
+
+
+@pytest.mark.parametrize("attention", names("attention"))
+def test_initial_parameters_and_data_are_the_same_for_all_mechanisms(attention: str) -> None:
+    one, other = (assemble(compose([f"attention={name}", "seed=3", *TINY]).tree) for name in ("soft", attention))
+    parameters = dict(other.model.named_parameters())
+    assert all(torch.equal(value, parameters[name]) for name, value in one.model.named_parameters())
+    assert all(map(torch.equal, one.task.train(5), other.task.train(5)))
