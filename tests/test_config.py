@@ -1,0 +1,135 @@
+"""What a person may type, and what they are told when it cannot be."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from attnlab.config import ConfigurationError, compose
+
+ROOT = Path(__file__).parents[1]
+
+
+def refusal(*overrides: str) -> str:
+    """What the person is told."""
+    with pytest.raises(ConfigurationError) as caught:
+        compose(list(overrides))
+    return str(caught.value)
+
+
+WRONG = {
+    "misspelt key": (["attention.bta=1"], "attention.bta is not a setting; did you mean attention.beta?"),
+    "misspelt key with +": (
+        ["+attention.bta=1"],
+        "attention.bta is not a setting of attention=soft; did you mean attention.beta?",
+    ),
+    "misspelt key with ++": (["++attention.bta=1"], "did you mean attention.beta?"),
+    "key that is nowhere": (["foo=1"], "foo is not a setting"),
+    "key that is nowhere with +": (["+foo=1"], "foo is not a setting"),
+    "key without its group": (["beta=2"], "did you mean attention.beta?"),
+    "misspelt group": (["attentoin=soft"], "did you mean attention?"),
+    "misspelt choice": (["attention=sotf"], "attention=sotf does not exist; did you mean soft?"),
+    "key of another mechanism": (["attention.samples=2"], "attention.samples is not a setting"),
+    "beta of 0": (["attention.beta=0"], "attention.beta: must be greater than 0, got 0"),
+    "forced beta": (["++attention.beta=-1"], "attention.beta: must be greater than 0, got -1"),
+    "infinite beta": (["attention.beta=inf"], "attention.beta: must be a finite number, got inf"),
+    "word for a number": (["attention.beta=high"], "attention.beta: must be a valid number, got 'high'"),
+    "fraction for a count": (
+        ["attention=hard_reinforce", "attention.samples=2.5"],
+        "attention.samples: must be a valid integer",
+    ),
+    "unknown baseline": (["attention=hard_reinforce", "attention.baseline=self"], "attention.baseline: must be 'none', "),
+    "negative seed": (["seed=-1"], "seed: must be greater than or equal to 0, got -1"),
+    "batch of nothing": (["batch_size=0"], "batch_size: must be greater than or equal to 1, got 0"),
+    "dropout of 1": (["model.dropout=1.0"], "model.dropout: must be less than 1, got 1.0"),
+    "several values without -m": (["seed=0,1"], "a sweep over them needs -m"),
+    "no value": (["attention.beta"], "attention.beta"),
+    "deleted key": (["~seed"], "seed: is missing"),
+    "no choice": (["attention=null"], "attention=None does not exist"),
+    "files that must be named": (["task=pairs"], "task.train must be given"),
+    "what a run owns": (["+trainer.logger=false"], "trainer.logger is not offered"),
+    "misspelt argument of the trainer": (["trainer.max_step=3"], "did you mean trainer.max_steps"),
+    "word for a number in the trainer": (["trainer.gradient_clip_val=x"], "trainer.gradient_clip_val: must be a valid"),
+    "unknown experiment": (["experiment=nothing"], "experiment=nothing does not exist"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_override_is_refused_with_the_rule(kind: str) -> None:
+    overrides, told = WRONG[kind]
+    assert told in refusal(*overrides)
+
+
+def test_every_problem_is_named_at_once() -> None:
+    told = refusal("++attention.beta=-1", "+foo=1", "model.layers=0", "optimizer.schedule=cosine")
+    assert all(word in told for word in ("attention.beta", "foo", "model.layers", "optimizer.schedule"))
+
+
+def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
+    there = tmp_path / "there.tsv"
+    there.write_text("a\tb\n", encoding="utf-8")
+    told = refusal("task=pairs", f"task.train={there}", f"task.val={there}", f"task.test={tmp_path / 'gone.tsv'}")
+    assert told == f"task.test: there is no file {tmp_path / 'gone.tsv'}"
+
+
+@pytest.mark.parametrize("line, told", [("attention: {bta: 2}", "attention.bta"), ("attention: {beta: -2}", "attention.beta")])
+def test_an_experiment_file_is_checked_too(line: str, told: str, tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{line}\n", encoding="utf-8")
+    assert told in refusal(f"hydra.searchpath=['file://{tmp_path}']", "experiment=mine")
+
+
+def test_right_overrides_arrive() -> None:
+    tree = compose(["attention=hard_reinforce", "attention.samples=8", "trainer.max_epochs=3", "seed=7"]).tree
+    assert tree["attention"]["samples"] == 8 and tree["trainer"]["max_epochs"] == 3 and tree["seed"] == 7
+
+
+@pytest.mark.parametrize(
+    "arguments, code",
+    [(["--help"], 0), (["attention.bta=1"], 2), (["attention=sotf"], 2), (["seed=x"], 2), (["--attention"], 2)],
+)
+def test_answers_come_without_torch_traceback_or_folder(arguments: list[str], code: int, tmp_path: Path) -> None:
+    program = (
+        "import sys; from attnlab.commands import train; code = train(sys.argv[1:], 'words');"
+        "assert 'torch' not in sys.modules; sys.exit(code)"
+    )
+    command = [sys.executable, "-c", program, *arguments]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == code, result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+MECHANISM = '''
+from attnlab.base import Mechanism
+from attnlab.distributions import Softmax
+from attnlab.estimators import Pathwise
+from attnlab.mechanisms.soft import Mixture
+from attnlab.rules import EvaluateAs, Positive
+
+
+def warm(*, beta: Positive, evaluate_as: EvaluateAs) -> Mechanism:
+    """Soft attention at twice its temperature."""
+    distribution = Softmax(beta / 2)
+    return Mechanism(distribution, Mixture(distribution), Pathwise(), "soft", "mixture", evaluate_as)
+'''
+
+
+def test_a_mechanism_may_live_in_a_persons_own_package_and_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "__init__.py").write_text("", encoding="utf-8")
+    (tmp_path / "mine" / "warm.py").write_text(MECHANISM, encoding="utf-8")
+    folder = tmp_path / "settings" / "attention"
+    folder.mkdir(parents=True)
+    (folder / "warm.yaml").write_text("_target_: mine.warm.warm\nbeta: 3.0\nevaluate_as: same\n", encoding="utf-8")
+    small = ["trainer.max_steps=2", "model.hidden_size=4", "task.validation_examples=5", "task.test_examples=5"]
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--config-dir", "settings", "attention=warm", *small]
+    environment = {"PYTHONPATH": str(tmp_path), "PATH": ""}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "warm on reverse: done" in result.stdout
+    wrong = subprocess.run(
+        [*command, "attention.beta=-1"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 2 and "attention.beta: must be greater than 0" in wrong.stderr
