@@ -122,9 +122,10 @@ class Training(pl.LightningModule):
 
     def train_dataloader(self) -> "Batches":
         def remaining() -> Iterator[Batch]:
+            # read when the first batch is asked for: iterators are made before a checkpoint's progress is restored
             progress = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
             first = self.trainer.current_epoch * self.task.steps_per_epoch
-            return map(self.task.train, range(first + progress, first + self.task.steps_per_epoch))
+            yield from map(self.task.train, range(first + progress, first + self.task.steps_per_epoch))
 
         return Batches(remaining, self.task.steps_per_epoch)
 

@@ -13,7 +13,9 @@ from attnlab.config import CONFIGS, OWNED, ROOT, compose
 from attnlab.signatures import settings_of
 from attnlab.training import token_losses
 
-FILES = sorted(path for group in ("attention", "score", "task", "model", "optimizer") for path in (CONFIGS / group).glob("*.yaml"))
+FILES = sorted(
+    path for group in ("attention", "score", "task", "model", "optimizer") for path in (CONFIGS / group).glob("*.yaml")
+)
 TINY = ["model.hidden_size=6", "model.embedding_size=5", "model.readout_size=7", "batch_size=3"]
 
 

@@ -35,7 +35,7 @@ def floor_of(part: str) -> int:
 
 
 def imported(path: Path) -> set[str]:
-    """The parts of attnlab that a module imports at its top, by their first name; names inside functions are late on purpose."""
+    """The parts of attnlab that a module imports at its top; imports inside functions are late on purpose."""
     found = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "attnlab":

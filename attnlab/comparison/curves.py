@@ -99,4 +99,4 @@ def _at(runs: Sequence[Run], beta: float, tag: str) -> Summary:
 def _beta(run: Run) -> float | None:
     attention = run.config.get("attention")
     beta = attention.get("beta") if isinstance(attention, dict) else None
-    return beta if isinstance(beta, int | float) else None
+    return float(beta) if isinstance(beta, int | float) else None

@@ -1,6 +1,7 @@
 """Plots of a comparison, drawn by matplotlib without a display, in colours that the colour-blind can tell apart."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,7 +35,9 @@ def best(rows: Sequence[Row], better: str, most: int) -> list[Row]:
 def figures(comparison: Comparison) -> bytes:
     """Each group's mean and interval, with a small dot for every seed."""
     rows = best(comparison.rows, comparison.better, ROWS)[::-1]
-    figure, axes = _canvas(1.3 + 0.42 * len(rows))
+    labels = [textwrap.fill(f"{row.group.label} (n\xa0=\xa0{row.summary.n})", 26) for row in rows]
+    lines = max(label.count("\n") + 1 for label in labels)
+    figure, axes = _canvas(1.3 + (0.2 + 0.18 * lines) * len(rows))
     for place, row in enumerate(rows):
         colour, _, marker = _style(len(rows) - 1 - place)
         axes.plot(list(row.values.values()), [place] * len(row.values), "o", color=colour, alpha=0.35, markersize=4, mew=0)
@@ -43,7 +46,7 @@ def figures(comparison: Comparison) -> bytes:
         if lower is not None and upper is not None:
             axes.plot([lower, upper], [place, place], color=colour, linewidth=2.5, alpha=0.9)
         axes.plot([mean], [place], marker, color=colour, markersize=8)
-    axes.set_yticks(range(len(rows)), [_broken(row.group.label) for row in rows])
+    axes.set_yticks(range(len(rows)), labels)
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(axis_label(comparison.metric, comparison.better))
     axes.grid(axis="x", alpha=0.3)
@@ -111,11 +114,6 @@ def _legend(figure: Figure, labels: Sequence[str]) -> None:
     handles = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     columns = 1 if max(map(len, labels), default=0) > 24 else 2
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns, frameon=False, fontsize=10)
-
-
-def _broken(label: str) -> str:
-    """A long label on several lines."""
-    return label if len(label) <= 24 else label.replace(" ", "\n")
 
 
 def _png(figure: Figure) -> bytes:

@@ -65,7 +65,7 @@ class Run:
     def seconds(self) -> float | None:
         """Seconds by the clock from start to end; None for a run that was interrupted, unless training added them up."""
         if "seconds" in self.status:
-            return self.status["seconds"]
+            return None if self.status["seconds"] is None else float(self.status["seconds"])
         try:
             if self.state != "done" or "going on from" in (self.folder / "train.log").read_text(encoding="utf-8"):
                 return None

@@ -22,7 +22,7 @@ figcaption, .small { color: #555; font-size: .9rem; } figure { margin: 1rem 0; }
 HOW = """n counts seeds; a seed's figure is that of the best checkpoint of its run. std is the standard deviation with n - 1.
 The interval is a 95 % BCa bootstrap interval of the mean over seeds (9,999 resamples, fixed seed). A difference is first minus
 second, seed by seed, over the seeds that both groups have; "better" is the share of those seeds in which the first is
-better (for a figure without direction: higher), ties half. p is that of the paired permutation test (all sign flips up to 12
+better ("higher" for a figure that is neither), ties half. p is that of the paired permutation test (all sign flips up to 12
 seeds, two-sided), and p (Holm) the same, corrected for the number of pairs. parameters, steps and seconds by the clock are
 means over the runs counted."""
 
@@ -40,10 +40,11 @@ def page(comparison: Comparison, images: Sequence[tuple[str, bytes, str]], words
             f'<p class="warning">{len(comparison.left_out)} runs are not counted; they are named <a href="#out">below</a>.</p>'
         )
     parts += ["<h2>Groups</h2>", _table(header, rows)]
-    if comparison.pairs:
-        parts += ["<h2>Pairs, over shared seeds</h2>", _table(*tables.pair_cells(tables.ranked(comparison.pairs)[:PAIRS]))]
-        if len(comparison.pairs) > PAIRS:
-            parts.append(f"<p>And {len(comparison.pairs) - PAIRS} more pairs, with larger p-values, in pairs.csv.</p>")
+    ranked = tables.ranked(comparison.pairs)
+    if ranked:
+        parts += ["<h2>Pairs, over shared seeds</h2>", _table(*tables.pair_cells(ranked[:PAIRS], comparison.better))]
+        if len(ranked) > PAIRS:
+            parts.append(f"<p>And {len(ranked) - PAIRS} more pairs, with larger p-values, in pairs.csv.</p>")
     parts.append(f'<p class="seeds">{escape(comparison.seeds_show)}</p>')
     parts += [_image(*image) for image in images]
     if comparison.left_out:

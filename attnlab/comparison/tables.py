@@ -29,7 +29,7 @@ def between(lower: float | None, upper: float | None, signed: bool = False) -> s
     return "-" if lower is None else f"[{figure(lower, signed)}, {figure(upper, signed)}]"
 
 
-def whole(value: float | None) -> str:
+def whole(value: int | float | None) -> str:
     """A count or a duration for people: no more decimals than it deserves."""
     return "-" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
 
@@ -38,7 +38,11 @@ def title(comparison: Comparison) -> str:
     """The metric, which way is better, and how much was compared."""
     counted = sum(len(row.counted) for row in comparison.rows)
     better = f"{comparison.better} is better" if comparison.better else "neither way is better"
-    return f"{comparison.metric} ({better}): {counted} runs in {len(comparison.rows)} groups"
+    return f"{comparison.metric} ({better}): {_number(counted, 'run')} in {_number(len(comparison.rows), 'group')}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def group_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
@@ -60,14 +64,14 @@ def _group(row: Row, work: Sequence[str]) -> list[str]:
     ]
 
 
-def pair_cells(pairs: Sequence[Pair]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table of pairs."""
+def pair_cells(pairs: Sequence[Pair], better: str) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table of pairs; `better` (`higher` where no way is) is the share of seeds that the first wins."""
     cells = []
     for first, second, (n, difference, lower, upper, improvement, p, p_holm) in pairs:
         share = "-" if improvement is None else f"{improvement:.0%}"
         figures = [str(n), figure(difference, True), between(lower, upper, True), share, figure(p), figure(p_holm)]
         cells.append([f"{first} - {second}", *figures])
-    return ["pair", "n", "difference", "95 % interval", "better", "p", "p (Holm)"], cells
+    return ["pair", "n", "difference", "95 % interval", "better" if better else "higher", "p", "p (Holm)"], cells
 
 
 def ranked(pairs: Sequence[Pair]) -> list[Pair]:
@@ -80,7 +84,7 @@ def text(comparison: Comparison, words: Sequence[str] = ()) -> str:
     pairs = ranked(comparison.pairs)
     parts = [title(comparison), _table(*group_cells(comparison))]
     if pairs:
-        parts.append(_table(*pair_cells(pairs[:PAIRS])))
+        parts.append(_table(*pair_cells(pairs[:PAIRS], comparison.better)))
         if len(pairs) > PAIRS:
             parts.append(f"and {len(pairs) - PAIRS} more pairs, with larger p-values, in pairs.csv")
     paragraphs = [comparison.seeds_show, *(f"warning: {warning}" for warning in [*comparison.warnings, *words])]

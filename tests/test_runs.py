@@ -1,0 +1,327 @@
+"""A run from start to end, typed again, interrupted and gone on with, failed, and measured again."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import Tensor
+
+from attnlab import folders, runs
+from attnlab.base import PAD
+from attnlab.building import assemble
+from attnlab.commands import evaluate, train
+from attnlab.config import compose
+from attnlab.randomness import drawing, generator_for
+from attnlab.training import Training, token_losses
+
+SMALL = [
+    "model.hidden_size=6",
+    "model.embedding_size=5",
+    "model.readout_size=7",
+    "batch_size=8",
+    "trainer.log_every_n_steps=5",
+]
+TOY = [*SMALL, "task.validation_examples=30", "task.test_examples=30", "task.steps_per_epoch=10", "trainer.max_steps=25"]
+STATEFUL = ["attention=hard_reinforce", "attention.baseline=moving_average", "model.dropout=0.2", "checkpoint_every=4"]
+
+
+def folder_in(place: Path) -> Path:
+    """The only run below a folder."""
+    (status,) = place.rglob("status.json")
+    return status.parent
+
+
+def metrics(folder: Path) -> list[dict[str, str]]:
+    """The rows of metrics.csv without clock times."""
+    with (folder / "metrics.csv").open(encoding="utf-8") as file:
+        return [{tag: value for tag, value in row.items() if not tag.startswith("speed/")} for row in csv.DictReader(file)]
+
+
+def results(folder: Path) -> dict[str, float]:
+    return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    place = tmp_path_factory.mktemp("runs")
+    assert train([*TOY, *STATEFUL, f"runs_dir={place}"], None) == 0
+    return folder_in(place)
+
+
+def test_a_run_leaves_what_is_promised(done: Path) -> None:
+    names = {path.name for path in done.iterdir()}
+    assert names >= {"config.yaml", "status.json", "metrics.csv", "results.json", "checkpoints", "train.log"}
+    assert {path.name for path in (done / "checkpoints").iterdir()} == {"last.ckpt", "best.ckpt"}
+    assert len(list(done.glob("events.out.tfevents.*"))) == 1
+    status = folders.read_status(done)
+    assert status["state"] == "done" and status["error"] is None and status["start"] <= status["end"]
+    assert re.fullmatch(r".+-[0-9a-f]{8}", done.name)
+
+
+def test_figures_are_logged_under_their_tags(done: Path) -> None:
+    rows = metrics(done)
+    assert [row["step"] for row in rows] == ["5", "10", "15", "20", "25"]
+    parts = ("total", "encoder", "attention", "decoder", "clipped")
+    expected = {f"grad_norm/{part}" for part in parts} | {"train/nll", "train/surrogate", "train/token_accuracy"}
+    assert all(row[tag] for row in rows for tag in expected | {"schedule/lr", "schedule/beta"})
+    measured = ("nll", "token_accuracy", "sequence_accuracy", "error_rate", "alignment_accuracy", "alignment_mass")
+    splits = {f"{split}/{name}" for split in ("val", "test") for name in (*measured, "attention_entropy")}
+    assert splits <= set(results(done))
+    assert [bool(row["val/nll"]) for row in rows] == [False, True, False, True, True]
+
+
+def test_tensorboard_holds_the_same_figures_and_the_hyperparameters(done: Path) -> None:
+    events = EventAccumulator(str(done), size_guidance={"scalars": 0})
+    events.Reload()
+    for tag in ("val/nll", "grad_norm/total", "train/surrogate"):
+        logged = {str(event.step): event.value for event in events.Scalars(tag)}
+        assert logged == {row["step"]: pytest.approx(float(row[tag]), rel=1e-6) for row in metrics(done) if row[tag]}
+    for tag, source in runs.HPARAMS.items():
+        assert events.Scalars(tag)[-1].value == torch.tensor(results(done)[source]).item()
+    assert any("hparams" in plugin for plugin in events.summary_metadata and events.Tags() or {}) or events.PluginTagToContent(
+        "hparams"
+    )
+
+
+def test_a_finished_run_typed_again_prints_its_result(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file() and path.name != ".lock"}
+    assert train([*TOY, *STATEFUL, f"runs_dir={done.parents[2]}"], None) == 0
+    assert "done already; fresh=true" in capsys.readouterr().out
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+
+
+def test_measuring_again_gives_the_same_figures_to_the_digit(done: Path) -> None:
+    runs.quiet()
+    built = assemble(folders.read_config(done))
+    again = runs.measure(built, done / "checkpoints" / "best.ckpt")
+    assert again == {tag: value for tag, value in results(done).items() if not tag.startswith("grad_norm/")}
+
+
+def test_another_rule_or_length_gives_other_figures(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = []
+    for changes in ([], ["attention.evaluate_as=marginal"], ["task.shortest=11", "task.longest=14"]):
+        assert evaluate([str(done), *changes], "words") == 0
+        printed.append(capsys.readouterr().out.split("run ")[0])
+    assert len(set(printed)) == 3
+
+
+@pytest.mark.parametrize("changes", [["task.shorter=1"], ["task.shortest=0"], ["attention=soft"]])
+def test_evaluate_refuses_what_cannot_be(done: Path, changes: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate([str(done), *changes], "words") == 2
+    assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_evaluate_refuses_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    assert evaluate([str(tmp_path)], "words") == 2
+
+
+def test_a_fresh_run_moves_the_old_one_aside(tmp_path: Path) -> None:
+    command = [*TOY, "trainer.max_steps=2", f"runs_dir={tmp_path}"]
+    assert train(command, None) == 0
+    assert train([*command, "fresh=true"], None) == 0
+    kept = list((tmp_path / "reverse" / "soft").iterdir())
+    assert len(kept) == 2 and all((folder / "results.json").is_file() for folder in kept)
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing of the program sees it."""
+
+
+def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let training die when it begins a step."""
+    original = Training.training_step
+
+    def dying(self: Training, batch: Any, batch_idx: int) -> Any:
+        if self.trainer.global_step == step:
+            raise Killed
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Training, "training_step", dying)
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """A person's own data: 75 examples, so that an epoch has 10 batches and the last is short."""
+    place = tmp_path_factory.mktemp("data")
+    generator = generator_for(0, "pairs")
+    for name, number in (("train", 75), ("val", 20), ("test", 20)):
+        words = ["".join(chr(97 + int(i)) for i in torch.randint(6, (3 + n % 4,), generator=generator)) for n in range(number)]
+        (place / name).write_text("".join(f"{word}\t{word[::-1]}\n" for word in words), encoding="utf-8")
+    files = [f"task.{name}={place / name}" for name in ("train", "val", "test")]
+    return [*SMALL, "task=pairs", *files, "task.source_separator=''", "task.target_separator=''", "trainer.max_steps=25"]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal bit for bit, all the way down."""
+    if isinstance(one, Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, (list, tuple)):
+        return len(one) == len(other) and all(map(same, one, other))
+    return one == other
+
+
+@pytest.mark.parametrize("step", [6, 9, 10, 13, 20, 23])
+@pytest.mark.parametrize("data", ["toy", "pairs"])
+@pytest.mark.parametrize("schedule", ["linear", "halve_on_plateau"])
+def test_an_interrupted_run_ends_as_if_it_had_not_been(
+    step: int, data: str, schedule: str, pairs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [*(TOY if data == "toy" else pairs), *STATEFUL, f"optimizer.schedule={schedule}"]
+    assert train([*command, f"runs_dir={tmp_path / 'whole'}"], None) == 0
+    with monkeypatch.context() as patch:
+        killed_at(step, patch)
+        with pytest.raises(Killed):
+            train([*command, f"runs_dir={tmp_path / 'broken'}"], None)
+    assert folders.read_status(folder_in(tmp_path / "broken"))["state"] == "running"
+    assert train([*command, f"runs_dir={tmp_path / 'broken'}"], None) == 0
+    whole, broken = folder_in(tmp_path / "whole"), folder_in(tmp_path / "broken")
+    assert "going on from step" in (broken / "train.log").read_text(encoding="utf-8")
+    for name in ("last.ckpt", "best.ckpt"):
+        one, other = runs.load(whole / "checkpoints" / name), runs.load(broken / "checkpoints" / name)
+        for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch"):
+            assert same(one[part], other[part]), (name, part)
+    assert metrics(whole) == metrics(broken)
+    assert results(whole) == results(broken)
+
+
+def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = [*TOY, "attention=hard_exact", "optimizer.lr=1e36", f"runs_dir={tmp_path}"]
+    assert train(command, None) == 1
+    told = capsys.readouterr().err
+    assert re.search(r"the loss is \w+ at step \d+", told) and "Traceback" not in told
+    status = folders.read_status(folder_in(tmp_path))
+    assert status["state"] == "failed" and "at step" in status["error"]
+    assert "Traceback" in (folder_in(tmp_path) / "train.log").read_text(encoding="utf-8")
+    assert train(command, None) == 1  # tried again
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ["attention=hard_reinforce", "attention.samples=1"],
+        ["task.shortest=12"],
+        ["task=lookup", "task.pairs=40"],
+        ["trainer.max_steps=-5"],
+        ["trainer.accelerator=nothing"],
+    ],
+)
+def test_settings_that_do_not_go_together_leave_no_folder(wrong: list[str], tmp_path: Path) -> None:
+    assert train([*wrong, f"runs_dir={tmp_path / 'runs'}"], None) == 2
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_somebody_trains_is_refused(done: Path, tmp_path: Path) -> None:
+    command = [*TOY, f"runs_dir={tmp_path}"]
+    folder = folders.folder_of(compose(command))
+    with folders.held(folder):
+        assert train(command, None) == 1
+    assert not (folder / "results.json").exists()
+
+
+def test_code_in_a_checkpoint_is_not_run(done: Path, tmp_path: Path) -> None:
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> Any:
+            return (print, ("run",))
+
+    torch.save({"state_dict": Evil()}, tmp_path / "evil.ckpt")
+    with pytest.raises(pickle.UnpicklingError):
+        runs.load(tmp_path / "evil.ckpt")
+
+
+def test_identity_follows_every_setting_that_matters_and_the_contents_of_files(pairs: list[str], tmp_path: Path) -> None:
+    def of(*overrides: str) -> str:
+        return folders.identity(compose(list(overrides)).tree)
+
+    assert of() == of("runs_dir=elsewhere", "fresh=true", "trainer.enable_progress_bar=false")
+    others = ["seed=1", "attention.beta=2", "optimizer.lr=0.001", "score=dot", "trainer.max_steps=9", "attention=hard_exact"]
+    assert len({of(), *map(of, others)}) == 1 + len(others)
+    copy = tmp_path / "copy"
+    original = Path(next(text for text in pairs if text.startswith("task.train=")).partition("=")[2])
+    copy.write_bytes(original.read_bytes())
+    assert of(*pairs) == of(*pairs, f"task.train={copy}")
+    copy.write_text("another\tfile\n", encoding="utf-8")
+    assert of(*pairs) != of(*pairs, f"task.train={copy}")
+
+
+@pytest.fixture()
+def captured(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, dict[str, Tensor]]]:
+    """The parameters before each step of a run."""
+    states: dict[int, dict[str, Tensor]] = {}
+    original = Training.training_step
+
+    def watching(self: Training, batch: Any, batch_idx: int) -> Any:
+        states[self.trainer.global_step] = {name: value.clone() for name, value in self.state_dict().items()}
+        return original(self, batch, batch_idx)
+
+    monkeypatch.setattr(Training, "training_step", watching)
+    yield states
+
+
+def test_gradient_norms_are_those_computed_by_hand(captured: dict[int, dict[str, Tensor]], tmp_path: Path) -> None:
+    clip = 0.05
+    command = [
+        *TOY,
+        "trainer.max_steps=5",
+        f"trainer.gradient_clip_val={clip}",
+        f"runs_dir={tmp_path}",
+        "attention=hard_reinforce",
+    ]
+    assert train(command, None) == 0
+    built = assemble(compose(command).tree)
+    built.training.load_state_dict(captured[4])
+    batch = built.task.train(4)
+    output = built.model(batch, drawing(generator_for(0, "draws", 4)))
+    losses = token_losses(output.logits, batch.target)
+    valid = batch.target != PAD
+    surrogate = built.mechanism.estimator(losses, losses.detach(), output.selection, valid, output.state.detach())
+    (surrogate.loss.sum() / valid.sum()).backward()
+    squares = {
+        part: sum(float(p.grad.square().sum()) for p in getattr(built.model, part).parameters() if p.grad is not None)
+        for part in ("encoder", "attention", "decoder")
+    }
+    (row,) = metrics(folder_in(tmp_path))
+    for part, square in squares.items():
+        assert float(row[f"grad_norm/{part}"]) == pytest.approx(square**0.5, rel=1e-5)
+    total = sum(squares.values()) ** 0.5
+    assert total > clip
+    assert float(row["grad_norm/total"]) == pytest.approx(total, rel=1e-5)
+    assert float(row["grad_norm/clipped"]) == pytest.approx(clip, rel=1e-4)
+
+
+def test_training_touches_no_global_randomness(tmp_path: Path) -> None:
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    assert train([*TOY, *STATEFUL, "trainer.max_steps=3", f"runs_dir={tmp_path}"], None) == 0
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+@pytest.mark.parametrize("schedule, expected", [("constant", [0.1, 0.1]), ("linear", [0.05, 0.0])])
+def test_the_learning_rate_follows_its_schedule(schedule: str, expected: list[float], tmp_path: Path) -> None:
+    command = [*TOY, "trainer.max_steps=10", "optimizer.lr=0.1", f"optimizer.schedule={schedule}", f"runs_dir={tmp_path}"]
+    assert train(command, None) == 0
+    assert [float(row["schedule/lr"]) for row in metrics(folder_in(tmp_path))] == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_learning_rate_is_halved_when_validation_gets_worse(tmp_path: Path) -> None:
+    command = [*TOY, "trainer.max_steps=60", "optimizer.lr=0.5", "optimizer.schedule=halve_on_plateau", f"runs_dir={tmp_path}"]
+    assert train(command, None) == 0
+    rows = metrics(folder_in(tmp_path))
+    best, rate = float("inf"), 0.5
+    for row in rows:
+        if row["val/nll"]:
+            after = [float(later["schedule/lr"]) for later in rows if int(later["step"]) == int(row["step"]) + 5]
+            rate = rate / 2 if float(row["val/nll"]) > best else rate
+            best = min(best, float(row["val/nll"]))
+            assert all(value == pytest.approx(rate) for value in after)
+    assert rate < 0.5
