@@ -81,6 +81,7 @@ def train(tree: Mapping[str, Any], folder: Path) -> dict[str, float]:
         handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(handler)
+        log.disabled = False  # Hydra's sweeps turn off every logger there is between two jobs
         try:
             results = _train(built, folder)
             folders.write(folder / "results.json", json.dumps(results, indent=2) + "\n")

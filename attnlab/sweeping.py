@@ -22,7 +22,7 @@ from hydra.types import HydraContext, RunMode
 from omegaconf.errors import OmegaConfBaseException
 
 from attnlab import folders
-from attnlab.config import CONFIGS, Composition, ConfigurationError, compose, first_lines, hydra_at, plain
+from attnlab.config import CONFIGS, Composition, ConfigurationError, check, compose, first_lines, hydra_at, plain
 
 
 class Job(NamedTuple):
@@ -99,8 +99,9 @@ def carry_out(config: Any) -> str:
     """One job, in whatever process the launcher runs it; what went wrong is in the run's status, and stops no other job."""
     from attnlab import runs
 
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    return runs.attempt(plain(config), folder)
+    tree = plain(config)
+    check(tree)  # also gives settings the types of their rules
+    return runs.attempt(tree, Path(HydraConfig.get().runtime.output_dir))
 
 
 def _job_overrides(job: Job) -> list[str]:

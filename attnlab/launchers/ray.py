@@ -11,7 +11,7 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from attnlab.rules import Count
 
@@ -51,14 +51,12 @@ class RayLauncher(Launcher):
             if started_here:
                 ray.shutdown()
 
-    def _composed(self, overrides: list[str], number: int) -> dict[str, Any]:
+    def _composed(self, overrides: list[str], number: int) -> DictConfig:
         config = self.context.config_loader.load_sweep_config(self.config, overrides)
         with open_dict(config):
             config.hydra.runtime.output_dir = f"{config.hydra.sweep.dir}/{config.hydra.sweep.subdir}"
             config.hydra.job.id = config.hydra.job.num = number
-        tree = OmegaConf.to_container(config)
-        assert isinstance(tree, dict)
-        return {str(key): value for key, value in tree.items()}
+        return config
 
     def _returned(self, ray: Any, reference: Any) -> JobReturn:
         result = JobReturn(status=JobStatus.COMPLETED)
@@ -69,12 +67,10 @@ class RayLauncher(Launcher):
         return result
 
 
-def _carry_out(task: Callable[..., Any], tree: dict[str, Any]) -> Any:
+def _carry_out(task: Callable[..., Any], config: DictConfig) -> Any:
     """On a node: what Hydra would set up for a job, then the job."""
     from hydra.core.hydra_config import HydraConfig
 
     setup_globals()
-    config = OmegaConf.create(tree)
-    assert isinstance(config, DictConfig)
     HydraConfig.instance().set_config(config)
     return task(config)

@@ -1,0 +1,121 @@
+"""Sweeps: checked before they start, not stopped by a job that crashes, and typed again they run only what is missing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from attnlab import folders
+from attnlab.commands import train
+from attnlab.comparison import load_runs
+
+ROOT = Path(__file__).parents[1]
+SMALL = [
+    "model.hidden_size=6",
+    "batch_size=8",
+    "trainer.max_steps=6",
+    "trainer.log_every_n_steps=2",
+    "task.validation_examples=10",
+    "task.test_examples=10",
+]
+TWELVE = ["attention=hard_exact,hard_reinforce", "optimizer.lr=0.001,1e36", "seed=0,1,2"]  # 1e36 diverges
+
+
+def states(place: Path) -> dict[str, str]:
+    """The state of every run below a folder, by its name."""
+    return {str(path.parent.relative_to(place)): json.loads(path.read_text())["state"] for path in place.rglob("status.json")}
+
+
+def starts(place: Path) -> dict[str, int]:
+    """How often every run below a folder was started."""
+    logs = place.rglob("train.log")
+    return {str(log.parent.relative_to(place)): log.read_text().count("starting at step") for log in logs}
+
+
+@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]], ids=["basic", "joblib"])
+def test_crashing_jobs_stop_no_other_and_are_tried_again(
+    launcher: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["-m", *launcher, *SMALL, *TWELVE, f"runs_dir={tmp_path}"]
+    assert train(command, None) == 1
+    first = states(tmp_path)
+    told = capsys.readouterr()
+    failed = sorted(name for name, state in first.items() if state == "failed")
+    assert len(first) == 12 and 0 < len(failed) <= 6
+    for name in failed:
+        tree = folders.read_config(tmp_path / name)
+        assert tree["optimizer"]["lr"] == 1e36
+        assert "NonFiniteLoss" in (tmp_path / name / "train.log").read_text()
+    assert f"{12 - len(failed)} done, 0 skipped since done already, {len(failed)} failed" in told.out
+    assert "the loss is" in told.out and "train.log" in told.out
+    assert f"{12 - len(failed)} done, {len(failed)} failed, 0 left" in told.err
+    before = starts(tmp_path)
+    assert train(command, None) == 1
+    again = {name for name, number in starts(tmp_path).items() if number > before[name]}
+    assert again == set(failed)
+    assert f"12 runs: {12 - len(failed)} done already, {len(failed)} to do" in capsys.readouterr().err
+
+
+def test_a_combination_that_cannot_be_is_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = tmp_path / "runs"
+    wrong = ["attention=soft,hard_reinforce", "attention.samples=1,4", f"runs_dir={place}"]
+    assert train(["-m", *SMALL, *wrong], None) == 2
+    told = capsys.readouterr().err
+    assert "attention.samples is not a setting" in told and "needs samples >= 2, got 1" in told
+    assert told.count("attention=soft") == 2 and told.count("attention=hard_reinforce") == 1
+    assert not place.exists()
+
+
+def test_jobs_that_are_the_same_run_are_trained_once(tmp_path: Path) -> None:
+    assert train(["-m", *SMALL, "attention.beta=1,1.0", f"runs_dir={tmp_path}"], None) == 0
+    assert len(states(tmp_path)) == 1
+
+
+def test_a_sweep_trains_what_single_commands_train(tmp_path: Path) -> None:
+    assert train(["-m", *SMALL, "seed=0,1", f"runs_dir={tmp_path / 'sweep'}"], None) == 0
+    for seed in (0, 1):
+        assert train([*SMALL, f"seed={seed}", f"runs_dir={tmp_path / 'single'}"], None) == 0
+    sweep, single = ({run.folder.name: run.results for run in load_runs(tmp_path / name)} for name in ("sweep", "single"))
+    assert sweep == single and len(sweep) == 2
+
+
+def test_two_sweeps_started_in_the_same_second_corrupt_nothing(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "-m", *SMALL, "seed=0,1,2", f"runs_dir={tmp_path}"]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [process.communicate() for process in both]
+    assert all("Traceback" not in out + err for out, err in told), told
+    assert set(states(tmp_path).values()) == {"done"} and len(states(tmp_path)) == 3
+    assert set(starts(tmp_path).values()) == {1}
+
+
+@pytest.mark.slow
+def test_slurm_jobs_run_with_the_local_executor(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason='needs the extra: pip install -e ".[slurm]"')
+    launcher = ["hydra/launcher=submitit_local", f"hydra.launcher.submitit_folder={tmp_path / 'submitit'}"]
+    assert train(["-m", *launcher, *SMALL, "seed=0,1", f"runs_dir={tmp_path / 'runs'}"], None) == 0
+    assert set(states(tmp_path / "runs").values()) == {"done"}
+
+
+@pytest.mark.slow
+def test_jobs_of_a_lost_ray_node_go_on_elsewhere_from_their_checkpoints(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason='needs the extra: pip install -e ".[ray]"')
+    program = Path(__file__).with_name("ray_cluster.py")
+    command = [sys.executable, str(program), str(tmp_path)]
+    environment = {**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+    result = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment, check=False)
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    assert set(states(tmp_path).values()) == {"done"} and len(states(tmp_path)) == 4
+    logs = [log.read_text() for log in tmp_path.rglob("train.log")]
+    assert sum("going on from step" in log for log in logs) >= 1
+    assert all(folders.read_status(path.parent)["state"] == "done" for path in tmp_path.rglob("status.json"))
+
+
+def test_a_progress_line_says_how_much_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(["-m", *SMALL, "seed=0,1", f"runs_dir={tmp_path}"], None) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if " left, about " in line]
+    assert [line.split(",")[2].split()[0] for line in lines] == ["1", "0"]
