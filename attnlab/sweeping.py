@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
@@ -19,6 +19,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobStatus
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from attnlab import folders
@@ -84,7 +85,7 @@ def launch(jobs: list[Job], overrides: list[str]) -> None:
             assert engine is not None
             sweep = [f"hydra.sweep.dir={_quoted(jobs[0].composition.tree['runs_dir'])}"]
             config = engine.compose_config("train", [*hydra, *sweep], RunMode.MULTIRUN, from_shell=False)
-            launcher = make(plain(config.hydra.launcher))
+            launcher = make(cast(dict[str, Any], OmegaConf.to_container(config.hydra.launcher, resolve=True)))
             context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks(config))
             launcher.setup(hydra_context=context, task_function=carry_out, config=config)
             returned = launcher.launch([_job_overrides(job) for job in jobs], 0)
