@@ -1,0 +1,123 @@
+"""Figures against a slow computation, example by example and without padding, and against the size of batches."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from attnlab.base import EOS, PAD, Batch
+from attnlab.building import Built, assemble
+from attnlab.config import compose
+from attnlab.evaluation import Tally, free_running, rule_of, teacher_forced
+from attnlab.randomness import drawing
+
+TINY = [
+    "task=sort",
+    "model.hidden_size=6",
+    "model.embedding_size=5",
+    "task.symbols=5",
+    "batch_size=11",
+    "trainer.precision=64-true",
+]
+RULES = ["soft", "argmax", "marginal"]
+
+
+def built(rule: str) -> Built:
+    return assemble(compose([*TINY, f"attention.evaluate_as={rule}", "attention.beta=3"]).tree)
+
+
+def figures(model: Built, batches: Iterator[Batch] | list[Batch]) -> dict[str, float]:
+    tally = Tally()
+    for batch in batches:
+        tally.add(teacher_forced(model.model, batch, rule_of(model.mechanism)))
+        tally.add(free_running(model.model, batch, rule_of(model.mechanism), 9))
+    return tally.figures("val")
+
+
+def one_by_one(batch: Batch) -> Iterator[Batch]:
+    """Each example alone, cut to its own length."""
+    for source, target, gold in zip(*batch, strict=True):
+        s, t = int((source != PAD).sum()), int((target != PAD).sum())
+        yield Batch(source[None, :s], target[None, :t], gold[None, :t, :s])
+
+
+def distance(one: list[int], other: list[int]) -> int:
+    """Edit distance by its recursion."""
+    row = list(range(len(other) + 1))
+    for i, left in enumerate(one, 1):
+        above, row = row, [i]
+        for j, right in enumerate(other, 1):
+            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (left != right)))
+    return row[-1]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_figures_are_those_of_a_slow_computation_without_padding(rule: str) -> None:
+    subject = built(rule)
+    model, batch = subject.model.double(), subject.task.train(0)
+    nll, right, entropy, tokens, hits, mass, known, exact, edits, length = ([] for _ in range(10))
+    for alone in one_by_one(batch):
+        states = model.encoder(alone.source, alone.source != PAD, torch.Generator())
+        keys, values = model.attention.project(states)[0], model.decoder.from_context(states)[0]
+        prefix = torch.cat((torch.tensor([[1]]), alone.target[:, :-1]), 1)
+        hidden = model.decoder(prefix, (), torch.Generator())[0][0]
+        for step, symbol in enumerate(alone.target[0].tolist()):
+            p = torch.softmax(3 * (keys @ hidden[step]) / keys.size(1) ** 0.5, 0)
+            head = model.decoder.from_state(hidden[step])
+            each = torch.softmax(model.decoder.output(torch.tanh(head + values)), -1)
+            if rule == "soft":
+                q = torch.softmax(model.decoder.output(torch.tanh(head + p @ values)), -1)
+            else:
+                q = each[p.argmax()] if rule == "argmax" else p @ each
+            nll.append(-q[symbol].log().item())
+            right.append(float(q.argmax() == symbol))
+            entropy.append(-(p * p.log()).sum().item())
+            tokens.append(1.0)
+            if symbol != EOS:
+                gold = (alone.source[0] == symbol).double()
+                hits.append(gold[p.argmax()].item())
+                mass.append((p * gold).sum().item())
+                known.append(1.0)
+        guess = model.generate(alone, rule_of(subject.mechanism), 9)[0].tolist()
+        guess = guess[: guess.index(EOS)] if EOS in guess else guess
+        reference = alone.target[0, :-1].tolist()
+        exact.append(float(guess == reference))
+        edits.append(distance(guess, reference))
+        length.append(len(reference))
+    expected = {
+        "nll": sum(nll) / sum(tokens),
+        "token_accuracy": sum(right) / sum(tokens),
+        "attention_entropy": sum(entropy) / sum(tokens),
+        "alignment_accuracy": sum(hits) / sum(known),
+        "alignment_mass": sum(mass) / sum(known),
+        "sequence_accuracy": sum(exact) / len(exact),
+        "error_rate": sum(edits) / sum(length),
+    }
+    assert figures(subject, [batch]) == pytest.approx({f"val/{name}": value for name, value in expected.items()}, abs=1e-10)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("size", [1, 4, 7])
+def test_no_figure_depends_on_the_size_of_batches(rule: str, size: int) -> None:
+    subject = built(rule)
+    subject.model.double()
+    batch = subject.task.train(3)
+    parts = [Batch(*(tensor[start : start + size] for tensor in batch)) for start in range(0, len(batch.source), size)]
+    assert figures(subject, parts) == pytest.approx(figures(subject, [batch]), abs=1e-12)
+
+
+def test_alignment_is_absent_where_no_gold_is_known() -> None:
+    subject = built("soft")
+    batch = subject.task.train(0)
+    found = figures(subject, [batch._replace(gold=torch.zeros_like(batch.gold))])
+    assert "val/nll" in found and not any("alignment" in tag for tag in found)
+
+
+@pytest.mark.parametrize("attention, rule", [("soft", "soft"), ("hard_reinforce", "argmax"), ("hard_marginal", "marginal")])
+def test_same_follows_the_objective(attention: str, rule: str) -> None:
+    one, other = (
+        assemble(compose([*TINY, f"attention={attention}", f"attention.evaluate_as={name}"]).tree) for name in ("same", rule)
+    )
+    batch = one.task.train(0)
+    outputs = [b.model(batch, drawing(torch.Generator()), (), rule_of(b.mechanism)) for b in (one, other)]
+    assert torch.equal(outputs[0].logits, outputs[1].logits)
