@@ -34,10 +34,10 @@ HPARAMS = {
 CHARTS = {
     "runs compared": {
         "sequence accuracy (validation)": ["Multiline", ["val/sequence_accuracy"]],
-        "nll (validation)": ["Multiline", ["val/nll"]],
-        "alignment accuracy (validation)": ["Multiline", ["val/alignment_accuracy"]],
-        "attention entropy (validation)": ["Multiline", ["val/attention_entropy"]],
         "gradient norm (before clipping)": ["Multiline", ["grad_norm/total"]],
+        "alignment accuracy (validation)": ["Multiline", ["val/alignment_accuracy"]],
+        "nll (validation)": ["Multiline", ["val/nll"]],
+        "attention entropy (validation)": ["Multiline", ["val/attention_entropy"]],
         "gradient norm of the attention": ["Multiline", ["grad_norm/attention"]],
     }
 }
