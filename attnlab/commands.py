@@ -40,8 +40,10 @@ def train_one(overrides: list[str]) -> int:
     elif folders.read_status(folder).get("state") == "done":
         results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
         print(report(composition, folder, results))
-        print("this run was done already; fresh=true moves it aside and starts over")
+        print("this run was done already; fresh=true moves it aside and starts over" + _other_code(folder))
         return SUCCESS
+    elif (folder / "checkpoints" / "last.ckpt").is_file():
+        print(f"going on from the last checkpoint{_other_code(folder)}", file=sys.stderr)
     from attnlab import runs
 
     started = time.monotonic()
@@ -51,6 +53,12 @@ def train_one(overrides: list[str]) -> int:
         return _say(FAILED, f"the run failed: {error}")
     print(report(composition, folder, results, time.monotonic() - started))
     return SUCCESS
+
+
+def _other_code(folder: Path) -> str:
+    """A sentence where a run was trained by another revision of the code than today's."""
+    then, today = folders.read_status(folder).get("revision"), folders.code_revision()
+    return "" if then == today else f"\nits code was revision {then}, today's is {today}: figures may differ"
 
 
 def train_many(overrides: list[str]) -> int:

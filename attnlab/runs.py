@@ -19,6 +19,7 @@ from pytorch_lightning.loggers import TensorBoardLogger
 from attnlab import folders
 from attnlab.building import Built, assemble, make
 from attnlab.callbacks.checkpoints import Checkpoints, save
+from attnlab.evaluation import soft_argmax_gap
 from attnlab.loggers import MetricsFile
 
 HPARAMS = {
@@ -167,7 +168,9 @@ def measure(built: Built, checkpoint: Path) -> dict[str, float]:
     training.figures = {}
     trainer.validate(training, verbose=False)
     trainer.test(training, verbose=False)
-    return dict(training.figures)
+    task, distribution = built.task, built.mechanism.distribution
+    gap = soft_argmax_gap(training.model, task.validation(), distribution, 2 * task.longest_target)
+    return training.figures | {"val/soft_argmax_gap": gap}
 
 
 def load(checkpoint: Path) -> dict[str, Any]:

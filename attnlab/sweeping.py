@@ -83,7 +83,8 @@ def launch(jobs: list[Job], overrides: list[str]) -> None:
         with hydra_at(CONFIGS), _progress(jobs):
             engine = GlobalHydra.instance().hydra
             assert engine is not None
-            sweep = [f"hydra.sweep.dir={_quoted(jobs[0].composition.tree['runs_dir'])}"]
+            place = Path(jobs[0].composition.tree["runs_dir"]).absolute()  # other processes start in other folders
+            sweep = [f"hydra.sweep.dir={_quoted(str(place))}"]
             config = engine.compose_config("train", [*hydra, *sweep], RunMode.MULTIRUN, from_shell=False)
             launcher = make(cast(dict[str, Any], OmegaConf.to_container(config.hydra.launcher, resolve=True)))
             context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks(config))

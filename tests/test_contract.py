@@ -8,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+import attnlab
 from attnlab.building import assemble
 from attnlab.config import CONFIGS, OWNED, ROOT, compose
 from attnlab.signatures import settings_of
@@ -76,3 +77,10 @@ def test_initial_parameters_and_data_are_the_same_for_all_mechanisms(attention: 
     parameters = dict(other.model.named_parameters())
     assert all(torch.equal(value, parameters[name]) for name, value in one.model.named_parameters())
     assert all(map(torch.equal, one.task.train(5), other.task.train(5)))
+
+
+def test_build_gives_the_configured_objects() -> None:
+    built = attnlab.build(["attention=hard_reinforce", "attention.samples=3", *TINY])
+    assert built.attention is built.model.attention and built.attention.selector is built.mechanism.selector
+    assert built.mechanism.objective == "expected" and built.task.longest_target == 11
+    assert built.config["attention"]["samples"] == 3

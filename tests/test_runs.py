@@ -325,3 +325,14 @@ def test_the_learning_rate_is_halved_when_validation_gets_worse(tmp_path: Path) 
             best = min(best, float(row["val/nll"]))
             assert all(value == pytest.approx(rate) for value in after)
     assert rate < 0.5
+
+
+def test_a_run_of_another_code_revision_says_so(
+    done: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*TOY, *STATEFUL, f"runs_dir={done.parents[2]}"]
+    assert train(command, None) == 0
+    assert "its code was revision" not in capsys.readouterr().out
+    monkeypatch.setattr(folders, "code_revision", lambda: "0123456789ab")
+    assert train(command, None) == 0
+    assert "today's is 0123456789ab" in capsys.readouterr().out
