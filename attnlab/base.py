@@ -11,8 +11,6 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attnlab.rules import EvaluateAs
-
 Objective = Literal["soft", "expected", "marginal"]
 Needs = Literal["value", "gradient", "mixture"]
 
@@ -46,9 +44,15 @@ class Selection(NamedTuple):
     """
 
     weights: Float[Tensor, "K B #T S"]  # what multiplies the values; carries the pathwise gradient, if any
-    mass: Float[Tensor, "K B T"]  # how much each alternative counts; sums to 1 over K; 0 for controls
+    mass: Float[Tensor, "K B T"]  # how much each alternative counts; sums to 1 over K; 0 for controls, negative allowed
     log_prob: Float[Tensor, "K B T"]  # log p(alternative) under probs; 0 for mixtures and controls
     probs: Float[Tensor, "B T S"]  # the distribution behind it: entropy, alignment, plots
+
+
+def single(weights: Float[Tensor, "1 B T S"], probs: Float[Tensor, "B T S"]) -> Selection:
+    """The selection of one alternative: mass 1 and log_prob 0."""
+    neutral = torch.ones_like(probs[None, ..., 0])
+    return Selection(weights, neutral, torch.zeros_like(neutral), probs)
 
 
 class Surrogate(NamedTuple):
@@ -64,9 +68,17 @@ class Distribution(nn.Module):
     def forward(self, inputs: AttentionInput) -> Categorical:
         raise NotImplementedError
 
+    def untruncated(self) -> "Distribution":
+        """The distribution over all positions of which this one keeps a part; itself where it keeps all."""
+        return self
+
 
 class Selector(nn.Module):
-    """Scores -> a choice. `controls` names extra alternatives ("argmax", "soft") to append with mass 0."""
+    """Scores -> a choice from a distribution. `controls` names alternatives ("argmax", "soft") to append with mass 0."""
+
+    def __init__(self, distribution: Distribution):
+        super().__init__()
+        self.distribution = distribution
 
     def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
         raise NotImplementedError
@@ -76,6 +88,9 @@ class Baseline(nn.Module):
     """What REINFORCE subtracts from the returns. It owns its state; `forward` only reads it."""
 
     controls: tuple[str, ...] = ()
+
+    def prepare(self, state_size: int) -> None:
+        """Make parameters that read decoder states of this width; called once, before training."""
 
     def forward(
         self,
@@ -102,6 +117,9 @@ class Estimator(nn.Module):
 
     controls: tuple[str, ...] = ()
 
+    def prepare(self, state_size: int) -> None:
+        """Make parameters that read decoder states of this width; called once, before training."""
+
     def forward(
         self,
         losses: Float[Tensor, "K B T"],
@@ -123,6 +141,8 @@ class Mechanism(NamedTuple):
     objective: the loss whose gradient is estimated. `soft` is the loss at the averaged value; `expected` the expectation of
     the loss over choices (Xu et al. 2015); `marginal` is -log of the expected probability (Deng et al. 2018).
     needs: what the estimator asks of the loss: its `value` at single positions, its `gradient` there, or a `mixture` of values.
+    evaluate_as: how it is read at evaluation; `same` follows the objective.
+    bound: draws of the lower bound that is followed in place of the marginal itself (Burda et al. 2016); 0 = no bound.
     """
 
     distribution: Distribution
@@ -130,7 +150,8 @@ class Mechanism(NamedTuple):
     estimator: Estimator
     objective: Objective
     needs: Needs
-    evaluate_as: EvaluateAs
+    evaluate_as: str
+    bound: int = 0
 
 
 class Batch(NamedTuple):

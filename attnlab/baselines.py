@@ -2,7 +2,7 @@
 
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from attnlab.base import Baseline, Selection
 
@@ -61,3 +61,34 @@ class SelfCritical(Baseline):
 
     def forward(self, returns: Returns, selection: Selection, valid: Valid, state: State) -> Float[Tensor, "#K #B #T"]:
         return returns[-1:]
+
+
+class SoftValue(Baseline):
+    """The return at the averaged value: b = r(p), one more evaluation, at a mixture. Deng et al. 2018 (1807.03756)."""
+
+    controls = ("soft",)
+
+    def forward(self, returns: Returns, selection: Selection, valid: Valid, state: State) -> Float[Tensor, "#K #B #T"]:
+        return returns[-1:]
+
+
+class Learned(Baseline):
+    """b = v . tanh(W h + c) + d of the decoder state h before the choice, trained by regression on the mean return.
+
+    It is 0 at the start. The regression reaches neither the state nor the scores. Mnih & Gregor 2014 (1402.0030).
+    """
+
+    def prepare(self, state_size: int) -> None:
+        last = nn.Linear(state_size, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.network = nn.Sequential(nn.Linear(state_size, state_size), nn.Tanh(), last)
+
+    def forward(self, returns: Returns, selection: Selection, valid: Valid, state: State) -> Float[Tensor, "#K #B #T"]:
+        return self._of(state).detach()[None]
+
+    def loss(self, returns: Returns, valid: Valid, state: State) -> Float[Tensor, "B T"]:
+        return nn.functional.smooth_l1_loss(self._of(state), returns.detach().mean(0), reduction="none")
+
+    def _of(self, state: Tensor) -> Tensor:
+        return self.network(state.detach()).squeeze(-1)

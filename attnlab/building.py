@@ -49,6 +49,8 @@ def assemble(tree: Mapping[str, Any]) -> Built:
             return Attention(make(tree["score"], query_size, query_size), mechanism.selector, project)
 
         model: Seq2Seq = make(tree["model"], task.source_symbols, task.target_symbols, attention)
+        torch.manual_seed(derive(seed, "baseline"))
+        mechanism.estimator.prepare(model.query_size)
     training = Training(model, mechanism, task, make(tree["optimizer"]), seed)
     return Built(dict(tree), mechanism, model.attention, model, task, training)
 

@@ -15,7 +15,7 @@ class Pathwise(Estimator):
     """sum_K mass * loss. The gradient runs through the weights (mixtures, straight-through) or the mass (enumeration)."""
 
     def forward(self, losses: Losses, returns: Losses, selection: Selection, valid: Valid, state: State) -> Surrogate:
-        return _surrogate((selection.mass * losses).sum(0), valid)
+        return masked((selection.mass * losses).sum(0), valid)
 
 
 class Reinforce(Estimator):
@@ -29,7 +29,10 @@ class Reinforce(Estimator):
     def forward(self, losses: Losses, returns: Losses, selection: Selection, valid: Valid, state: State) -> Surrogate:
         advantage = (returns - self.baseline(returns, selection, valid, state)).detach()
         loss = (selection.mass * (losses + advantage * selection.log_prob)).sum(0)
-        return _surrogate(loss, valid, self.baseline.loss(returns, valid, state))
+        return masked(loss, valid, self.baseline.loss(returns, valid, state))
+
+    def prepare(self, state_size: int) -> None:
+        self.baseline.prepare(state_size)
 
     def update(self, returns: Losses, valid: Valid) -> None:
         self.baseline.update(returns, valid)
@@ -39,10 +42,10 @@ class Marginal(Estimator):
     """-log sum_K exp(log_prob - loss), minus the log of the expected probability. Deng et al. 2018 (1807.03756)."""
 
     def forward(self, losses: Losses, returns: Losses, selection: Selection, valid: Valid, state: State) -> Surrogate:
-        return _surrogate(-torch.logsumexp(selection.log_prob - losses, 0), valid)
+        return masked(-torch.logsumexp(selection.log_prob - losses, 0), valid)
 
 
-def _surrogate(loss: Tensor, valid: Tensor, auxiliary: Tensor | None = None) -> Surrogate:
-    """Padding counts nowhere: no loss, no gradient."""
+def masked(loss: Tensor, valid: Tensor, auxiliary: Tensor | None = None) -> Surrogate:
+    """The surrogate of per-step losses: padding counts nowhere, has no loss and no gradient."""
     auxiliary = torch.zeros_like(loss) if auxiliary is None else auxiliary
     return Surrogate(torch.where(valid, loss, 0.0), torch.where(valid, auxiliary, 0.0))

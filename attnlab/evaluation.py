@@ -4,13 +4,13 @@ A figure is kept as numerator and denominator, so that no batch size, padding or
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from rapidfuzz.distance import Levenshtein
 
 from attnlab import functional
-from attnlab.base import EOS, PAD, AttentionInput, Batch, Distribution, Mechanism, Randomness, Selection, Selector
+from attnlab.base import EOS, PAD, AttentionInput, Batch, Distribution, Mechanism, Randomness, Selection, Selector, single
 from attnlab.mechanisms.enumeration import Enumeration
 from attnlab.mechanisms.soft import Mixture
 from attnlab.models.seq2seq import Seq2Seq, predict
@@ -20,27 +20,29 @@ from attnlab.randomness import drawing
 class Argmax(Selector):
     """One alternative: the most probable position."""
 
-    def __init__(self, distribution: Distribution):
-        super().__init__()
-        self.distribution = distribution
-
     def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
         probs = self.distribution(inputs).probs
-        neutral = torch.ones_like(probs[None, ..., 0])
-        return Selection(functional.hardmax(probs)[None], neutral, torch.zeros_like(neutral), probs)
+        return single(functional.hardmax(probs)[None], probs)
 
 
-RULES = {"soft": Mixture, "argmax": Argmax, "marginal": Enumeration}
-FOLLOWS = {"soft": "soft", "expected": "argmax", "marginal": "marginal"}
+RULES: dict[str, Callable[[Distribution], Selector]] = {
+    "soft": lambda distribution: Mixture(distribution.untruncated()),
+    "topk": Mixture,
+    "argmax": Argmax,
+    "marginal": Enumeration,
+}
+FOLLOWS: dict[str, Callable[[Distribution], Selector]] = {"soft": Mixture, "expected": Argmax, "marginal": Enumeration}
 
 
 def rule_of(mechanism: Mechanism) -> Selector:
     """The selector that evaluation reads with: the mechanism's `evaluate_as`, where `same` follows its objective.
 
-    `soft` mixes values, `argmax` takes the most probable position, `marginal` mixes the token probabilities of all positions.
+    `soft` mixes the values of all positions, `topk` those that a truncated distribution keeps, `argmax` takes the most probable
+    position, `marginal` mixes the token probabilities of all positions.
     """
-    name = FOLLOWS[mechanism.objective] if mechanism.evaluate_as == "same" else mechanism.evaluate_as
-    return RULES[name](mechanism.distribution)
+    same = mechanism.evaluate_as == "same"
+    rule = FOLLOWS[mechanism.objective] if same else RULES[mechanism.evaluate_as]
+    return rule(mechanism.distribution)
 
 
 class Tally:

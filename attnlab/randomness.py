@@ -25,16 +25,17 @@ def drawing(generator: torch.Generator) -> Randomness:
     return Randomness(generator, torch.full((1, 1, 1), -1, device=generator.device))
 
 
-def draw(log_probs: Float[Tensor, "B T S"], samples: int, randomness: Randomness) -> Int[Tensor, "K B T"]:
-    """`samples` independent positions a row by the Gumbel-max trick, argmax_s log p_s + G_s; forced ones are taken as given.
+def exponential(like: Float[Tensor, "*shape"], samples: int, generator: torch.Generator) -> Float[Tensor, "samples *shape"]:
+    """Independent Exp(1) noise for every alternative and entry, in float32 at least; -log of it is Gumbel(0, 1) noise."""
+    dtype = torch.promote_types(like.dtype, torch.float32)
+    uniform = torch.empty((samples, *like.shape), dtype=dtype, device=like.device).uniform_(generator=generator)
+    return uniform.neg_().log1p_().neg_().clamp_min_(torch.finfo(dtype).tiny)  # log(0) would pick masked positions
 
-    The noise is drawn in float32 at least, and is independent over alternatives, rows and steps.
-    """
-    dtype = torch.promote_types(log_probs.dtype, torch.float32)
-    uniform = torch.empty((samples, *log_probs.shape), dtype=dtype, device=log_probs.device)
-    uniform.uniform_(generator=randomness.generator)
-    exponential = uniform.neg_().log1p_().neg_().clamp_min_(torch.finfo(dtype).tiny)  # log(0) would pick masked positions
-    drawn = (log_probs.detach().to(dtype) - exponential.log_()).argmax(-1)
+
+def draw(log_probs: Float[Tensor, "B T S"], samples: int, randomness: Randomness) -> Int[Tensor, "K B T"]:
+    """`samples` independent positions a row by the Gumbel-max trick, argmax_s log p_s + G_s; forced ones are taken as given."""
+    noise = exponential(log_probs, samples, randomness.generator)
+    drawn = (log_probs.detach().to(noise.dtype) - noise.log_()).argmax(-1)
     return torch.where(randomness.forced >= 0, randomness.forced, drawn)
 
 

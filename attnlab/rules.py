@@ -4,7 +4,7 @@ A factory writes `beta: Positive` and the rule holds wherever the setting is typ
 file, in a notebook. The module knows neither torch nor the rest of the package, so that configurations are checked at once.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypedDict
 
 from pydantic import Field
 
@@ -33,6 +33,32 @@ DataFile = Annotated[str, Field(min_length=1), DataFileMark()]
 
 EvaluateAs = Literal["same", "soft", "argmax", "marginal"]
 """How a trained mechanism is read at evaluation; `same` follows its objective."""
+
+Movement = Literal["constant", "linear", "exponential"]
+"""How beta or a temperature moves with the training step; see `schedules.Scheduled`."""
+
+
+class Beta(TypedDict):
+    """The settings of an inverse temperature: beta moves to beta_end over beta_steps training steps, and stays there."""
+
+    beta: Positive
+    beta_schedule: Movement
+    beta_end: Positive | None
+    beta_steps: Count | None
+
+
+class Temperature(TypedDict):
+    """The settings of a temperature, which moves as beta does."""
+
+    temperature: Positive
+    temperature_schedule: Movement
+    temperature_end: Positive | None
+    temperature_steps: Count | None
+
+
+class BetaAndTemperature(Beta, Temperature):
+    """Both."""
+
 
 Schedule = Literal["constant", "linear", "halve_on_plateau"]
 """How the learning rate moves: not at all, to 0 at the last step, or halved when val/nll is not the lowest so far."""

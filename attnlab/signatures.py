@@ -37,7 +37,7 @@ def settings_of(target: str) -> dict[str, Any]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
             function = _constructor(node) if isinstance(node, ast.ClassDef) else node
-            return {arg.arg: _annotation(arg.annotation) for arg in function.args.kwonlyargs} if function else {}
+            return _settings(function) if function else {}
     raise UnknownTarget(f"_target_: {target} is not a function or class defined in {module}")
 
 
@@ -56,6 +56,14 @@ def _source_of(module: str, target: str) -> Path:
 def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
     functions = [part for part in node.body if isinstance(part, ast.FunctionDef)]
     return next((function for function in functions if function.name == "__init__"), None)
+
+
+def _settings(function: ast.FunctionDef) -> dict[str, Any]:
+    """Keyword-only parameters, and what `**name: Unpack[...]` stands for where it is a record of `rules`."""
+    rest = function.args.kwarg
+    unpacked = typing.get_args(_annotation(rest.annotation)) if rest else ()
+    shared = typing.get_type_hints(unpacked[0], include_extras=True) if unpacked else {}
+    return {arg.arg: _annotation(arg.annotation) for arg in function.args.kwonlyargs} | shared
 
 
 def _annotation(node: ast.expr | None) -> Any:

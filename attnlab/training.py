@@ -13,6 +13,7 @@ from attnlab.evaluation import Tally, free_running, rule_of, teacher_forced
 from attnlab.models.seq2seq import Seq2Seq
 from attnlab.optimizers import Configure
 from attnlab.randomness import drawing, generator_for
+from attnlab.schedules import move_all
 from attnlab.tasks.task import Task
 
 
@@ -30,8 +31,7 @@ class Training(pl.LightningModule):
         super().__init__()
         self.model = model
         self.mechanism = mechanism
-        self.selector = mechanism.selector  # registered: their state belongs to the checkpoint
-        self.estimator = mechanism.estimator
+        self.estimator = mechanism.estimator  # registered, as the selector is in the model: their state is in checkpoints
         self.rule = rule_of(mechanism)
         self.task = task
         self.configure = configure
@@ -86,10 +86,21 @@ class Training(pl.LightningModule):
         return {tag: figures[tag] for tag in ("train/nll", "train/token_accuracy")}
 
     def _schedules(self) -> dict[str, float]:
-        optimizer = self.trainer.optimizers[0]
-        beta = dict(self.mechanism.distribution.named_buffers()).get("beta")
-        found = {"schedule/lr": float(optimizer.param_groups[0]["lr"])}
-        return found if beta is None else found | {"schedule/beta": beta.item()}
+        return {"schedule/lr": float(self.trainer.optimizers[0].param_groups[0]["lr"])} | {
+            f"schedule/{name}": value for name, value in self.scheduled.items()
+        }
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        self.scheduled = move_all(self.model.attention, self.trainer.global_step)
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Clip the model and the estimator's own parameters apart: a baseline's regression shortens no step of the model."""
+        if gradient_clip_val:
+            clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
+            for part in filter(None, (list(self.model.parameters()), list(self.estimator.parameters()))):
+                clip(part, gradient_clip_val)
 
     def on_validation_epoch_start(self) -> None:
         self.tally = Tally()

@@ -14,9 +14,10 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import pytest
 import torch
 import yaml
-from torch import Tensor
+from torch import Tensor, nn
 
 from attnlab.base import AttentionInput, Mechanism, Randomness, Selection
+from attnlab.schedules import move_all
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 
@@ -42,19 +43,29 @@ class Variant(NamedTuple):
     name: str
     settings: dict[str, Any]
 
-    def build(self, **overrides: Any) -> Mechanism:
-        """In double precision."""
+    def build(self, state_size: int = 1, **overrides: Any) -> Mechanism:
+        """In double precision, for decoder states of a width; overrides of settings that it does not have are passed over."""
         factory, defaults = read("attention", self.name)
-        mechanism: Mechanism = factory(**{**defaults, **self.settings, **overrides})
+        mechanism: Mechanism = factory(**{**defaults, **self.settings, **{k: v for k, v in overrides.items() if k in defaults}})
+        mechanism.estimator.prepare(state_size)
+        for number, parameter in enumerate(mechanism.estimator.parameters()):  # a learned baseline that has learned something
+            nn.init.normal_(parameter, generator=torch.Generator().manual_seed(number))
         for part in mechanism[:3]:
-            part.double()
+            move_all(part.double(), 0)
         return mechanism
 
     def __str__(self) -> str:
         return "-".join((self.name, *(f"{key}={value}" for key, value in self.settings.items())))
 
 
-def variants(samples: Iterable[int] = (1, 2)) -> list[Variant]:
+AT_LEAST_TWO = ("unordered_set", "sum_and_sample", "vimco")
+CONTINUOUS = ("gumbel_softmax", "gumbel_straight_through", "gumbel_rao", "rebar")
+"""Their noise cannot be enumerated: test_gumbel.py certifies each of them, and holds that this list is complete."""
+CONTROLS = ("uniform", "oracle")
+"""The scores do not enter."""
+
+
+def variants(samples: Iterable[int] = (1, 2, 3)) -> list[Variant]:
     """Every mechanism on disk with each of its baselines and numbers of samples."""
     found = []
     for name in names("attention"):
@@ -66,18 +77,27 @@ def variants(samples: Iterable[int] = (1, 2)) -> list[Variant]:
             options["samples"] = samples
         for values in itertools.product(*options.values()):
             chosen = dict(zip(options, values, strict=True))
-            if chosen.get("baseline") == "leave_one_out" and chosen["samples"] < 2:
-                continue  # refused, which has a test of its own
-            found.append(Variant(name, chosen))
+            alone = chosen.get("samples") == 1 and (chosen.get("baseline") == "leave_one_out" or name in AT_LEAST_TWO)
+            many = chosen.get("samples") == 3 and "baseline" in chosen  # two tell all there is about independent draws
+            if not alone and not many:  # a single one is refused, which has a test of its own
+                found.append(Variant(name, chosen))
     return found
+
+
+def enumerable(samples: Iterable[int] = (1, 2, 3)) -> list[Variant]:
+    """Those whose every outcome can be forced."""
+    return [variant for variant in variants(samples) if variant.name not in CONTINUOUS]
 
 
 # --- every outcome ---
 
 
-def select(mechanism: Mechanism, scores: Tensor, mask: Tensor, forced: Tensor, seed: int = 0) -> Selection:
+def select(
+    mechanism: Mechanism, scores: Tensor, mask: Tensor, forced: Tensor, seed: int = 0, gold: Tensor | None = None
+) -> Selection:
     """A selection with the controls that the estimator wants; forced (K B T, or 1 where they are alike), -1 = draw."""
-    inputs = AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, torch.zeros_like(mask))
+    gold = torch.zeros_like(mask) if gold is None else gold
+    inputs = AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, gold)
     randomness = Randomness(torch.Generator().manual_seed(seed), forced)
     return mechanism.selector(inputs, randomness, mechanism.estimator.controls)
 
@@ -90,7 +110,7 @@ def is_random(mechanism: Mechanism) -> bool:
 
 
 def number_of_draws(mechanism: Mechanism) -> int:
-    """How many positions a mechanism draws at a step, found by forcing. Randomness beyond reach is an error."""
+    """How many independent draws a mechanism makes at a step, found by forcing. Randomness beyond reach is an error."""
     scores, mask = torch.linspace(-1, 1, 8, dtype=torch.float64).view(1, 1, 8), torch.ones(1, 1, 8, dtype=torch.bool)
     at = [select(mechanism, scores, mask, torch.full((1, 1, 1), position)) for position in (0, 1)]
     for position, selection in enumerate(at):
@@ -103,17 +123,63 @@ def number_of_draws(mechanism: Mechanism) -> int:
     return len(at[0].weights) - len(mechanism.estimator.controls)
 
 
-def outcomes(mechanism: Mechanism, positions: int) -> Tensor:
-    """Every possible draw, O K; a single row of -1 where nothing is drawn."""
-    draws = number_of_draws(mechanism)
-    return torch.tensor(list(itertools.product(range(positions), repeat=draws)) if draws else [[-1]])
+class Outcome(NamedTuple):
+    """What to force at every step, and how likely that is there."""
+
+    forced: Tensor  # K
+    chance: Tensor  # ... T, no gradient
 
 
-def probability(outcome: Tensor, probs: Tensor) -> Tensor:
-    """Of independent draws at every step: prod_k p(s_k), ... T S -> ... T, no gradient; 1 where nothing is drawn."""
-    if (outcome == -1).all():
-        return torch.ones_like(probs[..., 0])
-    return probs[..., outcome].detach().prod(-1)
+def law(variant: Variant, probs: Tensor) -> list[Outcome]:
+    """Every outcome of a step's draws under probs (... T S)."""
+    probs = probs.detach()
+    if variant.name == "unordered_set":
+        return _sets(variant.settings["samples"], probs)
+    if variant.name == "sum_and_sample":
+        return _one_outside(variant.settings["samples"] - 1, probs)
+    return _independent(number_of_draws(variant.build()), probs)
+
+
+def _independent(draws: int, probs: Tensor) -> list[Outcome]:
+    """prod_k p(s_k); a single outcome where nothing is drawn."""
+    if not draws:
+        return [Outcome(torch.tensor([-1]), torch.ones_like(probs[..., 0]))]
+    outcomes = torch.tensor(list(itertools.product(range(probs.size(-1)), repeat=draws)))
+    return [Outcome(outcome, probs[..., outcome].prod(-1)) for outcome in outcomes]
+
+
+def _sets(size: int, probs: Tensor) -> list[Outcome]:
+    """P(S), the sum over all orders of drawing without replacement. Where fewer are there, all sets with them are alike."""
+    sets = list(itertools.combinations(range(probs.size(-1)), min(size, probs.size(-1))))
+    chances = torch.zeros(len(sets), *probs.shape[:-1], dtype=probs.dtype)
+    for place in itertools.product(*map(range, probs.shape[:-1])):
+        p = probs[place].tolist()
+        there = {position for position, share in enumerate(p) if share > 0}
+        holding = [set(chosen) >= there for chosen in sets]
+        for number, chosen in enumerate(sets):
+            chances[number, *place] = holding[number] / sum(holding) if len(there) < size else _any_order(chosen, p)
+    return [Outcome(torch.tensor(chosen), chance) for chosen, chance in zip(sets, chances, strict=True)]
+
+
+def _any_order(chosen: tuple[int, ...], p: list[float]) -> float:
+    total = 0.0
+    for order in itertools.permutations(chosen):
+        chance, left = 1.0, set(range(len(p)))
+        for position in order:
+            chance *= p[position] / sum(p[other] for other in left)
+            left -= {position}
+        total += chance
+    return total
+
+
+def _one_outside(size: int, probs: Tensor) -> list[Outcome]:
+    """p(z) over the sum outside the `size` most probable. Where nothing is outside, it does not matter what is drawn."""
+    size = min(size, probs.size(-1) - 1)
+    best = one_hot_rows(probs.argsort(dim=-1, descending=True, stable=True)[..., :size], probs).sum(-2).bool()
+    outside = probs.masked_fill(best, 0.0)
+    rest = outside.sum(-1, keepdim=True)
+    chance = torch.where(rest > 0, outside / rest.clamp_min(1e-300), 1 / probs.size(-1))
+    return [Outcome(torch.tensor([position]), chance[..., position]) for position in range(probs.size(-1))]
 
 
 def expectation(chance: Tensor, value: Tensor) -> Tensor:
@@ -121,70 +187,133 @@ def expectation(chance: Tensor, value: Tensor) -> Tensor:
     return torch.where(chance > 0, chance * value, 0.0).sum()
 
 
-def mean_surrogate(mechanism: Mechanism, loss: Loss, scores: Tensor, mask: Tensor, valid: Tensor, beta: float) -> Tensor:
-    """The surrogate averaged over every outcome, summed over steps.
+def mean_surrogate(
+    variant: Variant, mechanism: Mechanism, loss: Loss, scores: Tensor, mask: Tensor, valid: Tensor, probs: Tensor
+) -> Tensor:
+    """The surrogate averaged over every outcome under probs, summed over steps.
 
-    Choices at different steps do not interact, so one position is forced at all steps and each step's surrogate is
+    Choices at different steps do not interact, so one outcome is forced at all steps and each step's surrogate is
     weighed by its own probability. The returns come with their gradient: a surrogate that lets it through is wrong.
     """
-    probs = softmax(scores, mask, beta)
-    state = torch.zeros(*valid.shape, 1, dtype=scores.dtype)
+    state = torch.linspace(-1, 1, valid.numel(), dtype=scores.dtype).view(*valid.shape, 1)
     total = torch.zeros((), dtype=scores.dtype)
-    for outcome in outcomes(mechanism, scores.size(-1)):
-        selection = select(mechanism, scores, mask, outcome.view(-1, 1, 1))
+    for outcome in law(variant, probs):
+        selection = select(mechanism, scores, mask, outcome.forced.view(-1, 1, 1), gold=GOLD)
         losses = loss(selection.weights)
         surrogate = mechanism.estimator(losses, losses, selection, valid, state).loss
-        total = total + expectation(probability(outcome, probs), surrogate)
+        total = total + expectation(outcome.chance, surrogate)
     return total
 
 
 # --- what is right ---
 
 
+GOLD = torch.tensor([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [0, 0, 0, 1, 0]], dtype=torch.bool)[:, None]
+"""Right positions of the three rows of the tests' problems: two of them, none known, the only one there."""
+
+
 def softmax(scores: Tensor, mask: Tensor, beta: float) -> Tensor:
     return torch.softmax((beta * scores).masked_fill(~mask, -torch.inf), -1)
 
 
+def distribution(variant: Variant, scores: Tensor, mask: Tensor, beta: float, gold: Tensor = GOLD) -> Tensor:
+    """The distribution behind a mechanism, from torch alone."""
+    if variant.name.startswith("sparsemax"):
+        return _sparse(beta * scores, mask, lambda z, tau: (z - tau).clamp_min(0), lambda p: (p > 0).to(p.dtype))
+    if variant.name.startswith("entmax15"):
+        return _sparse(beta * scores, mask, lambda z, tau: (z / 2 - tau).clamp_min(0).square(), torch.sqrt)
+    if variant.name == "topk":
+        k = read("attention", "topk")[1]["k"]
+        rank = (scores.masked_fill(~mask, -torch.inf)[..., None, :] > scores[..., None]).sum(-1)  # how many are better
+        return softmax(scores, mask & (rank < k), beta)
+    if variant.name in CONTROLS:
+        mask = mask.expand_as(scores)
+        chosen = gold & mask if variant.name == "oracle" else mask
+        chosen = torch.where(chosen.any(-1, keepdim=True), chosen, mask).to(scores.dtype)
+        return chosen / chosen.sum(-1, keepdim=True) + 0 * scores.masked_fill(~mask, 0.0)
+    return softmax(scores, mask, beta)
+
+
+def _sparse(z: Tensor, mask: Tensor, at: Callable[..., Tensor], slope: Callable[[Tensor], Tensor]) -> Tensor:
+    """By bisection, p(tau) = 1, with the Jacobian diag(s) - s s' / sum s of Peters et al. 2019 (1905.05702)."""
+    z = z.masked_fill(~mask, -1e4)
+    with torch.no_grad():
+        low, high = z.amax(-1, keepdim=True) - 1, z.amax(-1, keepdim=True)
+        low = torch.minimum(low, low / 2 - 1)
+        for _ in range(200):
+            middle = (low + high) / 2
+            below = at(z, middle).sum(-1, keepdim=True) >= 1
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        p = at(z, low)
+        s = slope(p)
+    moved = z - z.detach()
+    return p + s * moved - s * (s * moved).sum(-1, keepdim=True) / s.sum(-1, keepdim=True)
+
+
+def one_hot_rows(position: Tensor, like: Tensor) -> Tensor:
+    """One-hot rows for positions (...), as long as the last axis of `like`."""
+    return torch.nn.functional.one_hot(position, like.size(-1)).to(like.dtype)
+
+
 def one_hot(position: int, like: Tensor) -> Tensor:
     """A one-hot row for every step of `like` (B T S)."""
-    return torch.nn.functional.one_hot(torch.full(like.shape[:-1], position), like.size(-1)).to(like.dtype)
+    return one_hot_rows(torch.full(like.shape[:-1], position), like)
 
 
-def objective(kind: str, loss: Loss, probs: Tensor) -> Tensor:
-    """The loss of every step that `soft`, `expected` or `marginal` names, by a loop over positions: B T."""
+def objective(kind: str, loss: Loss, probs: Tensor, bound: int = 0) -> Tensor:
+    """The loss of every step that `soft`, `expected` or `marginal` names, by a loop over positions: B T.
+
+    With `bound` > 0, that of Burda et al. 2016 (1509.00519) on the marginal, by a loop over all its draws.
+    """
     if kind == "soft":
         return loss(probs[None])[0]
     positions = range(probs.size(-1))
     each = [loss(one_hot(position, probs)[None])[0] for position in positions]
     if kind == "expected":
         return torch.stack([probs[..., position] * each[position] for position in positions]).sum(0)
+    if kind == "marginal" and bound:
+        total = torch.zeros_like(each[0])
+        for draws in itertools.product(positions, repeat=bound):
+            inside = torch.stack([torch.exp(-each[position]) for position in draws]).mean(0)
+            total = total - torch.stack([probs[..., position] for position in draws]).prod(0) * inside.log()
+        return total
     if kind == "marginal":
         return -torch.stack([probs[..., position] * torch.exp(-each[position]) for position in positions]).sum(0).log()
     raise AssertionError(f"objective {kind!r} has no enumeration")
 
 
-def straight_through(chance: Tensor, loss: Loss, probs: Tensor) -> Tensor:
-    """The estimate that straight-through defines, averaged under `chance` (B T S): dL/dw at one-hot weights, times dp.
+def at_one_hot(chance: Tensor, loss: Loss, probs: Tensor, path: Callable[[Tensor], Tensor]) -> Tensor:
+    """sum over D of chance(D) (loss(D) + dL/dw(D) . path(D)): what a straight-through estimator means by its path.
 
-    What lies behind the choice gets the gradient of the loss at the one-hot weights.
+    What lies behind the choice gets the gradient of the loss at the one-hot weights, the scores that of the path.
     """
     total = torch.zeros_like(probs[..., 0])
     for position in range(probs.size(-1)):
-        weights = one_hot(position, probs)[None].requires_grad_()
+        hard = one_hot(position, probs)
+        weights = hard[None].requires_grad_()
         value = loss(weights)
         (slope,) = torch.autograd.grad(value.sum(), weights, retain_graph=True)
-        total = total + chance[..., position] * (loss(weights.detach()) + (slope.detach() * probs).sum(-1))[0]
+        total = total + chance[..., position] * (loss(hard[None]) + (slope.detach() * path(hard)).sum(-1))[0]
     return total
+
+
+def second_order(hard: Tensor, probs: Tensor) -> Tensor:
+    """The path of ReinMax: gradient 2 J(q) - J(p) / 2 in the scores, q = (D + p) / 2, by J(q) ds = q (dp/p - q . dp/p)."""
+    middle = (hard + probs.detach()) / 2
+    relative = torch.where(probs > 0, probs / probs.detach().clamp_min(1e-300), 0.0)
+    return 2 * middle * (relative - (middle * relative).sum(-1, keepdim=True)) - probs / 2
 
 
 def certificate(variant: Variant, mechanism: Mechanism, loss: Loss, probs: Tensor) -> Tensor:
     """A loss per step, B T, with the gradient that the mechanism's mean must have. No mechanism passes without one."""
     if mechanism.needs != "gradient":
-        return objective(mechanism.objective, loss, probs)
+        return objective(mechanism.objective, loss, probs, mechanism.bound)
     if variant.name == "hard_straight_through":
-        return straight_through(probs.detach(), loss, probs)
+        return at_one_hot(probs.detach(), loss, probs, lambda hard: probs)
     if variant.name == "argmax_straight_through":
-        return straight_through(torch.nn.functional.one_hot(probs.argmax(-1), probs.size(-1)), loss, probs)
+        return at_one_hot(one_hot_rows(probs.argmax(-1), probs), loss, probs, lambda hard: probs)
+    if variant.name == "reinmax":
+        return at_one_hot(probs.detach(), loss, probs, lambda hard: second_order(hard, probs))
     return pytest.fail(f"{variant.name} is biased for its objective, and what its mean should be is written nowhere here")
 
 

@@ -19,15 +19,15 @@ def refusal(*overrides: str) -> str:
 
 
 WRONG = {
-    "misspelt key": (["attention.bta=1"], "attention.bta is not a setting; did you mean attention.beta?"),
+    "misspelt key": (["attention.bta=1"], "attention.bta is not a setting; did you mean attention.beta"),
     "misspelt key with +": (
         ["+attention.bta=1"],
-        "attention.bta is not a setting of attention=soft; did you mean attention.beta?",
+        "attention.bta is not a setting of attention=soft; did you mean attention.beta",
     ),
-    "misspelt key with ++": (["++attention.bta=1"], "did you mean attention.beta?"),
+    "misspelt key with ++": (["++attention.bta=1"], "did you mean attention.beta"),
     "key that is nowhere": (["foo=1"], "foo is not a setting"),
     "key that is nowhere with +": (["+foo=1"], "foo is not a setting"),
-    "key without its group": (["beta=2"], "did you mean attention.beta?"),
+    "key without its group": (["beta=2"], "did you mean attention.beta"),
     "misspelt group": (["attentoin=soft"], "did you mean attention?"),
     "misspelt choice": (["attention=sotf"], "attention=sotf does not exist; did you mean soft?"),
     "key of another mechanism": (["attention.samples=2"], "attention.samples is not a setting"),

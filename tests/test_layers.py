@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"rules", ""},
-    {"functional"},
+    {"functional", "schedules"},
     {"base"},
     {"randomness", "scores", "baselines", "estimators", "distributions"},
     {"mechanisms"},
@@ -23,6 +23,7 @@ FLOORS = [
     {"signatures"},
     {"config"},
     {"building", "folders"},
+    {"microscope"},
     {"runs", "comparison"},
     {"sweeping", "launchers"},
     {"commands"},

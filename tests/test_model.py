@@ -132,7 +132,7 @@ class Recording(Selector):
     """Remembers the gold positions that it was shown."""
 
     def __init__(self, inner: Selector):
-        super().__init__()
+        super().__init__(inner.distribution)
         self.inner, self.seen = inner, []
 
     def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:

@@ -21,12 +21,12 @@ class GradientNorms(Callback):
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Optimizer) -> None:
         if pl_module.logs_next_step():
-            parts = {"total": pl_module} | dict(pl_module.model.named_children())
+            parts = {"total": pl_module.model} | dict(pl_module.model.named_children())
             self.norms = {f"grad_norm/{name}": norm(part) for name, part in parts.items()}
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Training, *args: Any) -> None:
         if self.norms:
-            pl_module.record(self.norms | {"grad_norm/clipped": norm(pl_module)})
+            pl_module.record(self.norms | {"grad_norm/clipped": norm(pl_module.model)})
             self.norms = {}
 
 

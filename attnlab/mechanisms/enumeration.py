@@ -1,11 +1,14 @@
 """Exact hard attention: every source position is tried, nothing is drawn. The upper bound that estimators are held against."""
 
+from typing import Unpack
+
 import torch
 
-from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Selection, Selector
+from attnlab.base import AttentionInput, Mechanism, Randomness, Selection, Selector
 from attnlab.distributions import Softmax
 from attnlab.estimators import Marginal, Pathwise
-from attnlab.rules import EvaluateAs, Positive
+from attnlab.rules import Beta, EvaluateAs
+from attnlab.schedules import scheduled
 
 
 class Enumeration(Selector):
@@ -13,10 +16,6 @@ class Enumeration(Selector):
 
     The weights are the same at all steps (size 1 there), so that only what lies behind the read is paid S times.
     """
-
-    def __init__(self, distribution: Distribution):
-        super().__init__()
-        self.distribution = distribution
 
     def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
         probs, log_probs = self.distribution(inputs)
@@ -26,20 +25,23 @@ class Enumeration(Selector):
         return Selection(weights, probs.movedim(-1, 0), log_probs.movedim(-1, 0), probs)
 
 
-def hard_exact(*, beta: Positive, evaluate_as: EvaluateAs) -> Mechanism:
-    """sum_s p(s) loss(s): the expected loss of Xu et al. 2015 (1502.03044), enumerated.
+def hard_exact(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+    """sum_s p(s) loss(s) with p = softmax(beta * scores): the expected loss, enumerated.
 
-    No bias, no variance; S evaluations of the loss. beta: inverse temperature; evaluate_as: how it is read at evaluation.
+    Paper: Xu et al. 2015 (1502.03044), whose bound it is, without sampling.
+    Bias: none for the expected loss.
+    Cost: S evaluations of the loss.
     """
-    distribution = Softmax(beta)
+    distribution = Softmax(scheduled("beta", beta))
     return Mechanism(distribution, Enumeration(distribution), Pathwise(), "expected", "value", evaluate_as)
 
 
-def hard_marginal(*, beta: Positive, evaluate_as: EvaluateAs) -> Mechanism:
-    """-log sum_s p(s) exp(-loss(s)): the marginal likelihood of each step, enumerated.
+def hard_marginal(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+    """-log sum_s p(s) exp(-loss(s)) with p = softmax(beta * scores): the marginal likelihood of each step, enumerated.
 
-    Deng et al. 2018 (1807.03756); Wu et al. 2018. Exact for its own objective; S evaluations of the loss. beta: inverse
-    temperature; evaluate_as: how it is read at evaluation.
+    Paper: Deng et al. 2018 (1807.03756); Wu et al. 2018 (1808.10024).
+    Bias: none for the marginal likelihood.
+    Cost: S evaluations of the loss.
     """
-    distribution = Softmax(beta)
+    distribution = Softmax(scheduled("beta", beta))
     return Mechanism(distribution, Enumeration(distribution), Marginal(), "marginal", "value", evaluate_as)

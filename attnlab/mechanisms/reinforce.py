@@ -1,6 +1,6 @@
 """Hard attention by REINFORCE: positions are drawn in training, and the log-probability of a draw is pushed by its return."""
 
-from typing import Literal
+from typing import Literal, Unpack
 
 import torch
 from torch import Tensor
@@ -10,35 +10,37 @@ from attnlab.base import AttentionInput, Categorical, Distribution, Mechanism, R
 from attnlab.distributions import Softmax
 from attnlab.estimators import Reinforce
 from attnlab.randomness import draw
-from attnlab.rules import Count, EvaluateAs, Positive
+from attnlab.rules import Beta, Count, EvaluateAs
+from attnlab.schedules import scheduled
 
 BASELINES = {
     "none": baselines.NoBaseline,
     "moving_average": baselines.MovingAverage,
     "leave_one_out": baselines.LeaveOneOut,
     "self_critical": baselines.SelfCritical,
+    "soft": baselines.SoftValue,
+    "learned": baselines.Learned,
 }
-CONTROLS = {"argmax": lambda probs: functional.hardmax(probs), "soft": lambda probs: probs.detach()}
+CONTROLS = {"argmax": functional.hardmax, "soft": Tensor.detach}
 
 
 class Draws(Selector):
     """`samples` independent draws with replacement, mass 1/samples each and one-hot weights; then the controls, mass 0."""
 
     def __init__(self, distribution: Distribution, samples: int):
-        super().__init__()
-        self.distribution = distribution
+        super().__init__(distribution)
         self.samples = samples
 
     def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
         categorical: Categorical = self.distribution(inputs)
         probs, log_probs = categorical
         position = draw(log_probs, self.samples, randomness)  # K B T
-        drawn = one_hot(position, probs)
-        chosen = log_probs.expand(self.samples, *log_probs.shape).gather(-1, position[..., None]).squeeze(-1)
+        chosen = log_prob_of(position, log_probs)
         mass = torch.full_like(chosen, 1 / self.samples)
         extra = [CONTROLS[name](probs)[None] for name in controls]
         nothing = torch.zeros_like(chosen[:1]).detach().expand(len(extra), -1, -1)
-        return Selection(torch.cat([drawn, *extra]), torch.cat([mass, nothing]), torch.cat([chosen, nothing]), probs)
+        weights = torch.cat([one_hot(position, probs), *extra])
+        return Selection(weights, torch.cat([mass, nothing]), torch.cat([chosen, nothing]), probs)
 
 
 def one_hot(position: Tensor, like: Tensor) -> Tensor:
@@ -46,20 +48,32 @@ def one_hot(position: Tensor, like: Tensor) -> Tensor:
     return (position[..., None] == torch.arange(like.size(-1), device=like.device)).to(like.dtype)
 
 
+def log_prob_of(position: Tensor, log_probs: Tensor) -> Tensor:
+    """log p of positions (K B T) under log_probs (B T S)."""
+    return log_probs.expand(len(position), *log_probs.shape).gather(-1, position[..., None]).squeeze(-1)
+
+
 def hard_reinforce(
     *,
-    beta: Positive,
     samples: Count,
-    baseline: Literal["none", "moving_average", "leave_one_out", "self_critical"],
+    baseline: Literal["none", "moving_average", "leave_one_out", "self_critical", "soft", "learned"],
     evaluate_as: EvaluateAs,
+    **beta: Unpack[Beta],
 ) -> Mechanism:
-    """mean_k loss(z_k) + stop_gradient(loss(z_k) - baseline) log p(z_k), z_k ~ p. Williams 1992; Xu et al. 2015 (1502.03044).
+    """mean_k loss(z_k) + stop_gradient(loss(z_k) - baseline) log p(z_k) with z_k ~ p = softmax(beta * scores).
 
-    Unbiased for the expected loss; `samples` evaluations of the loss, one more for `self_critical`. beta: inverse temperature;
-    evaluate_as: how it is read at evaluation. Raises ValueError for `leave_one_out` with a single sample.
+    Raises ValueError for `leave_one_out` with a single sample.
+
+    Paper: Williams 1992; Xu et al. 2015 (1502.03044); the baselines' own in `baselines`.
+    Bias: none for the expected loss, under every baseline.
+    Cost: `samples` evaluations of the loss; one more for the baselines self_critical and soft.
     """
     if baseline == "leave_one_out" and samples < 2:
-        raise ValueError(f"baseline=leave_one_out compares each draw with the others and needs samples >= 2, got {samples}")
-    distribution = Softmax(beta)
+        raise ValueError(
+            f"baseline=leave_one_out compares each draw with the others and needs samples >= 2, got {samples}; "
+            "with one sample use none, moving_average, self_critical, soft or learned"
+        )
+    distribution = Softmax(scheduled("beta", beta))
     estimator = Reinforce(BASELINES[baseline]())
-    return Mechanism(distribution, Draws(distribution, samples), estimator, "expected", "value", evaluate_as)
+    needs = "mixture" if baseline == "soft" else "value"
+    return Mechanism(distribution, Draws(distribution, samples), estimator, "expected", needs, evaluate_as)

@@ -1,23 +1,21 @@
-"""Straight-through: one position forward, the gradient of the soft weights backward. Bengio et al. 2013 (1308.3432)."""
+"""Straight-through: one position forward, the gradient of soft weights backward. Bengio et al. 2013 (1308.3432)."""
 
-import torch
+from typing import Unpack
+
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.base import AttentionInput, Categorical, Distribution, Mechanism, Randomness, Selection, Selector
+from attnlab.base import AttentionInput, Categorical, Mechanism, Randomness, Selection, Selector, single
 from attnlab.distributions import Softmax
 from attnlab.estimators import Pathwise
 from attnlab.mechanisms.reinforce import one_hot
 from attnlab.randomness import draw
-from attnlab.rules import EvaluateAs, Positive
+from attnlab.rules import Beta, EvaluateAs
+from attnlab.schedules import scheduled
 
 
 class StraightThrough(Selector):
     """One one-hot alternative whose weights carry the gradient of probs; `choose` says which position."""
-
-    def __init__(self, distribution: Distribution):
-        super().__init__()
-        self.distribution = distribution
 
     def choose(self, categorical: Categorical, randomness: Randomness) -> Tensor:
         """The position taken forward, 1 B T: a draw from the distribution."""
@@ -27,9 +25,7 @@ class StraightThrough(Selector):
         categorical = self.distribution(inputs)
         probs = categorical.probs
         position = self.choose(categorical, randomness)
-        weights = functional.straight_through(one_hot(position, probs), probs[None])
-        neutral = torch.ones_like(probs[None, ..., 0])
-        return Selection(weights, neutral, torch.zeros_like(neutral), probs)
+        return single(functional.straight_through(one_hot(position, probs), probs[None]), probs)
 
 
 class ArgmaxStraightThrough(StraightThrough):
@@ -40,21 +36,23 @@ class ArgmaxStraightThrough(StraightThrough):
         return functional.argmax(categorical.probs)[None]
 
 
-def hard_straight_through(*, beta: Positive, evaluate_as: EvaluateAs) -> Mechanism:
-    """weights = one-hot(z) + p - stop_gradient(p) with z ~ p. Bengio et al. 2013 (1308.3432).
+def hard_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+    """weights = one-hot(z) + p - stop_gradient(p) with z ~ p = softmax(beta * scores).
 
-    Biased for the expected loss, exact where the loss is affine in the weights; 1 evaluation of the loss. beta: inverse
-    temperature; evaluate_as: how it is read at evaluation.
+    Paper: Bengio et al. 2013 (1308.3432).
+    Bias: yes for the expected loss, except where the loss is affine in the weights.
+    Cost: 1 evaluation of the loss.
     """
-    distribution = Softmax(beta)
+    distribution = Softmax(scheduled("beta", beta))
     return Mechanism(distribution, StraightThrough(distribution), Pathwise(), "expected", "gradient", evaluate_as)
 
 
-def argmax_straight_through(*, beta: Positive, evaluate_as: EvaluateAs) -> Mechanism:
-    """weights = hardmax(p) + p - stop_gradient(p): nothing is drawn, and the position is that of evaluation.
+def argmax_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+    """weights = hardmax(p) + p - stop_gradient(p), p = softmax(beta * scores): nothing is drawn.
 
-    Strongly biased for the expected loss, exact where the loss is affine in the weights; 1 evaluation of the loss. beta:
-    inverse temperature; evaluate_as: how it is read at evaluation.
+    Paper: none that we know; a common variant of Bengio et al. 2013 (1308.3432).
+    Bias: strong for the expected loss, except where the loss is affine in the weights.
+    Cost: 1 evaluation of the loss.
     """
-    distribution = Softmax(beta)
+    distribution = Softmax(scheduled("beta", beta))
     return Mechanism(distribution, ArgmaxStraightThrough(distribution), Pathwise(), "expected", "gradient", evaluate_as)

@@ -32,6 +32,11 @@ class Seq2Seq(nn.Module):
         self.attention = attention
         self.decoder = decoder
 
+    @property
+    def query_size(self) -> int:
+        """Width of the decoder states that ask."""
+        return self.decoder.from_state.in_features
+
     def encode(self, batch: Batch, generator: torch.Generator) -> Memory:
         """The source as something to attend to; padding is masked here, once."""
         mask = batch.source != PAD

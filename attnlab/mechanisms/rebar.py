@@ -1,0 +1,63 @@
+"""REBAR: REINFORCE with a relaxed loss as control variate. Tucker et al. 2017 (1703.07370)."""
+
+from typing import Unpack
+
+import torch
+from torch import Tensor
+
+from attnlab.base import AttentionInput, Baseline, Distribution, Mechanism, Randomness, Selection, Selector
+from attnlab.distributions import Softmax
+from attnlab.estimators import Reinforce
+from attnlab.mechanisms.gumbel import perturbed, relax, reparametrised
+from attnlab.mechanisms.reinforce import log_prob_of, one_hot
+from attnlab.randomness import draw, exponential
+from attnlab.rules import BetaAndTemperature, EvaluateAs, Positive
+from attnlab.schedules import Scheduled, scheduled
+
+
+class RelaxedPair(Selector):
+    """Three alternatives: a draw D (mass 1), the relaxed draw with argmax D (mass eta), another one given D (mass -eta).
+
+    The second holds its noise fixed; the third is differentiated through the law of its noise given D.
+    """
+
+    def __init__(self, distribution: Distribution, temperature: Scheduled, eta: float):
+        super().__init__(distribution)
+        self.temperature = temperature
+        self.eta = eta
+
+    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+        probs, log_probs = self.distribution(inputs)
+        position = draw(log_probs, 1, randomness)
+        one, other = (exponential(log_probs, 1, randomness.generator) for _ in range(2))
+        logits = torch.cat([reparametrised(position, log_probs, one), perturbed(position, log_probs, other)])
+        weights = torch.cat([one_hot(position, probs), relax(logits, self.temperature(), probs)])
+        chosen = log_prob_of(position, log_probs)
+        mass = torch.ones_like(chosen).detach()
+        nothing = torch.zeros_like(mass).expand(2, -1, -1)
+        return Selection(weights, torch.cat([mass, self.eta * mass, -self.eta * mass]), torch.cat([chosen, nothing]), probs)
+
+
+class RelaxedGivenDraw(Baseline):
+    """eta times the loss of the third alternative, which depends on the draw; the other two make up for its mean."""
+
+    def __init__(self, eta: float):
+        super().__init__()
+        self.eta = eta
+
+    def forward(self, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor) -> Tensor:
+        return self.eta * returns[2:]
+
+
+def rebar(*, eta: Positive, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
+    """loss(D) + stop_gradient(loss(D) - eta loss(y')) log p(D) + eta (loss(y) - loss(y')).
+
+    D ~ p = softmax(beta * scores); y = softmax((log p + G) / temperature) with argmax D, and y' another one given D.
+
+    Paper: Tucker et al. 2017 (1703.07370).
+    Bias: none for the expected loss, at every temperature and eta.
+    Cost: 3 evaluations of the loss, two of them at mixtures.
+    """
+    distribution = Softmax(scheduled("beta", settings))
+    selector = RelaxedPair(distribution, scheduled("temperature", settings), eta)
+    return Mechanism(distribution, selector, Reinforce(RelaxedGivenDraw(eta)), "expected", "mixture", evaluate_as)

@@ -1,0 +1,118 @@
+"""A set of different positions, drawn without replacement. Kool et al. 2020 (2002.06043)."""
+
+from typing import Unpack
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from attnlab import functional
+from attnlab.base import AttentionInput, Baseline, Distribution, Mechanism, Randomness, Selection, Selector
+from attnlab.distributions import Softmax
+from attnlab.estimators import Reinforce
+from attnlab.mechanisms.reinforce import log_prob_of, one_hot
+from attnlab.randomness import exponential
+from attnlab.rules import Beta, Count, EvaluateAs
+from attnlab.schedules import scheduled
+
+LARGEST_SET = 8  # 2^8 subsets a step
+
+
+def members(position: Tensor, categorical: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """One-hot weights (K B T S), log_prob (K B T) and presence of different positions (K B T).
+
+    What the source is too short for is absent: weights 0 and log_prob 0.
+    """
+    probs, log_probs = categorical
+    log_prob = log_prob_of(position, log_probs)
+    present = log_prob > functional.lowest(log_prob.dtype)
+    weights = one_hot(position, probs) * present[..., None]
+    return weights, log_prob.masked_fill(~present, 0.0), present
+
+
+class UnorderedSet(Selector):
+    """`samples` different positions without replacement, mass p(s) R(S, s): the set's own estimate of the expectation.
+
+    R(S, s) is the probability of the set S given that s came first, over that of S.
+    """
+
+    def __init__(self, distribution: Distribution, samples: int):
+        super().__init__(distribution)
+        self.samples = samples
+
+    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+        probs, log_probs = self.distribution(inputs)
+        noise = exponential(log_probs, 1, randomness.generator)[0]
+        keys = log_probs.detach().to(noise.dtype) - noise.log()  # the largest of these are a draw without replacement
+        taken = one_hot(randomness.forced, keys).amax(0)  # -1 matches no position
+        keys = torch.where(taken.bool(), torch.inf, keys)
+        position = keys.topk(min(self.samples, probs.size(-1)), -1).indices.movedim(-1, 0)
+        weights, log_prob, present = members(position, (probs, log_probs))
+        completion = log_completion(weights, log_prob, probs)
+        first = completion[2 ** torch.arange(len(position), device=probs.device)]
+        mass = (log_prob + first - completion[0]).exp().detach() * present
+        return Selection(weights, mass, log_prob, probs)
+
+
+class SetMean(Baseline):
+    """sum_s' p(s') R_s(S, s') loss(s') for member s: the mean loss of the set as it would be were s already known."""
+
+    def forward(self, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor) -> Tensor:
+        weights, _, log_prob, probs = selection
+        completion = log_completion(weights, log_prob, probs)
+        bit = 2 ** torch.arange(len(log_prob), device=probs.device)
+        both = completion[bit[:, None] | bit]  # s, s' -> the set without either
+        shares = (log_prob + both - completion[bit][:, None]).exp() * weights.sum(-1)  # K K B T; absent members have none
+        return (shares * returns).sum(1)
+
+
+@torch.no_grad()
+def log_completion(
+    weights: Float[Tensor, "K B T S"], log_prob: Float[Tensor, "K B T"], probs: Float[Tensor, "B T S"]
+) -> Float[Tensor, "N B T"]:
+    """log P(the rest of the set is drawn next | a subset of it was drawn already), for all N = 2^K subsets, exactly.
+
+    g(A) = sum over s in S - A of p(s) / (1 - p(A)) g(A + s), and g(S) = 1. The complement 1 - p(A) is a sum of probabilities.
+    Subset number A holds member k where bit k is set; g(0) = P(S). Kool et al. 2020 (2002.06043) sum over all orders instead.
+    """
+    count = len(weights)
+    floor = functional.lowest(log_prob.dtype)
+    present = weights.sum(-1) > 0
+    log_member = log_prob.masked_fill(~present, floor)
+    outside = (probs * (1 - weights.sum(0))).sum(-1)
+    log_outside = torch.where(outside > 0, outside, 1.0).log().masked_fill(outside <= 0, floor)
+    subsets = range(2**count)
+    held = torch.tensor([[bool(subset >> k & 1) for k in range(count)] for subset in subsets], device=probs.device)
+    remaining = present & ~held[..., None, None]  # N K B T
+    log_remaining = torch.where(remaining, log_member, floor)
+    log_complement = torch.logaddexp(torch.logsumexp(log_remaining, 1), log_outside)
+    found: list[Tensor] = [torch.zeros_like(log_outside)] * len(subsets)
+    for subset in reversed(subsets[:-1]):
+        ways = [
+            torch.where(remaining[subset, k], log_member[k] - log_complement[subset] + found[subset | 1 << k], floor)
+            for k in range(count)
+            if not subset >> k & 1
+        ]
+        nothing_left = ~remaining[subset].any(0)
+        found[subset] = torch.where(nothing_left, 0.0, torch.logsumexp(torch.stack(ways), 0))
+    return torch.stack(found)
+
+
+def unordered_set(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+    """sum over s in S of p(s) R(S, s) (loss(s) + stop_gradient(loss(s) - b_s) log p(s)), S drawn without replacement.
+
+    p = softmax(beta * scores); b_s is the set's built-in baseline. Exact where samples >= the number of positions. Raises
+    ValueError for a single sample, where that baseline would be the sample itself, and for more than 8.
+
+    Paper: Kool et al. 2020 (2002.06043); R by an exact recursion over subsets, not by their integral.
+    Bias: none for the expected loss.
+    Cost: `samples` evaluations of the loss.
+    """
+    if not 2 <= samples <= LARGEST_SET:
+        raise ValueError(
+            f"unordered_set compares the members of a set and needs 2 <= samples <= {LARGEST_SET} (the recursion visits "
+            f"2^samples subsets), got {samples}; attention=hard_reinforce takes any number"
+        )
+    distribution = Softmax(scheduled("beta", beta))
+    selector = UnorderedSet(distribution, samples)
+    return Mechanism(distribution, selector, Reinforce(SetMean()), "expected", "value", evaluate_as)

@@ -1,0 +1,63 @@
+"""The most probable positions summed, and one more drawn from the rest. Liu et al. 2019 (1810.04777)."""
+
+from typing import Unpack
+
+import torch
+from torch import Tensor
+
+from attnlab import functional
+from attnlab.base import AttentionInput, Baseline, Distribution, Mechanism, Randomness, Selection, Selector
+from attnlab.distributions import Softmax
+from attnlab.estimators import Reinforce
+from attnlab.mechanisms.sets import members
+from attnlab.randomness import draw
+from attnlab.rules import Beta, Count, EvaluateAs
+from attnlab.schedules import scheduled
+
+
+class SumAndSample(Selector):
+    """The samples - 1 most probable positions, mass p(s) each, and one drawn outside them, which carries all other mass."""
+
+    def __init__(self, distribution: Distribution, samples: int):
+        super().__init__(distribution)
+        self.samples = samples
+
+    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+        probs, log_probs = self.distribution(inputs)
+        size = min(self.samples - 1, probs.size(-1) - 1)
+        best = log_probs.detach().argsort(dim=-1, descending=True, stable=True)[..., :size]
+        summed = torch.zeros_like(probs, dtype=torch.bool).scatter(-1, best, True)
+        outside = log_probs.masked_fill(summed, functional.lowest(log_probs.dtype))
+        drawn = draw(outside, 1, randomness._replace(forced=randomness.forced[-1:]))
+        weights, log_prob, present = members(torch.cat([best.movedim(-1, 0), drawn]), (probs, log_probs))
+        rest = probs.masked_fill(summed, 0.0).sum(-1)[None]  # a sum, not 1 - p: 0 in float32 where the truth is 3e-9
+        mass = torch.cat([probs.gather(-1, best).movedim(-1, 0), rest]).detach() * present
+        return Selection(weights, mass, log_prob, probs)
+
+
+class SummedMean(Baseline):
+    """The mean loss of the summed positions under p, which does not know the one that is drawn (the last)."""
+
+    def forward(self, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor) -> Tensor:
+        mass = selection.mass[:-1]
+        return ((mass * returns[:-1]).sum(0) / mass.sum(0).clamp_min(torch.finfo(mass.dtype).tiny))[None]
+
+
+def sum_and_sample(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+    """sum over the samples - 1 most probable s of p(s) score(s), + (rest of p) score(z) with z drawn from the rest.
+
+    score(s) = loss(s) + stop_gradient(loss(s) - b) log p(s), p = softmax(beta * scores), and b the mean loss of the summed
+    positions. Exact where samples >= S. Raises ValueError for a single sample.
+
+    Paper: Liu et al. 2019 (1810.04777).
+    Bias: none for the expected loss.
+    Cost: `samples` evaluations of the loss.
+    """
+    if samples < 2:
+        raise ValueError(
+            f"sum_and_sample sums samples - 1 positions and draws one more, and needs samples >= 2, got {samples}; "
+            "one draw alone is attention=hard_reinforce attention.samples=1 attention.baseline=none"
+        )
+    distribution = Softmax(scheduled("beta", beta))
+    selector = SumAndSample(distribution, samples)
+    return Mechanism(distribution, selector, Reinforce(SummedMean()), "expected", "value", evaluate_as)

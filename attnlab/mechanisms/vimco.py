@@ -1,0 +1,57 @@
+"""VIMCO: a tighter bound on the marginal likelihood from several draws. Mnih & Rezende 2016 (1602.06725)."""
+
+import math
+from typing import Unpack
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from attnlab.base import Estimator, Mechanism, Selection, Surrogate
+from attnlab.distributions import Softmax
+from attnlab.estimators import masked
+from attnlab.mechanisms.reinforce import Draws
+from attnlab.rules import Beta, Count, EvaluateAs
+from attnlab.schedules import scheduled
+
+
+class Vimco(Estimator):
+    """-(L + sum_k stop_gradient(L - L_k) log_prob_k), L = log mean_k exp(-loss_k).
+
+    L_k is L with the k-th log-likelihood replaced by the mean of the others: it does not know the k-th draw.
+    """
+
+    def forward(
+        self,
+        losses: Float[Tensor, "K B T"],
+        returns: Float[Tensor, "K B T"],
+        selection: Selection,
+        valid: Bool[Tensor, "B T"],
+        state: Float[Tensor, "B T Q"],
+    ) -> Surrogate:
+        samples = len(losses)
+        bound = torch.logsumexp(-losses, 0) - math.log(samples)
+        log_weights = -returns.detach()
+        others = (log_weights.sum(0) - log_weights) / (samples - 1)
+        own = torch.eye(samples, dtype=torch.bool, device=losses.device)[..., None, None]  # K K B T below
+        without = torch.logsumexp(torch.where(own, others[:, None], log_weights[None]), 1) - math.log(samples)
+        signal = (bound.detach() - without) * selection.log_prob
+        return masked(-(bound + signal.sum(0)), valid)
+
+
+def vimco(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+    """-E log mean_k exp(-loss(z_k)) with z_k ~ p = softmax(beta * scores), which falls to the marginal as `samples` grows.
+
+    Raises ValueError for a single sample.
+
+    Paper: Mnih & Rezende 2016 (1602.06725).
+    Bias: none for its own bound; the bound is loose by an amount that falls with `samples`.
+    Cost: `samples` evaluations of the loss.
+    """
+    if samples < 2:
+        raise ValueError(
+            f"vimco compares each draw with the others and needs samples >= 2, got {samples}; "
+            "its bound with one draw is the expected loss: use attention=hard_reinforce"
+        )
+    distribution = Softmax(scheduled("beta", beta))
+    return Mechanism(distribution, Draws(distribution, samples), Vimco(), "marginal", "value", evaluate_as, bound=samples)
