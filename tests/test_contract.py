@@ -1,5 +1,6 @@
 """What every file under configs/ must keep: adding a mechanism, score, task or model is one Python file and one yaml."""
 
+import functools
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import yaml
 import attnlab
 from attnlab.building import assemble
 from attnlab.config import CONFIGS, OWNED, ROOT, compose
+from attnlab.randomness import drawing, generator_for
 from attnlab.signatures import settings_of
 from attnlab.training import token_losses
 
@@ -26,6 +28,17 @@ def read(path: Path) -> dict[str, Any]:
 
 def names(group: str) -> list[str]:
     return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+@functools.cache
+def plain_tree() -> dict[str, Any]:
+    return compose(TINY).tree
+
+
+def chosen(**groups: str) -> dict[str, Any]:
+    """A small configuration with other choices, put together without Hydra, which would take most of the time."""
+    tree = plain_tree() | {group: read(CONFIGS / group / f"{name}.yaml") for group, name in groups.items()}
+    return tree | {"model": tree["model"] | {key: plain_tree()["model"][key] for key in ("hidden_size", "embedding_size")}}
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -51,9 +64,7 @@ def test_the_root_keys_are_those_with_rules() -> None:
 @pytest.mark.parametrize("score", names("score"))
 @pytest.mark.parametrize("model", names("model"))
 def test_every_combination_trains_every_parameter(attention: str, score: str, model: str) -> None:
-    built = assemble(compose([f"attention={attention}", f"score={score}", f"model={model}", *TINY]).tree)
-    from attnlab.randomness import drawing, generator_for
-
+    built = assemble(chosen(attention=attention, score=score, model=model))
     batch = built.task.train(0)
     output = built.model(batch, drawing(generator_for(0, "test")), built.mechanism.estimator.controls)
     losses = token_losses(output.logits, batch.target)
@@ -69,14 +80,14 @@ def test_every_combination_trains_every_parameter(attention: str, score: str, mo
 
 @pytest.mark.parametrize("attention", names("attention"))
 def test_a_mechanism_declares_what_it_follows_and_needs(attention: str) -> None:
-    mechanism = assemble(compose([f"attention={attention}", *TINY]).tree).mechanism
+    mechanism = assemble(chosen(attention=attention)).mechanism
     assert mechanism.objective in ("soft", "expected", "marginal")
     assert mechanism.needs in ("value", "gradient", "mixture")
 
 
 @pytest.mark.parametrize("attention", names("attention"))
 def test_initial_parameters_and_data_are_the_same_for_all_mechanisms(attention: str) -> None:
-    one, other = (assemble(compose([f"attention={name}", "seed=3", *TINY]).tree) for name in ("soft", attention))
+    one, other = (assemble(chosen(attention=name) | {"seed": 3}) for name in ("soft", attention))
     parameters = dict(other.model.named_parameters())
     assert all(torch.equal(value, parameters[name]) for name, value in one.model.named_parameters())
     assert all(map(torch.equal, one.task.train(5), other.task.train(5)))

@@ -46,7 +46,7 @@ class UnorderedSet(Selector):
         keys = log_probs.detach().to(noise.dtype) - noise.log()  # the largest of these are a draw without replacement
         taken = one_hot(randomness.forced, keys).amax(0)  # -1 matches no position
         keys = torch.where(taken.bool(), torch.inf, keys)
-        position = keys.topk(min(self.samples, probs.size(-1)), -1).indices.movedim(-1, 0)
+        position = keys.topk(min(self.samples, probs.size(-1)), -1).indices.sort(-1).values.movedim(-1, 0)
         weights, log_prob, present = members(position, (probs, log_probs))
         completion = log_completion(weights, log_prob, probs)
         first = completion[2 ** torch.arange(len(position), device=probs.device)]
