@@ -19,7 +19,7 @@ def text() -> str:
     return "\n\n".join(["\n".join(part) for part in (_hard(), _soft(), _beta(), _ties(), _training(), _attention())])
 
 
-def gradient(scores: Tensor, beta: float) -> Tensor:
+def gradient(scores: Tensor, beta: functional.Beta) -> Tensor:
     """d softargmax / d scores (S,) by autograd: beta * p_i * (i - softargmax)."""
     leaf = scores.detach().clone().requires_grad_()
     return torch.autograd.grad(functional.softargmax(leaf, beta), leaf)[0]
@@ -66,8 +66,8 @@ def _ties() -> list[str]:
         "TWO EQUAL MODES: WHERE THE EXPECTED INDEX MISLEADS",
         _row("x", TIED),
         *_table(TIED),
-        f"  The argmax takes the first, {first}. The softargmax goes to the mean of {first} and {second}, {end:.2f}:",
-        f"  in between both, it points at neither, but at a score of {TIED[round(float(end))]:.2f}.",
+        f"  The argmax takes the first, {first}. The softargmax goes to {end:.2f}, the mean of {first} and",
+        f"  {second}: in between both, it points at neither, but at a score of {TIED[round(float(end))]:.2f}.",
         "  No beta mends that.",
     ]
 

@@ -12,7 +12,8 @@ from attnlab.tour.example import POSITIONS, SCORES, TIED, VALUES
 
 SOFT, HARD, THIRD, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"  # Okabe & Ito, and a grey
 SHADES = ("#9ecbe8", "#56a5d6", "#0072B2", "#003f66")  # of SOFT, from soft to hard
-AREA = 1500  # of a disc that stands for a share of 1, in square points
+WIDTH = 4.8  # inches: letters stay readable where the figure is as narrow as a phone
+AREA = 1200  # of a disc that stands for a share of 1, in square points
 CURVED = (0.1, 1.0, 3.0, 10.0)  # betas drawn as curves
 BETAS = torch.logspace(-2, 2, 201, dtype=torch.float64)
 
@@ -20,18 +21,18 @@ BETAS = torch.logspace(-2, 2, 201, dtype=torch.float64)
 def softmax_ranges() -> bytes:
     """softmax over 1..8, -4..4 and -9..-1 beneath the inputs: only differences count."""
     ranges = {"1 to 8": (1, 8), "-4 to 4": (-4, 4), "-9 to -1": (-9, -1)}
-    figure, panels = canvas(3.6, 2, 3, sharey="row")
+    figure, panels = canvas(3.4, 2, 3, sharey="row")
     for column, (label, (low, high)) in enumerate(ranges.items()):
         scores = torch.arange(low, high + 1, dtype=torch.float64)
-        weights = functional.softmax(scores)
-        panels[0, column].bar(scores, scores, color=GREY)
+        weights = functional.softmax(scores).tolist()
+        panels[0, column].bar(scores.tolist(), scores.tolist(), color=GREY)
         panels[0, column].axhline(0, color="black", linewidth=0.8)
         panels[0, column].set_title(f"scores {label}")
-        panels[1, column].bar(scores, weights, color=SOFT)
-        panels[1, column].annotate(f"{weights[-1]:.3f}", (high, float(weights[-1])), ha="center", va="bottom", fontsize=9)
+        panels[1, column].bar(scores.tolist(), weights, color=SOFT)
+        panels[1, column].annotate(f"{weights[-1]:.3f}", (high + 0.4, weights[-1]), ha="right", va="bottom", fontsize=9)
         panels[1, column].set_xlabel("score")
         for axes in panels[:, column]:
-            axes.set_xticks(range(low, high + 1, 2))
+            axes.set_xticks((low, (low + high) // 2, high))
     panels[0, 0].set_ylabel("score")
     panels[1, 0].set_ylabel("softmax")
     panels[1, 0].set_ylim(0, 0.75)
@@ -40,8 +41,8 @@ def softmax_ranges() -> bytes:
 
 def beta_curves() -> bytes:
     """softmax(beta x) for several beta against the spike of the hardmax."""
-    figure, axes = _single(3.4)
-    axes.bar(POSITIONS, functional.hardmax(SCORES), width=0.16, color=HARD, label="hardmax(x)", alpha=0.85)
+    figure, axes = _single(3.2)
+    axes.bar(POSITIONS.tolist(), functional.hardmax(SCORES).tolist(), width=0.16, color=HARD, label="hardmax(x)", alpha=0.85)
     for beta, shade, marker in zip(CURVED, SHADES, "osD^", strict=True):
         axes.plot(POSITIONS, functional.softmax(SCORES, beta), color=shade, marker=marker, label=f"softmax({beta:g} x)")
     axes.set_xticks(range(5), [f"{i}\nx = {score:g}" for i, score in enumerate(SCORES.tolist())])
@@ -53,7 +54,7 @@ def beta_curves() -> bytes:
 
 def softargmax_curve() -> bytes:
     """softargmax against beta, with the argmax as asymptote; and for two equal modes, where it is not."""
-    figure, axes = _single(3.8)
+    figure, axes = _single(3.5)
     axes.axhline(int(functional.argmax(SCORES)), color=HARD, label=f"argmax(x) = {functional.argmax(SCORES)}")
     axes.plot(BETAS, [functional.softargmax(SCORES, beta) for beta in BETAS], color=SOFT, label="softargmax(x)", linewidth=2.5)
     label = f"two equal modes, at {' and '.join(str(int(i)) for i in torch.nonzero(TIED == TIED.max()))}"
@@ -61,13 +62,13 @@ def softargmax_curve() -> bytes:
     axes.set_ylim(1.9, 3.1)
     axes.set_ylabel("expected index")
     over_beta(axes)
-    figure.legend(frameon=False, loc="outside lower center", ncols=2)
+    figure.legend(frameon=False, loc="outside lower center")
     return png(figure)
 
 
 def attention() -> bytes:
     """The five numbers as weights over values in a plane: hard attention reads one, soft attention their average."""
-    figure, axes = _single(4.2)
+    figure, axes = _single(4.0)
     weights = functional.softmax(SCORES)
     path = torch.stack([functional.softmax(SCORES, beta) @ VALUES for beta in BETAS])
     axes.plot(*path.T, color=SOFT, linewidth=1.5, label="what is read as beta grows")
@@ -90,7 +91,7 @@ def attention() -> bytes:
 
 def canvas(height: float, rows: int, columns: int, **shared: Any) -> tuple[Figure, Any]:
     """A figure that is read on a phone too, and its axes (rows, columns)."""
-    figure = Figure(figsize=(6.4, height), layout="constrained")
+    figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **shared)
 
 
@@ -108,10 +109,13 @@ def png(figure: Figure) -> bytes:
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    figure.savefig(buffer, format="png", dpi=200)
     return buffer.getvalue()
 
 
 def _single(height: float) -> tuple[Figure, Axes]:
     figure, axes = canvas(height, 1, 1)
     return figure, axes[0, 0]
+
+
+FIGURES = (softmax_ranges, beta_curves, softargmax_curve, attention)

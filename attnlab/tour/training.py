@@ -22,7 +22,7 @@ def step_or_slope() -> bytes:
     scores = SCORES.repeat(len(moved), 1)
     scores[:, MOVED] = moved
     jump = float(SCORES.max())
-    figure, panels = canvas(4.6, 2, 1, sharex=True)
+    figure, panels = canvas(4.4, 2, 1, sharex=True)
     index, slope = panels[:, 0]
     hard = functional.argmax(scores)
     for position in hard.unique():
@@ -37,10 +37,12 @@ def step_or_slope() -> bytes:
     for axes in (index, slope):
         axes.axvline(jump, color=GREY, linestyle=":", linewidth=1)
     slope.plot([jump], [0], "o", color=HARD, markerfacecolor="white", markersize=7)
-    slope.annotate("argmax: 0, and at its step undefined", (2.3, 0.25), color=HARD, fontsize=9)
+    slope.annotate(
+        "argmax: 0, and at its step undefined", (0.97, 0.94), xycoords="axes fraction", ha="right", color=HARD, fontsize=9
+    )
     slope.set_ylim(top=0.8)
     index.set_ylabel("index")
-    slope.set_ylabel(f"gradient by score {MOVED}")
+    slope.set_ylabel("gradient")
     slope.set_xlabel(f"score of position {MOVED}; position {functional.argmax(SCORES)} has {jump:g}")
     index.legend(frameon=False)
     return png(figure)
@@ -50,7 +52,7 @@ def growth_and_death() -> bytes:
     """The norm of the softargmax's gradient against beta: it grows like beta, and dies like exp(-beta * gap)."""
     norms = gradient_norms(BETAS)
     peak = max(range(len(norms)), key=norms.__getitem__)
-    figure, panels = canvas(3.2, 1, 1)
+    figure, panels = canvas(3.0, 1, 1)
     axes = panels[0, 0]
     axes.plot(BETAS, norms, color=SOFT, linewidth=2.5)
     axes.plot([BETAS[peak]], [norms[peak]], "o", color=SOFT)
@@ -60,5 +62,8 @@ def growth_and_death() -> bytes:
     over_beta(axes)
     axes.set_yscale("log")
     axes.set_ylim(1e-6, 2)
-    axes.set_ylabel("norm of the gradient (log scale)")
+    axes.set_ylabel("gradient norm (log scale)")
     return png(figure)
+
+
+FIGURES = (step_or_slope, growth_and_death)
