@@ -57,7 +57,7 @@ def caption(estimates: Estimates) -> str:
     mean = single.mean(0)
     noise = float((single - mean).norm(dim=1).square().mean().sqrt() / own.norm())
     bias = float((mean - own).norm() / own.norm())
-    shares = "" if torch.allclose(own, expected) else "with shares of its own "
+    shares = "" if torch.allclose(own, expected) else "shares of its own; "
     whose = shares if objective == "expected" else f"another objective, {objective}; "
     if noise < 1e-6:
         return whose + ("exact, no noise." if bias < 1e-6 else f"no noise, but a bias of {100 * bias:.0f}\N{NO-BREAK SPACE}%.")

@@ -55,4 +55,4 @@ def _write(out: Path) -> str:
     (out / PAGE).write_text(page.page(drawn, gallery), encoding="utf-8")
     board.write(images, out / TENSORBOARD)
     folder = shlex.quote(str(out / TENSORBOARD))
-    return f"page         {out / PAGE}\nfigures      {len(images)}, in {out}\ntensorboard  tensorboard --logdir {folder}"
+    return f"page         {out / PAGE}, for a browser; it needs no network\nfigures      {len(images)}, in {out}\ntensorboard  tensorboard --logdir {folder}"

@@ -36,11 +36,11 @@ function place(mark, from, to) {
 
 function showPosition(row, i, shown, scale) {
   const [share, slope] = row.querySelectorAll(".bar");
-  const [shareNumber, slopeNumber] = row.querySelectorAll(".number");
+  const [scoreNumber, shareNumber, slopeNumber] = row.querySelectorAll(".number");
   const half = (number) => 0.5 + Math.max(-0.5, Math.min(0.5, number / scale / 2)); // 0 in the middle
   const slider = row.querySelector("input");
   slider.value = shown.scores[i];
-  row.querySelector("output").textContent = shown.scores[i].toFixed(2).replace("-", "−");
+  scoreNumber.textContent = shown.scores[i].toFixed(2).replace("-", "−");
   place(share.querySelector("b"), 0, shown.weights[i]);
   place(share.querySelector("i"), 0, shown.reads[0][i]);
   share.querySelector("i").hidden = shown.reads[0][i] === 0;
