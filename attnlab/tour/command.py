@@ -54,5 +54,9 @@ def _write(out: Path) -> str:
         (out / name).write_bytes(png)
     (out / PAGE).write_text(page.page(drawn, gallery), encoding="utf-8")
     board.write(images, out / TENSORBOARD)
-    folder = shlex.quote(str(out / TENSORBOARD))
-    return f"page         {out / PAGE}, for a browser; it needs no network\nfigures      {len(images)}, in {out}\ntensorboard  tensorboard --logdir {folder}"
+    said = {
+        "page": f"{out / PAGE}, for a browser; it needs no network",
+        "figures": f"{len(images)}, in {out}",
+        "tensorboard": f"tensorboard --logdir {shlex.quote(str(out / TENSORBOARD))}",
+    }
+    return "\n".join(f"{name:12} {value}" for name, value in said.items())
