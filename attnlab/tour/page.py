@@ -43,7 +43,7 @@ def _figures_in_words() -> dict[str, str]:
         "softargmax_at_10": f"{functional.softargmax(SCORES, 10):.2f}",
         "hard_products": " + ".join(f"{weight:.0f}·{i}" for i, weight in enumerate(hard.tolist())),
         "soft_products": " + ".join(f"{weight:.3f}·{i}" for i, weight in enumerate(weights.tolist())),
-        "top_at_10": f"{100 * functional.softmax(SCORES, 10).max():.4f} %",
+        "top_at_10": f"{100 * functional.softmax(SCORES, 10).max():.4f}\N{NO-BREAK SPACE}%",
         "norm_at_10": f"{gradient(SCORES, 10).norm():.6f}",
         "tied_argmax": str(int(functional.argmax(TIED))),
         "tied_softargmax": f"{tied:.2f}",
