@@ -24,7 +24,7 @@ FLOORS = [
     {"config"},
     {"building", "folders"},
     {"microscope"},
-    {"runs", "comparison"},
+    {"runs", "comparison", "tour"},
     {"sweeping", "launchers"},
     {"commands"},
 ]

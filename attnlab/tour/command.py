@@ -1,0 +1,62 @@
+"""`scripts/tour.py`: parse, call, print; 0 for a tour, 2 for bad input. torch and matplotlib are imported late."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+SUCCESS, BAD_INPUT, INTERRUPTED = 0, 2, 130
+PAGE, TENSORBOARD = "tour.html", "tensorboard"
+
+
+def tour(arguments: Sequence[str], doc: str | None) -> int:
+    """Print the example, write the page; what a person can mend is one message and no traceback."""
+    out: Path = _parser(doc).parse_args(arguments).out
+    from attnlab.tour import example
+
+    print(example.text(), flush=True)
+    try:
+        if find_spec("matplotlib") is None:
+            raise ValueError('the pictures need matplotlib: pip install -c constraints.txt -e ".[analysis]"')
+        if out.exists() and not out.is_dir():
+            raise ValueError(f"--out names a folder to write to, and {out} is a file")
+        out.mkdir(parents=True, exist_ok=True)
+        print("\ndrawing, which takes about half a minute ...", file=sys.stderr, flush=True)
+        print(f"\n{_write(out)}")
+    except (ValueError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return SUCCESS
+
+
+def _parser(doc: str | None) -> argparse.ArgumentParser:
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("tour.py", description=doc, formatter_class=plain, allow_abbrev=False)
+    told = "where the page, the figures and the TensorBoard run are written; %(default)s/ unless given"
+    parser.add_argument("--out", type=Path, default=Path("tour"), metavar="DIR", help=told)
+    return parser
+
+
+def _write(out: Path) -> str:
+    """Draw everything, write it, and return what is said of it."""
+    from attnlab.tour import arrows, board, figures, page, training
+
+    drawn = {f"{draw.__name__}.png": draw() for draw in (*figures.FIGURES, *training.FIGURES)}
+    measured = sorted(map(arrows.measure, arrows.mechanisms()), key=lambda one: one.objective != "expected")
+    gallery = [page.Picture(one.name, arrows.arrows(one), arrows.caption(one)) for one in measured]
+    images = drawn | {f"arrows/{picture.heading}.png": picture.png for picture in gallery}
+    (out / "arrows").mkdir(exist_ok=True)
+    for name, png in images.items():
+        (out / name).write_bytes(png)
+    (out / PAGE).write_text(page.page(drawn, gallery), encoding="utf-8")
+    board.write(images, out / TENSORBOARD)
+    said = {
+        "page": f"{out / PAGE}, for a browser; it needs no network",
+        "figures": f"{len(images)}, in {out}",
+        "tensorboard": f"tensorboard --logdir {shlex.quote(str(out / TENSORBOARD))}",
+    }
+    return "\n".join(f"{name:12} {value}" for name, value in said.items())

@@ -1,0 +1,83 @@
+"""One HTML page with everything, figures and sliders included: it opens without a network, and on a phone."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import NamedTuple
+
+from attnlab import functional
+from attnlab.tour import example
+from attnlab.tour.example import SCORES, TIED, gradient
+
+HERE = Path(__file__).parent
+
+
+class Picture(NamedTuple):
+    """A figure of a gallery: its heading, PNG and what is seen."""
+
+    heading: str
+    png: bytes
+    caption: str
+
+
+def page(figures: Mapping[str, bytes], gallery: Sequence[Picture]) -> str:
+    """page.html with its {{names}} filled in: figures by file name, numbers, the sliders and the gallery of mechanisms."""
+    parts = {name: _data(png) for name, png in figures.items()} | _figures_in_words()
+    parts |= {"scores": _table(), "example": escape(example.text()), "arrows": _gallery(gallery)}
+    parts |= {"numbers": json.dumps(SCORES.tolist()), "tied": json.dumps(TIED.tolist())}
+    parts |= {"mathematics": _read("mathematics.js"), "sliders": _read("sliders.js")}
+    parts["lab"] = _fill(_read("sliders.html"), parts)
+    return _fill(_read("page.html"), parts)
+
+
+def _figures_in_words() -> dict[str, str]:
+    """The numbers that the page's sentences name."""
+    hard, weights, tied = functional.hardmax(SCORES), functional.softmax(SCORES), functional.softargmax(TIED, 30)
+    return {
+        "max": f"{SCORES.max():g}",
+        "argmax": str(int(functional.argmax(SCORES))),
+        "softargmax": f"{functional.softargmax(SCORES):.2f}",
+        "softargmax_at_10": f"{functional.softargmax(SCORES, 10):.2f}",
+        "hard_products": " + ".join(f"{weight:.0f}·{i}" for i, weight in enumerate(hard.tolist())),
+        "soft_products": " + ".join(f"{weight:.3f}·{i}" for i, weight in enumerate(weights.tolist())),
+        "top_at_10": f"{100 * functional.softmax(SCORES, 10).max():.4f}\N{NO-BREAK SPACE}%",
+        "norm_at_10": f"{gradient(SCORES, 10).norm():.6f}",
+        "tied_argmax": str(int(functional.argmax(TIED))),
+        "tied_softargmax": f"{tied:.2f}",
+        "tied_between": f"{TIED[round(float(tied))]:g}",
+    }
+
+
+def _table() -> str:
+    rows = {"score": SCORES, "hardmax": functional.hardmax(SCORES), "softmax": functional.softmax(SCORES)}
+    forms = {"score": "g", "hardmax": ".0f", "softmax": ".3f"}
+    head = "".join(f"<th>{i}</th>" for i in range(len(SCORES)))
+    body = [
+        f"<tr><th>{name}</th>{''.join(f'<td>{number:{forms[name]}}</td>' for number in numbers.tolist())}</tr>"
+        for name, numbers in rows.items()
+    ]
+    return f"<table><thead><tr><th>position</th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+
+
+def _gallery(pictures: Sequence[Picture]) -> str:
+    shown = [
+        f'<figure><img src="{_data(png)}" alt="{escape(heading)}: {escape(caption)}">'
+        f"<figcaption><b>{escape(heading).replace('_', '_<wbr>')}</b>: {escape(caption)}</figcaption></figure>"
+        for heading, png, caption in pictures
+    ]
+    return f'<div class="gallery">{"".join(shown)}</div>'
+
+
+def _fill(template: str, parts: Mapping[str, str]) -> str:
+    return re.sub(r"{{([\w.]+)}}", lambda found: parts[found[1]], template)
+
+
+def _data(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def _read(name: str) -> str:
+    return (HERE / name).read_text(encoding="utf-8")
