@@ -24,6 +24,7 @@ FLOORS = [
     {"config"},
     {"building", "folders"},
     {"microscope"},
+    {"survey"},
     {"runs", "comparison", "tour"},
     {"sweeping", "launchers"},
     {"commands"},
