@@ -124,6 +124,8 @@ def is_held(folder: Path) -> bool:
             return False
     except RunBusy:
         return True
+    except OSError:  # a folder that may only be read: nobody trains there
+        return False
 
 
 def move_aside(folder: Path) -> Path | None:

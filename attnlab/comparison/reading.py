@@ -141,24 +141,11 @@ def _standing(run: Run) -> tuple[str, str]:
         return "unreadable", f"{'status.json' if run.config else 'config.yaml'} cannot be read"
     if state == "failed":
         return "failed", f"failed {reached}: {str(run.status.get('error')).splitlines()[0]}"
-    if state == "running" and _alive(run.folder):
+    if state == "running" and folders.is_held(run.folder):
         return "running", f"still running, {reached}"
     if state == "running":
         return "interrupted", f"interrupted {reached}; its command goes on from the last checkpoint"
     return ("done", "") if run.results else ("unreadable", "done, but results.json cannot be read")
-
-
-def _alive(folder: Path) -> bool:
-    """Whether a process holds the run's lock."""
-    if not (folder / ".lock").exists():
-        return False
-    try:
-        with folders.held(folder):
-            return False
-    except folders.RunBusy:
-        return True
-    except OSError:  # a folder that may only be read
-        return False
 
 
 def _json(path: Path) -> dict[str, Any]:
