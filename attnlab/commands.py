@@ -1,6 +1,5 @@
 """What the scripts do: parse, call, print; 0 for success, 1 for a run that failed, 2 for bad input. torch is imported late."""
 
-import json
 import re
 import shlex
 import sys
@@ -37,8 +36,7 @@ def train_one(overrides: list[str]) -> int:
         aside = folders.move_aside(folder)
         if aside is not None:
             print(f"the old run is now {aside}")
-    elif folders.read_status(folder).get("state") == "done":
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    elif (results := folders.read_results(folder)) is not None:
         print(report(composition, folder, results))
         print("this run was done already; fresh=true moves it aside and starts over" + _other_code(folder))
         return SUCCESS
@@ -69,7 +67,7 @@ def train_many(overrides: list[str]) -> int:
     if any(job.composition.tree["fresh"] for job in jobs):
         for job in jobs:
             folders.move_aside(job.folder)
-    skipped = {job.folder for job in jobs if folders.read_status(job.folder).get("state") == "done"}
+    skipped = {job.folder for job in jobs if folders.read_results(job.folder) is not None}
     missing = [job for job in jobs if job.folder not in skipped]
     print(f"{len(jobs)} runs: {len(skipped)} done already, {len(missing)} to do", file=sys.stderr)
     if missing:
@@ -84,11 +82,9 @@ def sweep_table(outcomes: list[tuple[Any, Any]], skipped: set[Path]) -> str:
     """One line a run: its state, its sequence accuracy on the test data, and its name; why and where it failed below."""
     lines = [f"{'state':12}{'accuracy':>10}  run"]
     for job, outcome in outcomes:
-        state, accuracy = outcome.state, "-"
-        if state == "done":
-            results = json.loads((job.folder / "results.json").read_text(encoding="utf-8"))
-            accuracy = f"{results['test/sequence_accuracy']:.4f}"
-            state = "skipped" if job.folder in skipped else state
+        state, results = outcome.state, folders.read_results(job.folder)
+        accuracy = "-" if results is None else f"{results['test/sequence_accuracy']:.4f}"
+        state = "skipped" if job.folder in skipped else state
         lines.append(f"{state:12}{accuracy:>10}  {job.name}")
         if outcome.reason:
             lines += [f"{'':24}{outcome.reason}", f"{'':24}log: {job.folder / 'train.log'}"]

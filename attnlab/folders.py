@@ -74,16 +74,32 @@ def _label(composition: Composition) -> str:
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """The contents of status.json; {} where there is none."""
-    try:
-        return json.loads((folder / "status.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
+    """The contents of status.json; {} where there is none that can be read."""
+    return _read_object(folder / "status.json")
 
 
 def write_status(folder: Path, **changes: Any) -> None:
     """Change entries of status.json."""
     write(folder / "status.json", json.dumps(read_status(folder) | changes, indent=2) + "\n")
+
+
+def read_results(folder: Path) -> dict[str, float] | None:
+    """The figures of results.json by their tags; None unless the run is done and they can be read."""
+    return (_read_object(folder / "results.json") or None) if read_status(folder).get("state") == "done" else None
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """An object of JSON; {} where there is none that can be read."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def write_results(folder: Path, results: Mapping[str, float]) -> None:
+    """Figures by their tags as results.json."""
+    write(folder / "results.json", json.dumps(results, indent=2) + "\n")
 
 
 def note_failure(folder: Path, reason: str) -> None:
