@@ -75,9 +75,16 @@ def train(tree: Mapping[str, Any], folder: Path) -> dict[str, float]:
         if (already := folders.read_results(folder)) is not None:  # by another process, since this one looked
             return already
         folders.write_config(folder, tree)
-        start = {"start": folders.now(), "end": None, "error": None}
-        folders.write_status(folder, state="running", **start, versions=folders.versions(), revision=folders.code_revision())
-        folders.write_status(folder, parameters=sum(value.numel() for value in built.training.parameters()))
+        folders.write_status(
+            folder,
+            state="running",
+            start=folders.now(),
+            end=None,
+            error=None,
+            versions=folders.versions(),
+            revision=folders.code_revision(),
+            parameters=sum(value.numel() for value in built.training.parameters()),
+        )
         handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(handler)
