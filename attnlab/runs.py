@@ -175,7 +175,7 @@ def measure(built: Built, checkpoint: Path) -> dict[str, float]:
     trainer.validate(training, verbose=False)
     trainer.test(training, verbose=False)
     task, distribution = built.task, built.mechanism.distribution
-    gap = soft_argmax_gap(training.model, task.validation(), distribution, 2 * task.longest_target)
+    gap = soft_argmax_gap(training.model, training.validation_batches, distribution, 2 * task.longest_target)
     return training.figures | {"val/soft_argmax_gap": gap}
 
 
