@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import re
 import subprocess
 import time
@@ -17,6 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from attnlab.config import Composition, data_files
+from attnlab.files import read_object, write
 
 WITHOUT_EFFECT = ("runs_dir", "fresh", "trainer.enable_progress_bar", "trainer.enable_model_summary")
 LONGEST_NAME = 80
@@ -75,7 +75,7 @@ def _label(composition: Composition) -> str:
 
 def read_status(folder: Path) -> dict[str, Any]:
     """The contents of status.json; {} where there is none that can be read."""
-    return _read_object(folder / "status.json")
+    return read_object(folder / "status.json")
 
 
 def write_status(folder: Path, **changes: Any) -> None:
@@ -85,16 +85,7 @@ def write_status(folder: Path, **changes: Any) -> None:
 
 def read_results(folder: Path) -> dict[str, float] | None:
     """The figures of results.json by their tags; None unless the run is done and they can be read."""
-    return (_read_object(folder / "results.json") or None) if read_status(folder).get("state") == "done" else None
-
-
-def _read_object(path: Path) -> dict[str, Any]:
-    """An object of JSON; {} where there is none that can be read."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return (read_object(folder / "results.json") or None) if read_status(folder).get("state") == "done" else None
 
 
 def write_results(folder: Path, results: Mapping[str, float]) -> None:
@@ -107,13 +98,6 @@ def note_failure(folder: Path, reason: str) -> None:
     if read_status(folder).get("state") not in ("done", "failed") and not is_held(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_status(folder, state="failed", end=now(), error=reason)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 @contextlib.contextmanager

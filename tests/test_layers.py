@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"rules", ""},
+    {"rules", "files", ""},
     {"functional"},
     {"base"},
     {"randomness", "scores", "baselines", "estimators", "distributions"},
