@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from attnlab import folders
-from attnlab.config import CONFIGS, GROUPS, Composition, ConfigurationError, check, compose, parse, unknown_keys
+from attnlab.checking import GROUPS, ConfigurationError, check, unknown_keys
+from attnlab.config import CONFIGS, Composition, compose, parse
 from attnlab.folders import RunBusy
 
 SUCCESS, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -126,10 +127,10 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
 def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
     """Change settings of a stored configuration in place; returns the overrides. Raises ConfigurationError for unknown ones."""
     parsed = parse(overrides)
-    problems = unknown_keys(parsed, tree)
-    problems |= {override: f"{override} leaves out a setting" for override in overrides if override.startswith("~")}
+    problems = list(unknown_keys([override.key_or_group for override in parsed], tree).values())
+    problems += [f"{override} leaves out a setting" for override in overrides if override.startswith("~")]
     if problems:
-        raise ConfigurationError("\n".join(problems.values()))
+        raise ConfigurationError("\n".join(problems))
     for override in parsed:
         *path, last = override.key_or_group.split(".")
         node = tree

@@ -5,10 +5,9 @@ that no typo and no value out of range gets through, whether typed with `+`, `++
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
@@ -18,35 +17,10 @@ from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import ConfigDict, ValidationError, create_model
 
-from attnlab.rules import Count, DataFileMark, Seed
-from attnlab.signatures import UnknownTarget, settings_of
+from attnlab.checking import GROUPS, ConfigurationError, check, meant, unknown_keys
 
 CONFIGS = Path(__file__).parent.parent / "configs"
-GROUPS = ("attention", "score", "task", "model", "optimizer", "trainer")
-ROOT: dict[str, Any] = {
-    "seed": Seed,
-    "batch_size": Count,
-    "threads": Count,
-    "checkpoint_every": Count,
-    "runs_dir": str,
-    "fresh": bool,
-}
-OWNED = {
-    "logger": "every run writes TensorBoard events and metrics.csv",
-    "callbacks": "use the group callbacks",
-    "enable_checkpointing": "every run keeps checkpoints; see checkpoint_every",
-    "default_root_dir": "use runs_dir",
-    "fast_dev_run": "use trainer.max_steps=2",
-    "barebones": "a run without figures has no result",
-    "enable_autolog_hparams": "every run writes its hyperparameters",
-    "model_registry": "every run keeps checkpoints in its own folder",
-}
-
-
-class ConfigurationError(ValueError):
-    """What was typed cannot be run; the message names every problem found."""
 
 
 class Composition(NamedTuple):
@@ -68,9 +42,11 @@ def compose(overrides: list[str], folder: Path = CONFIGS) -> Composition:
             groups = [_text(override) for override in chosen]
             frame = hydra_compose("train", [*groups, *path], return_hydra_config=True)
             choices = {name: value for name, value in frame.hydra.runtime.choices.items() if name in GROUPS}
-            settings = [override for override in parsed if override not in chosen and not _adds(override)]
-            unknown = unknown_keys(settings, plain(frame))
-            tree = plain(hydra_compose("train", [text for text in overrides if text not in unknown]))
+            changed = {
+                override.key_or_group: _text(override) for override in parsed if override not in chosen and not _adds(override)
+            }
+            unknown = unknown_keys(changed, plain(frame))
+            tree = plain(hydra_compose("train", [text for text in overrides if text not in [changed[key] for key in unknown]]))
             check(tree, choices, unknown.values())
             bare = [f"{group}={choices[group]}" for group in ("attention", "task")]
             defaults = plain(hydra_compose("train", [*bare, *path]))
@@ -89,32 +65,6 @@ def parse(overrides: list[str]) -> list[Override]:
         if override.is_sweep_override():
             raise ConfigurationError(f"{_text(override)} names several values; a sweep over them needs -m, a list needs [ ]")
     return parsed
-
-
-def check(
-    tree: Mapping[str, Any],
-    choices: Mapping[str, str] = {},  # noqa: B006 (never written)
-    problems: Iterable[str] = (),
-) -> None:
-    """Hold a whole configuration against the rules of everything it names. Raises ConfigurationError with all problems."""
-    problems = list(problems)
-    problems += _problems("", {k: v for k, v in tree.items() if k in ROOT or k not in (*GROUPS, "callbacks")}, ROOT)
-    for group in GROUPS:
-        problems += _factory_problems(group, tree.get(group), choices.get(group, ""))
-    for name, node in (tree.get("callbacks") or {}).items():
-        problems += _factory_problems(f"callbacks.{name}", node, "")
-    if problems:
-        raise ConfigurationError("\n".join(problems))
-
-
-def data_files(tree: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    """(group, key) -> path, for every setting that names a data file."""
-    return {
-        (group, key): tree[group][key]
-        for group in GROUPS
-        for key, rule in settings_of(tree[group]["_target_"]).items()
-        if any(isinstance(part, DataFileMark) for part in get_args(rule))
-    }
 
 
 @contextlib.contextmanager
@@ -153,93 +103,8 @@ def _refuse_unless_offered(chosen: list[Override], path: list[str]) -> None:
             raise ConfigurationError(f"{group} cannot be left out; it is one of {', '.join(offered)}")
         if value not in offered and (value is not None or group != "experiment"):
             raise ConfigurationError(
-                f"{group}={value} does not exist{_meant(str(value), offered)}; {group} is one of {', '.join(offered)}"
+                f"{group}={value} does not exist{meant(str(value), offered)}; {group} is one of {', '.join(offered)}"
             )
-
-
-def unknown_keys(overrides: list[Override], tree: Mapping[str, Any]) -> dict[str, str]:
-    """Override -> what to say about it, for overrides of keys that a configuration does not have."""
-    known = _keys_of(tree)
-    return {
-        _text(override): f"{key} is not a setting{_meant(key, known) or '; --help lists all'}"
-        for override in overrides
-        if (key := override.key_or_group) not in known
-    }
-
-
-def _keys_of(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys = []
-    for name, value in tree.items():
-        keys.append(prefix + name)
-        if isinstance(value, Mapping):
-            keys += _keys_of(value, f"{prefix}{name}.")
-    return [key for key in keys if not key.endswith("_target_")]
-
-
-def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
-    """Problems of a node that names a factory and its settings."""
-    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
-        return [f"{path} must name a factory under _target_, got {node!r}"]
-    try:
-        rules = settings_of(node["_target_"])
-    except UnknownTarget as error:
-        return [f"{path}.{error}"]
-    problems = []
-    if path == "trainer":
-        problems = [f"trainer.{name} is not offered: {why}" for name, why in OWNED.items() if name in node]
-        rules = {name: rule for name, rule in rules.items() if name not in OWNED}
-    settings = {key: value for key, value in node.items() if key != "_target_" and not (problems and key in OWNED)}
-    where = f" of {path}={choice}" if choice else ""
-    problems += _problems(path, settings, rules, where)
-    node.update(settings)
-    for key, rule in rules.items():
-        if any(isinstance(part, DataFileMark) for part in get_args(rule)) and isinstance(settings.get(key), str):
-            if settings[key] not in ("", "???") and not Path(settings[key]).is_file():
-                problems.append(f"{path}.{key}: there is no file {settings[key]}")
-    return problems
-
-
-def _problems(path: str, settings: dict[str, Any], rules: Mapping[str, Any], where: str = "") -> list[str]:
-    """One sentence for each setting that is unknown, missing or against its rule; 1 becomes 1.0 where a real number is due."""
-    prefix = f"{path}." if path else ""
-    unset = {key for key, value in settings.items() if value == "???"}
-    fields: dict[str, Any] = {f"{name}_": (rule, ...) for name, rule in rules.items() if name not in unset}
-    model = create_model("Settings", __config__=ConfigDict(extra="forbid", strict=True), **fields)
-    problems = [f"{prefix}{key} must be given: {prefix}{key}=..." for key in sorted(unset)]
-    try:
-        checked = model.model_validate({f"{key}_": value for key, value in settings.items() if key not in unset})
-        settings.update({name: getattr(checked, f"{name}_") for name in rules if name not in unset})
-    except ValidationError as error:
-        found: dict[str, list[str]] = {}
-        for detail in error.errors():
-            found.setdefault(str(detail["loc"][0])[:-1], []).append(_sentence(detail))
-        for key, sentences in found.items():
-            if key not in rules:
-                known = [prefix + name for name in rules] if path else [*rules, *GROUPS, "callbacks"]
-                meant = _meant(prefix + key, known)
-                problems.append(f"{prefix}{key} is not a setting{where}{meant}")
-            else:
-                came = f", got {settings[key]!r}" if key in settings else ""
-                problems.append(f"{prefix}{key}: {' or '.join(dict.fromkeys(sentences))}{came}")
-    return problems
-
-
-def _sentence(detail: Any) -> str:
-    message = str(detail["msg"]).replace("Input should be", "must be")
-    return "is missing" if detail["type"] == "missing" else message[:1].lower() + message[1:]
-
-
-def _meant(word: str, known: list[str]) -> str:
-    """A "did you mean" where something known is close, by the whole path or by its last part."""
-    close = get_close_matches(word, known, 3, 0.75)
-    last = word.rpartition(".")[2]
-    close += [name for name in known if name.rpartition(".")[2] in get_close_matches(last, [last, *_lasts(known)], 4, 0.75)]
-    unique = [name for name in dict.fromkeys(close) if "." in name or "." not in word][:3]
-    return f"; did you mean {' or '.join(unique)}?" if unique else ""
-
-
-def _lasts(known: list[str]) -> list[str]:
-    return [name.rpartition(".")[2] for name in known]
 
 
 def plain(config: Any) -> dict[str, Any]:

@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from attnlab.config import Composition, data_files
+from attnlab.checking import data_files
+from attnlab.config import Composition
 from attnlab.files import read_object, write
 
 WITHOUT_EFFECT = ("runs_dir", "fresh", "trainer.enable_progress_bar", "trainer.enable_model_summary")

@@ -23,7 +23,8 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from attnlab import folders
-from attnlab.config import CONFIGS, Composition, ConfigurationError, check, compose, first_lines, hydra_at, plain
+from attnlab.checking import ConfigurationError, check
+from attnlab.config import CONFIGS, Composition, compose, first_lines, hydra_at, plain
 
 
 class Job(NamedTuple):
