@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from attnlab import folders
 from attnlab.checking import ConfigurationError, check
-from attnlab.config import CONFIGS, Composition, compose, first_lines, hydra_at, plain
+from attnlab.config import CONFIGS, Composition, composer, first_lines, hydra_at, plain
 
 
 class Job(NamedTuple):
@@ -52,9 +52,10 @@ def plan(overrides: list[str]) -> list[Job]:
     settings, _ = _separated(overrides)
     jobs: dict[Path, Job] = {}
     problems: dict[str, list[str]] = {}
+    composed = composer()
     for chosen in _expanded(settings):
         try:
-            composition = compose(chosen)
+            composition = composed(chosen)
             _refuse_unbuildable(composition)
             folder = folders.folder_of(composition)
             jobs.setdefault(folder, Job(chosen, composition, folder))
