@@ -4,6 +4,7 @@ Hydra expands the command line and its launchers carry the jobs out; what became
 does not matter which process, or which machine on a shared file system, trained a run.
 """
 
+import json
 import sys
 import threading
 import time
@@ -53,10 +54,11 @@ def plan(overrides: list[str]) -> list[Job]:
     jobs: dict[Path, Job] = {}
     problems: dict[str, list[str]] = {}
     composed = composer()
+    known: dict[str, str] = {}
     for chosen in _expanded(settings):
         try:
             composition = composed(chosen)
-            _refuse_unbuildable(composition)
+            _refuse_unbuildable(composition.tree, known)
             folder = folders.folder_of(composition)
             jobs.setdefault(folder, Job(chosen, composition, folder))
         except ValueError as error:
@@ -134,14 +136,23 @@ def _expanded(settings: list[str]) -> list[list[str]]:
         raise ConfigurationError(first_lines(error)) from None
 
 
-def _refuse_unbuildable(composition: Composition) -> None:
-    """Settings that do not go together are known to the constructors alone."""
+def _refuse_unbuildable(tree: dict[str, Any], known: dict[str, str]) -> None:
+    """Settings that do not go together, and damaged data, are known to the constructors alone.
+
+    `known` keeps what they said: many jobs share a mechanism and a task. Raises ValueError.
+    """
     from attnlab.building import make
 
-    tree = composition.tree
-    make(tree["attention"])
-    if composition.choices["task"] != "pairs":
-        make(tree["task"], tree["seed"], tree["batch_size"])
+    for group, given in (("attention", ()), ("task", (tree["seed"], tree["batch_size"]))):
+        node = json.dumps(tree[group])
+        if node not in known:
+            known[node] = ""
+            try:
+                make(tree[group], *given)
+            except ValueError as error:
+                known[node] = str(error)
+        if known[node]:
+            raise ValueError(known[node])
 
 
 @contextmanager

@@ -71,6 +71,16 @@ def test_a_combination_that_cannot_be_is_refused_before_anything_starts(
     assert not place.exists()
 
 
+def test_damaged_data_is_refused_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (("train", "a b\tb a\n"), ("val", "a\tb\n"), ("test", "a no tab\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    files = [f"task.{name}={tmp_path / name}" for name in ("train", "val", "test")]
+    assert train(["-m", "task=pairs", *files, "seed=0,1", f"runs_dir={tmp_path / 'runs'}"], None) == 2
+    told = capsys.readouterr().err
+    assert told.count(f"{tmp_path / 'test'}") == 3 and told.count("line 1") == 1  # once in the reason, once in each job
+    assert not (tmp_path / "runs").exists()
+
+
 def test_jobs_that_are_the_same_run_are_trained_once(tmp_path: Path) -> None:
     assert train(["-m", *SMALL, "attention.beta=1,1.0", f"runs_dir={tmp_path}"], None) == 0
     assert len(states(tmp_path)) == 1
