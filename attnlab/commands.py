@@ -1,6 +1,5 @@
 """What the scripts do: parse, call, print; 0 for success, 1 for a run that failed, 2 for bad input. torch is imported late."""
 
-import re
 import shlex
 import sys
 import time
@@ -9,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from attnlab import folders
-from attnlab.checking import GROUPS, ConfigurationError, check, unknown_keys
-from attnlab.config import CONFIGS, Composition, compose, parse
+from attnlab.checking import ConfigurationError, check, unknown_keys
+from attnlab.config import CONFIGS, compose, parse
 from attnlab.folders import RunBusy
+from attnlab.pages import help_page, report, sweep_table, table
 
 SUCCESS, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 HYDRA_FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
@@ -77,22 +77,6 @@ def train_many(overrides: list[str]) -> int:
     print(sweep_table(outcomes, skipped))
     print(f"\ntensorboard  tensorboard --logdir {shlex.quote(str(jobs[0].composition.tree['runs_dir']))}")
     return SUCCESS if all(outcome.state == "done" for _, outcome in outcomes) else FAILED
-
-
-def sweep_table(outcomes: list[tuple[Any, Any]], skipped: set[Path]) -> str:
-    """One line a run: its state, its sequence accuracy on the test data, and its name; why and where it failed below."""
-    lines = [f"{'state':12}{'accuracy':>10}  run"]
-    for job, outcome in outcomes:
-        state, results = outcome.state, folders.read_results(job.folder)
-        accuracy = "-" if results is None else f"{results['test/sequence_accuracy']:.4f}"
-        state = "skipped" if job.folder in skipped else state
-        lines.append(f"{state:12}{accuracy:>10}  {job.name}")
-        if outcome.reason:
-            lines += [f"{'':24}{outcome.reason}", f"{'':24}log: {job.folder / 'train.log'}"]
-    counts = {state: sum(line.startswith(state) for line in lines[1:]) for state in ("done", "skipped", "failed")}
-    rest = len(outcomes) - sum(counts.values())
-    total = f"{counts['done']} done, {counts['skipped']} skipped since done already, {counts['failed']} failed"
-    return "\n".join([*lines, "", total + (f", {rest} not finished" if rest else "")])
 
 
 def evaluate(arguments: list[str], doc: str | None) -> int:
@@ -177,44 +161,6 @@ def overrides_in(arguments: list[str]) -> list[str]:
         else:
             overrides.append(argument)
     return overrides
-
-
-def report(composition: Composition, folder: Path, results: Mapping[str, float], seconds: float | None = None) -> str:
-    """What a person wants to know when a run is over."""
-    choices, state = composition.choices, "done" if seconds is None else f"done in {seconds:.0f} s"
-    title = f"{choices['attention']} on {choices['task']}: {state}"
-    logs = shlex.quote(composition.tree["runs_dir"])
-    return f"{title}\n\n{table(results)}\n\nrun          {folder}\ntensorboard  tensorboard --logdir {logs}"
-
-
-def table(results: Mapping[str, float]) -> str:
-    """val and test figures side by side, one figure a line."""
-    names = [tag.partition("/")[2] for tag in results if tag.startswith("val/")]
-    lines = [f"{'':20}{'val':>10}{'test':>10}"]
-    for name in sorted(names, key=lambda name: (not name.startswith("sequence"), name)):
-        values = [results.get(f"{split}/{name}") for split in ("val", "test")]
-        lines.append(f"{name:20}" + "".join("         -" if value is None else f"{value:10.4f}" for value in values))
-    return "\n".join(lines)
-
-
-def help_page(doc: str | None) -> str:
-    """The script's own words, then every group with its choices and every key with its default and meaning."""
-    lines = [(doc or "").strip(), "", "Groups (group=name):"]
-    for group in (*GROUPS, "callbacks", "experiment"):
-        names = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
-        lines.append(f"  {group:10} {', '.join(names) or '(none)'}")
-    lines += ["", "Keys (key=value):"]
-    source = (CONFIGS / "train.yaml").read_text(encoding="utf-8")
-    lines += [f"  {line}" for line in source.split("experiment: null")[1].splitlines() if re.match(r"[a-z_]+: ", line)]
-    for group, name in re.findall(r"^  - (\w+): (\w+)$", source, re.MULTILINE):
-        path = CONFIGS / group / f"{name}.yaml"
-        if path.exists():
-            text = path.read_text(encoding="utf-8").splitlines()
-            keys = [line for line in text if re.match(r"[a-z_]+: ", line) and not line.startswith("_target_")]
-            lines += ["", f"of {group}={name}:"] if keys else []
-            lines += [f"  {group}.{line}" for line in keys]
-    lines += ["", "Other choices have other keys: --cfg job shows those of any command line without running it."]
-    return "\n".join(lines)
 
 
 def _hydra_service() -> int:

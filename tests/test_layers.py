@@ -26,6 +26,7 @@ FLOORS = [
     {"building", "folders"},
     {"runs", "comparison"},
     {"sweeping", "launchers"},
+    {"pages"},
     {"commands"},
 ]
 MODULES = sorted((ROOT / "attnlab").rglob("*.py"))
