@@ -132,6 +132,11 @@ def _sentence(detail: Any) -> str:
     return "is missing" if detail["type"] == "missing" else message[:1].lower() + message[1:]
 
 
+def not_offered(group: str, choice: Any, offered: list[str]) -> str:
+    """What to say about a choice that does not exist."""
+    return f"{group}={choice} does not exist{meant(str(choice), offered)}; {group} is one of {', '.join(offered)}"
+
+
 def meant(word: str, known: list[str]) -> str:
     """A "did you mean" where something known is close, by the whole path or by its last part."""
     close = get_close_matches(word, known, 3, 0.75)

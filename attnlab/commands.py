@@ -11,22 +11,22 @@ from attnlab import folders
 from attnlab.checking import ConfigurationError, check, unknown_keys
 from attnlab.config import CONFIGS, compose, parse
 from attnlab.folders import RunBusy
-from attnlab.pages import help_page, report, sweep_table, table
+from attnlab.help import help_page, keys_page
+from attnlab.pages import report, sweep_table, table
 
 SUCCESS, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+HELP = ("-h", "--help")
 HYDRA_FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
 
 
 def train(arguments: list[str], doc: str | None) -> int:
     """`scripts/train.py`: one run of the configuration that the overrides describe, or Hydra's own services."""
-    if not {"-h", "--help"} & set(arguments):
-        if any(argument in HYDRA_FLAGS for argument in arguments):
-            return _hydra_service()
-        several = [argument for argument in arguments if argument in ("-m", "--multirun")]
-        rest = [argument for argument in arguments if argument not in several]
-        return answered(lambda: (train_many if several else train_one)(overrides_in(rest)))
-    print(help_page(doc))
-    return SUCCESS
+    rest = [argument for argument in arguments if argument not in (*HELP, "-m", "--multirun")]
+    if set(HELP) & set(arguments):
+        return answered(lambda: _show(help_page(doc or "", overrides_in(rest))))
+    if set(HYDRA_FLAGS) & set(arguments):
+        return _hydra_service()
+    return answered(lambda: (train_one if rest == arguments else train_many)(overrides_in(rest)))
 
 
 def train_one(overrides: list[str]) -> int:
@@ -81,9 +81,11 @@ def train_many(overrides: list[str]) -> int:
 
 def evaluate(arguments: list[str], doc: str | None) -> int:
     """`scripts/evaluate.py`: a finished run's figures, under settings that may differ from those it was trained with."""
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print((doc or "").strip())
-        return SUCCESS if arguments else BAD_INPUT
+    if set(HELP) & set(arguments):
+        chosen = overrides_in([argument for argument in arguments if "=" in argument])
+        return answered(lambda: _show((doc or "").strip() + "\n\n" + keys_page(chosen, ("attention", "task"))))
+    if not arguments:
+        return _say(BAD_INPUT, "the folder of a run must be given: python scripts/evaluate.py RUN; --help tells more")
     return answered(lambda: _evaluate(Path(arguments[0]), overrides_in(arguments[1:])))
 
 
@@ -138,6 +140,11 @@ def answered(command: Callable[[], int]) -> int:
         return _say(BAD_INPUT, str(error))
     except KeyboardInterrupt:
         return _say(INTERRUPTED, "interrupted; the same command goes on from the last checkpoint")
+
+
+def _show(page: str) -> int:
+    print(page)
+    return SUCCESS
 
 
 def _say(code: int, message: str) -> int:

@@ -21,7 +21,7 @@ from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from attnlab.checking import GROUPS, ConfigurationError, check, meant, unknown_keys
+from attnlab.checking import GROUPS, ConfigurationError, check, not_offered, unknown_keys
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 
@@ -134,9 +134,7 @@ def _refuse_unless_offered(chosen: list[Override], path: list[str]) -> None:
         if override.is_delete() and group != "experiment":
             raise ConfigurationError(f"{group} cannot be left out; it is one of {', '.join(offered)}")
         if value not in offered and (value is not None or group != "experiment"):
-            raise ConfigurationError(
-                f"{group}={value} does not exist{meant(str(value), offered)}; {group} is one of {', '.join(offered)}"
-            )
+            raise ConfigurationError(not_offered(group, value, offered))
 
 
 def plain(config: Any) -> dict[str, Any]:

@@ -1,6 +1,5 @@
-"""What the commands print: the page of --help, the report of a run and that of a sweep."""
+"""What the commands print: the report of a run and that of a sweep."""
 
-import re
 import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -8,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnlab import folders
-from attnlab.checking import GROUPS
-from attnlab.config import CONFIGS, Composition
+from attnlab.config import Composition
 
 if TYPE_CHECKING:  # which loads what a single run does not need
     from attnlab.sweeping import Job, Outcome
@@ -47,23 +45,3 @@ def sweep_table(outcomes: Sequence[tuple["Job", "Outcome"]], skipped: Collection
     total = f"{counts['done']} done, {counts['skipped']} skipped since done already, {counts['failed']} failed"
     rest = counts.total() - counts["done"] - counts["skipped"] - counts["failed"]
     return "\n".join([*lines, "", total + (f", {rest} not finished" if rest else "")])
-
-
-def help_page(doc: str | None) -> str:
-    """The script's own words, then every group with its choices and every key with its default and meaning."""
-    lines = [(doc or "").strip(), "", "Groups (group=name):"]
-    for group in (*GROUPS, "callbacks", "experiment"):
-        names = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
-        lines.append(f"  {group:10} {', '.join(names) or '(none)'}")
-    lines += ["", "Keys (key=value):"]
-    source = (CONFIGS / "train.yaml").read_text(encoding="utf-8")
-    lines += [f"  {line}" for line in source.split("experiment: null")[1].splitlines() if re.match(r"[a-z_]+: ", line)]
-    for group, name in re.findall(r"^  - (\w+): (\w+)$", source, re.MULTILINE):
-        path = CONFIGS / group / f"{name}.yaml"
-        if path.exists():
-            text = path.read_text(encoding="utf-8").splitlines()
-            keys = [line for line in text if re.match(r"[a-z_]+: ", line) and not line.startswith("_target_")]
-            lines += ["", f"of {group}={name}:"] if keys else []
-            lines += [f"  {group}.{line}" for line in keys]
-    lines += ["", "Other choices have other keys: --cfg job shows those of any command line without running it."]
-    return "\n".join(lines)

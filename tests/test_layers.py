@@ -26,7 +26,7 @@ FLOORS = [
     {"building", "folders"},
     {"runs", "comparison"},
     {"sweeping", "launchers"},
-    {"pages"},
+    {"pages", "help"},
     {"commands"},
 ]
 MODULES = sorted((ROOT / "attnlab").rglob("*.py"))

@@ -1,6 +1,7 @@
 """`scripts/compare.py`: parse, call, print; 0 for a comparison, 2 for bad input. Statistics and plots are imported late."""
 
 import argparse
+import functools
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from attnlab.comparison.reading import Run, load_runs
 
 SUCCESS, BAD_INPUT, INTERRUPTED = 0, 2, 130
+WIDTH = 80
 PLOTS = ("figures.png", "curves.png", "beta.png")
 
 
@@ -31,14 +33,18 @@ def compare(arguments: Sequence[str], doc: str | None) -> int:
 
 
 def _parser(doc: str | None) -> argparse.ArgumentParser:
-    plain = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("compare.py", description=doc, formatter_class=plain, allow_abbrev=False)
+    plain = functools.partial(argparse.RawDescriptionHelpFormatter, width=WIDTH)
+    usage = "compare.py RUNS ... [--metric TAG] [--by KEY ...] [--out DIR]"
+    parser = argparse.ArgumentParser(usage=usage, description=doc, formatter_class=plain, allow_abbrev=False)
     parser.add_argument("runs", nargs="+", metavar="RUNS", help="folders of runs, folders above them, or globs")
-    told = "the figure to compare, any key of results.json or column of metrics.csv; %(default)s unless given"
+    told = (
+        "the figure to compare: nll, token_accuracy, sequence_accuracy, error_rate, alignment_accuracy, alignment_mass or "
+        "attention_entropy behind val/ or test/, or any key of results.json or column of metrics.csv; default: %(default)s"
+    )
     parser.add_argument("--metric", default="val/sequence_accuracy", metavar="TAG", help=told)
-    told = "settings to group by, such as attention attention.beta; unless given, runs that differ only in the seed are a group"
+    told = "settings to group by, groups such as attention or keys such as attention.beta; default: all but the seed"
     parser.add_argument("--by", nargs="+", default=[], metavar="KEY", help=told)
-    told = "where everything is written; comparison/ and the metric's name unless given"
+    told = "the folder where everything is written; default: comparison/ and the name of the figure"
     parser.add_argument("--out", type=Path, metavar="DIR", help=told)
     return parser
 
