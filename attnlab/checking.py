@@ -4,7 +4,7 @@ Nothing here imports torch, and nothing knows how a configuration came about: on
 back from a run's folder are checked alike.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
@@ -33,6 +33,7 @@ OWNED = {
     "enable_autolog_hparams": "every run writes its hyperparameters",
     "model_registry": "every run keeps checkpoints in its own folder",
 }
+SCALED = ("16", "16-mixed", "bf16", "bf16-mixed")  # precisions in which Lightning clips for itself
 
 
 class ConfigurationError(ValueError):
@@ -51,8 +52,20 @@ def check(
         problems += _factory_problems(group, tree.get(group), choices.get(group, ""))
     for name, node in (tree.get("callbacks") or {}).items():
         problems += _factory_problems(f"callbacks.{name}", node, "")
-    if problems:
+    if problems := problems or list(_conflicts(tree)):
         raise ConfigurationError("\n".join(problems))
+
+
+def _conflicts(tree: Mapping[str, Any]) -> Iterator[str]:
+    """Settings that have a value each may have, and cannot be all the same."""
+    trainer, optimizer = tree["trainer"], tree["optimizer"]
+    for name in ("max_steps", "max_epochs"):
+        if trainer[name] == 0:
+            yield f"trainer.{name}: a run trains at least one step, got 0; -1 is no limit"
+    if trainer["limit_val_batches"] == 0:
+        yield "trainer.limit_val_batches: a run keeps the checkpoint that validation finds best, got 0"
+    if optimizer.get("fused") and trainer["gradient_clip_val"] and str(trainer["precision"]) in SCALED:
+        yield f"optimizer.fused: must be false to clip gradients with trainer.precision={trainer['precision']}, got true"
 
 
 def data_files(tree: Mapping[str, Any]) -> dict[tuple[str, str], str]:

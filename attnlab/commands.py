@@ -3,18 +3,17 @@
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attnlab import folders
+from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, said, shown
 from attnlab.checking import ConfigurationError, check, unknown_keys
 from attnlab.config import CONFIGS, compose, parse
-from attnlab.folders import RunBusy
 from attnlab.help import help_page, keys_page
 from attnlab.pages import report, sweep_table, table
 
-SUCCESS, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 HELP = ("-h", "--help")
 HYDRA_FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
 
@@ -23,10 +22,11 @@ def train(arguments: list[str], doc: str | None) -> int:
     """`scripts/train.py`: one run of the configuration that the overrides describe, or Hydra's own services."""
     rest = [argument for argument in arguments if argument not in (*HELP, "-m", "--multirun")]
     if set(HELP) & set(arguments):
-        return answered(lambda: _show(help_page(doc or "", overrides_in(rest))))
+        return answered(lambda: shown(help_page(doc or "", overrides_in(rest))))
     if set(HYDRA_FLAGS) & set(arguments):
         return _hydra_service()
-    return answered(lambda: (train_one if rest == arguments else train_many)(overrides_in(rest)))
+    chosen = train_one if rest == arguments else train_many
+    return answered(lambda: chosen(overrides_in(rest)), "interrupted; the same command goes on from the last checkpoint")
 
 
 def train_one(overrides: list[str]) -> int:
@@ -49,7 +49,7 @@ def train_one(overrides: list[str]) -> int:
     try:
         results = runs.train(composition.tree, folder)
     except runs.RunFailed as error:
-        return _say(FAILED, f"the run failed: {error}")
+        return said(FAILED, f"the run failed: {error}")
     print(report(composition, folder, results, time.monotonic() - started))
     return SUCCESS
 
@@ -83,9 +83,9 @@ def evaluate(arguments: list[str], doc: str | None) -> int:
     """`scripts/evaluate.py`: a finished run's figures, under settings that may differ from those it was trained with."""
     if set(HELP) & set(arguments):
         chosen = overrides_in([argument for argument in arguments if "=" in argument])
-        return answered(lambda: _show((doc or "").strip() + "\n\n" + keys_page(chosen, ("attention", "task"))))
+        return answered(lambda: shown((doc or "").strip() + "\n\n" + keys_page(chosen, ("attention", "task"))))
     if not arguments:
-        return _say(BAD_INPUT, "the folder of a run must be given: python scripts/evaluate.py RUN; --help tells more")
+        return said(BAD_INPUT, "the folder of a run must be given: python scripts/evaluate.py RUN; --help tells more")
     return answered(lambda: _evaluate(Path(arguments[0]), overrides_in(arguments[1:])))
 
 
@@ -128,28 +128,6 @@ def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
             )
         node[last] = override.value()
     return overrides
-
-
-def answered(command: Callable[[], int]) -> int:
-    """Run a command; what a person can mend is one message and no traceback."""
-    try:
-        return command()
-    except RunBusy as error:
-        return _say(FAILED, str(error))
-    except ValueError as error:
-        return _say(BAD_INPUT, str(error))
-    except KeyboardInterrupt:
-        return _say(INTERRUPTED, "interrupted; the same command goes on from the last checkpoint")
-
-
-def _show(page: str) -> int:
-    print(page)
-    return SUCCESS
-
-
-def _say(code: int, message: str) -> int:
-    print(f"error: {message}" if code in (FAILED, BAD_INPUT) else message, file=sys.stderr)
-    return code
 
 
 def overrides_in(arguments: list[str]) -> list[str]:

@@ -87,16 +87,25 @@ def _with(frame: Frame, settings: list[Override]) -> Composition:
     return Composition(tree, frame.defaults, frame.choices)
 
 
-def parse(overrides: list[str]) -> list[Override]:
-    """Overrides, each with a single value. Raises ConfigurationError."""
+def parse(overrides: list[str], sweep: bool = False) -> list[Override]:
+    """Overrides, each with a single value unless they make a sweep. Raises ConfigurationError."""
     try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        parsed = OverridesParser.create(_loader() if sweep else None).parse_overrides(list(overrides))
     except OverrideParseException as error:
-        raise ConfigurationError(f"{error.override!r} is not key=value: {first_lines(error)}") from None
+        raise ConfigurationError(_malformed(error)) from None
     for override in parsed:
-        if override.is_sweep_override():
+        if not override.key_or_group:
+            raise ConfigurationError(f"{_text(override)!r} is not key=value")
+        if override.is_sweep_override() and not sweep:
             raise ConfigurationError(f"{_text(override)} names several values; a sweep over them needs -m, a list needs [ ]")
     return parsed
+
+
+def _malformed(error: OverrideParseException) -> str:
+    word = error.override
+    groups = [group for group in GROUPS if (CONFIGS / group / f"{word}.yaml").is_file()]
+    meant = f"; did you mean {groups[0]}={word}?" if groups else ""
+    return f"{word!r} is not key=value" + (f": {first_lines(error)}" if "=" in word else meant)
 
 
 @contextlib.contextmanager
@@ -131,6 +140,8 @@ def _refuse_unless_offered(chosen: list[Override], path: list[str]) -> None:
         group, value = override.key_or_group, override.value()
         options = _loader().get_group_options(group, config_name="train", overrides=path)
         offered = [name for name in options if not name.startswith("_")]
+        if override.is_add() or override.is_force_add():
+            raise ConfigurationError(f"{group} is chosen without +: {group}={value}")
         if override.is_delete() and group != "experiment":
             raise ConfigurationError(f"{group} cannot be left out; it is one of {', '.join(offered)}")
         if value not in offered and (value is not None or group != "experiment"):
@@ -147,6 +158,6 @@ def plain(config: Any) -> dict[str, Any]:
 
 def first_lines(error: Exception) -> str:
     """A library's message without its advice and its hints about internals."""
-    lines = [line for line in str(error).splitlines() if line.strip()]
-    kept = [line for line in lines if not line.lstrip().startswith(("full_key:", "object_type=", "reference_type="))]
+    left_out = ("full_key:", "object_type=", "reference_type=", "See https://hydra.cc", "To append to your config")
+    kept = [line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith(left_out)]
     return "\n".join(kept[:3]) if kept else type(error).__name__

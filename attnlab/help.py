@@ -6,16 +6,16 @@ read without importing it. Every line has at most 80 columns.
 
 import ast
 import re
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from attnlab.checking import GROUPS, ConfigurationError, not_offered
 from attnlab.config import CONFIGS
+from attnlab.text import filled
 
 ROOT = CONFIGS / "train.yaml"
-WIDTH, COLUMN = 80, 32
+COLUMN = 32
 KEY = re.compile(r"""(\w+): +("[^"]*"|'[^']*'|[^\s#]+) *(?:# *(.*))?""")
 DEFAULT = re.compile(r"  - (\w+): (\w+) *(?:# *(.*))?")
 
@@ -88,7 +88,7 @@ def _chosen(overrides: Sequence[str], places: Sequence[Path]) -> dict[str, str]:
 
 def _group(group: str, default: str, meaning: str, places: Sequence[Path]) -> str:
     offered = choices(group, places)
-    lines = [_entry(f"{group}={default}", meaning), _filled(", ".join(offered), 6)]
+    lines = [_entry(f"{group}={default}", meaning), filled(", ".join(offered), 6)]
     others = sorted((name for name in offered if name != default), key=len)
     if others and group in GROUPS:
         lines.append(f"      about another: python scripts/train.py {group}={others[0]} --help")
@@ -100,10 +100,10 @@ def _choice(group: str, choice: str, places: Sequence[Path]) -> str:
     path = next(path for place in places if (path := place / group / f"{choice}.yaml").is_file())
     about, keys = _about(path), [key._replace(name=f"{group}.{key.name}") for key in keys_of(path)]
     parts = [f"Keys of {group}={choice}:" if keys else f"{group}={choice} has no keys:"]
-    parts += [_filled(about, 2)] if about else []
+    parts += [filled(about, 2)] if about else []
     parts += [_listed([key for key in keys if key.meaning])]
     rest = [f"{key.name}={key.default}" for key in keys if not key.meaning]
-    parts += [_filled(f"And: {', '.join(rest)}.", 2)] if rest else []
+    parts += [filled(f"And: {', '.join(rest)}.", 2)] if rest else []
     return "\n\n".join(part for part in parts if part)
 
 
@@ -133,10 +133,5 @@ def _entry(name: str, meaning: str) -> str:
     head = f"  {name}"
     if not meaning:
         return head
-    text = _filled(meaning, COLUMN)
+    text = filled(meaning, COLUMN)
     return head.ljust(COLUMN) + text[COLUMN:] if len(head) < COLUMN - 1 else f"{head}\n{text}"
-
-
-def _filled(text: str, indent: int) -> str:
-    margin = " " * indent
-    return textwrap.fill(text, WIDTH, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False)

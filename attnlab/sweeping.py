@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, cast
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobStatus
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
@@ -25,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from attnlab import folders
 from attnlab.checking import ConfigurationError, check
-from attnlab.config import CONFIGS, Composition, composer, first_lines, hydra_at, plain
+from attnlab.config import CONFIGS, Composition, composer, first_lines, hydra_at, parse, plain
 
 
 class Job(NamedTuple):
@@ -50,10 +49,11 @@ class Outcome(NamedTuple):
 
 def plan(overrides: list[str]) -> list[Job]:
     """The jobs of a command line, each checked. Raises ConfigurationError with the list of those that cannot be."""
-    settings, _ = _separated(overrides)
+    settings, hydra = _separated(overrides)
+    composed = composer()
+    composed(hydra)  # refuses a launcher that does not exist
     jobs: dict[Path, Job] = {}
     problems: dict[str, list[str]] = {}
-    composed = composer()
     known: dict[str, str] = {}
     for chosen in _expanded(settings):
         try:
@@ -128,12 +128,8 @@ def _separated(overrides: list[str]) -> tuple[list[str], list[str]]:
 def _expanded(settings: list[str]) -> list[list[str]]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    try:
-        with hydra_at(CONFIGS):
-            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-            return BasicSweeper.split_arguments(parser.parse_overrides(settings), None)[0]
-    except HydraException as error:
-        raise ConfigurationError(first_lines(error)) from None
+    with hydra_at(CONFIGS):
+        return BasicSweeper.split_arguments(parse(settings, sweep=True), None)[0]
 
 
 def _refuse_unbuildable(tree: dict[str, Any], known: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"rules", "files", ""},
+    {"rules", "files", "text", ""},
     {"functional"},
     {"base"},
     {"randomness", "scores", "baselines", "estimators", "distributions"},
@@ -24,6 +24,7 @@ FLOORS = [
     {"checking"},
     {"config"},
     {"building", "folders"},
+    {"answers"},
     {"runs", "comparison"},
     {"sweeping", "launchers"},
     {"pages", "help"},

@@ -66,9 +66,15 @@ def test_a_combination_that_cannot_be_is_refused_before_anything_starts(
     wrong = ["attention=soft,hard_reinforce", "attention.samples=1,4", f"runs_dir={place}"]
     assert train(["-m", *SMALL, *wrong], None) == 2
     told = capsys.readouterr().err
-    assert "attention.samples is not a setting" in told and "needs samples >= 2, got 1" in told
+    assert "attention.samples is not a setting" in told and "needs samples >= 2, got 1" in " ".join(told.split())
     assert told.count("attention=soft") == 2 and told.count("attention=hard_reinforce") == 1
     assert not place.exists()
+
+
+def test_an_unknown_launcher_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(["-m", "hydra/launcher=foo", "seed=0,1"], None) == 2
+    told = capsys.readouterr().err
+    assert "hydra/launcher=foo does not exist" in told and all(name in told for name in ("basic", "joblib", "ray"))
 
 
 def test_damaged_data_is_refused_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

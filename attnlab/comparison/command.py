@@ -3,15 +3,14 @@
 import argparse
 import functools
 import shlex
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from attnlab.answers import BAD_INPUT, answered, said, shown
 from attnlab.comparison.reading import Run, load_runs
+from attnlab.text import WIDTH
 
-SUCCESS, BAD_INPUT, INTERRUPTED = 0, 2, 130
-WIDTH = 80
 PLOTS = ("figures.png", "curves.png", "beta.png")
 
 
@@ -19,17 +18,10 @@ def compare(arguments: Sequence[str], doc: str | None) -> int:
     """Compare the runs that the arguments name; what a person can mend is one message and no traceback."""
     options = _parser(doc).parse_args(arguments)
     missing = [name for name in ("scipy", "matplotlib") if find_spec(name) is None]
-    try:
-        if missing:
-            install = 'pip install -c constraints.txt -e ".[analysis]"'
-            raise ValueError(f"comparing runs needs {' and '.join(missing)}: {install}")
-        print(_compare(load_runs(*options.runs), options.metric, _split(options.by), options.out))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return SUCCESS
+    if missing:
+        install = 'pip install -c constraints.txt -e ".[analysis]"'
+        return said(BAD_INPUT, f"comparing runs needs {' and '.join(missing)}:\n{install}")
+    return answered(lambda: shown(_compare(load_runs(*options.runs), options.metric, _split(options.by), options.out)))
 
 
 def _parser(doc: str | None) -> argparse.ArgumentParser:
