@@ -10,12 +10,13 @@ from typing import Any
 from attnlab import folders
 from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, said, shown
 from attnlab.checking import ConfigurationError, check, unknown_keys
-from attnlab.config import CONFIGS, compose, parse
+from attnlab.config import compose, parse
 from attnlab.help import help_page, keys_page
 from attnlab.pages import report, sweep_table, table
+from attnlab.services import FLAGS, service
+from attnlab.text import wrapped
 
 HELP = ("-h", "--help")
-HYDRA_FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
 
 
 def train(arguments: list[str], doc: str | None) -> int:
@@ -23,8 +24,11 @@ def train(arguments: list[str], doc: str | None) -> int:
     rest = [argument for argument in arguments if argument not in (*HELP, "-m", "--multirun")]
     if set(HELP) & set(arguments):
         return answered(lambda: shown(help_page(doc or "", overrides_in(rest))))
-    if set(HYDRA_FLAGS) & set(arguments):
-        return _hydra_service()
+    if "job" in rest and {"--cfg", "-c"} & set(rest):
+        settings = [argument for argument in rest if argument not in ("--cfg", "-c", "job")]
+        return answered(lambda: shown(folders.as_yaml(compose(overrides_in(settings)).tree).rstrip()))
+    if set(FLAGS) & set(arguments):
+        return answered(lambda: service(arguments))
     chosen = train_one if rest == arguments else train_many
     return answered(lambda: chosen(overrides_in(rest)), "interrupted; the same command goes on from the last checkpoint")
 
@@ -39,10 +43,10 @@ def train_one(overrides: list[str]) -> int:
             print(f"the old run is now {aside}")
     elif (results := folders.read_results(folder)) is not None:
         print(report(composition, folder, results))
-        print("this run was done already; fresh=true moves it aside and starts over" + _other_code(folder))
+        print(wrapped(f"this run was done already; fresh=true moves it aside and starts over{_other_code(folder)}"))
         return SUCCESS
     elif (folder / "checkpoints" / "last.ckpt").is_file():
-        print(f"going on from the last checkpoint{_other_code(folder)}", file=sys.stderr)
+        print(wrapped(f"going on from the last checkpoint{_other_code(folder)}"), file=sys.stderr)
     from attnlab import runs
 
     started = time.monotonic()
@@ -146,15 +150,3 @@ def overrides_in(arguments: list[str]) -> list[str]:
         else:
             overrides.append(argument)
     return overrides
-
-
-def _hydra_service() -> int:
-    """Hydra's own flags: show the configuration, install completion."""
-    import hydra
-
-    @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
-    def nothing(config: Any) -> None:
-        """Never reached: each of the flags ends before the job."""
-
-    nothing()
-    return SUCCESS

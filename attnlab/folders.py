@@ -141,7 +141,12 @@ def move_aside(folder: Path) -> Path | None:
 
 def write_config(folder: Path, tree: Mapping[str, Any]) -> None:
     """The resolved configuration as config.yaml."""
-    write(folder / "config.yaml", yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True))
+    write(folder / "config.yaml", as_yaml(tree))
+
+
+def as_yaml(tree: Mapping[str, Any]) -> str:
+    """A configuration as config.yaml shows it."""
+    return yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

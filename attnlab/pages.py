@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from attnlab import folders
 from attnlab.config import Composition
+from attnlab.text import filled
 
 if TYPE_CHECKING:  # which loads what a single run does not need
     from attnlab.sweeping import Job, Outcome
@@ -41,7 +42,7 @@ def sweep_table(outcomes: Sequence[tuple["Job", "Outcome"]], skipped: Collection
         accuracy = "-" if results is None else f"{results['test/sequence_accuracy']:.4f}"
         lines.append(f"{state:12}{accuracy:>10}  {job.name}")
         if outcome.reason:
-            lines += [f"{'':24}{outcome.reason}", f"{'':24}log: {job.folder / 'train.log'}"]
+            lines += [filled(outcome.reason, 24), f"{'':24}log: {job.folder / 'train.log'}"]
     total = f"{counts['done']} done, {counts['skipped']} skipped since done already, {counts['failed']} failed"
     rest = counts.total() - counts["done"] - counts["skipped"] - counts["failed"]
     return "\n".join([*lines, "", total + (f", {rest} not finished" if rest else "")])

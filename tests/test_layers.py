@@ -27,7 +27,7 @@ FLOORS = [
     {"answers"},
     {"runs", "comparison"},
     {"sweeping", "launchers"},
-    {"pages", "help"},
+    {"pages", "help", "services"},
     {"commands"},
 ]
 MODULES = sorted((ROOT / "attnlab").rglob("*.py"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from attnlab.answers import BAD_INPUT, answered, said, shown
 from attnlab.comparison.reading import Run, load_runs
-from attnlab.text import WIDTH
+from attnlab.text import WIDTH, filled
 
 PLOTS = ("figures.png", "curves.png", "beta.png")
 
@@ -85,5 +85,6 @@ def _compare(runs: Sequence[Run], metric: str, by: Sequence[str], out: Path | No
         (out / name).write_bytes(png)
     (out / "report.html").write_text(report.page(comparison, [image[1:] for image in images], words), encoding="utf-8")
     tensorboard.write(drawn, metric, out / "tensorboard")
-    said = [tables.text(comparison, words), f"written to {out}: {', '.join([*names, *(image[0] for image in images)])}"]
-    return "\n\n".join(said) + (f"\ntensorboard --logdir {shlex.quote(str(out / 'tensorboard'))}" if drawn else "")
+    written = f"written to {out}: {', '.join([*names, *(image[0] for image in images)])}"
+    seen = f"\ntensorboard --logdir {shlex.quote(str(out / 'tensorboard'))}" if drawn else ""
+    return f"{tables.text(comparison, words)}\n\n{filled(written, 0, 2)}{seen}"
