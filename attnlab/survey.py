@@ -83,8 +83,8 @@ def measure(overrides: Sequence[str], loss: Loss, draws: int, seed: int = 0) -> 
     spread = covariance.trace() / length.square()
     bias = (mean - exact).norm() / length
     cosine = torch.nn.functional.cosine_similarity(mean, exact, 0)
-    figures = bias, (spread / draws).sqrt(), _p_value(mean - exact, covariance / draws), cosine, spread
-    return Measurement(*(float(figure) for figure in figures), cost)
+    p_value = _p_value(mean - exact, covariance / draws)
+    return Measurement(bias.item(), (spread / draws).sqrt().item(), p_value.item(), cosine.item(), spread.item(), cost)
 
 
 def _p_value(difference: Tensor, covariance: Tensor) -> Tensor:

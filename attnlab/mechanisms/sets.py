@@ -101,8 +101,9 @@ def log_completion(
 def unordered_set(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """sum over s in S of p(s) R(S, s) (loss(s) + stop_gradient(loss(s) - b_s) log p(s)), S drawn without replacement.
 
-    p = softmax(beta * scores); R by an exact recursion over subsets (theirs is an integral); b_s is the built-in baseline. Exact where samples >= the number of positions. Raises
-    ValueError for a single sample, where that baseline would be the sample itself, and for more than 8.
+    p = softmax(beta * scores); R by an exact recursion over subsets (theirs is an integral); b_s is the built-in baseline.
+    Exact where samples >= the number of positions. Raises ValueError for a single sample, where that baseline would be the
+    sample itself, and for more than 8.
 
     Paper: Kool et al. 2020 (2002.06043).
     Bias: none for the expected loss.
