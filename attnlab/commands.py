@@ -1,5 +1,6 @@
 """What the scripts do: parse, call, print; 0 for success, 1 for a run that failed, 2 for bad input. torch is imported late."""
 
+import argparse
 import shlex
 import sys
 import time
@@ -111,6 +112,35 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
     results = runs.measure(assemble(tree), best)
     print(table(results))
     print(f"\nrun      {folder}" + (f"\nchanged  {' '.join(changes)}" if changes else ""))
+    return SUCCESS
+
+
+def microscope(arguments: list[str], doc: str | None) -> int:
+    """`scripts/microscope.py`: bias, variance, cosine and cost of gradient estimates at one place."""
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("microscope.py", description=doc, formatter_class=plain, allow_abbrev=False)
+    told = "settings of attention; several values, with commas, are measured one after the other"
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=told)
+    parser.add_argument("--draws", type=int, default=100_000, metavar="N", help="estimates of each; %(default)s unless given")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of every draw; %(default)s unless given")
+    parser.add_argument("--markdown", action="store_true", help="one table with papers, as the README has it")
+    options = parser.parse_args(arguments)
+    return answered(lambda: _microscope(options.overrides, options.draws, options.seed, options.markdown))
+
+
+def _microscope(overrides: list[str], draws: int, seed: int, markdown: bool) -> int:
+    foreign = [override for override in overrides if not override.startswith(("attention=", "attention."))]
+    if foreign:
+        raise ConfigurationError(f"{foreign[0]} is no setting of attention, which is all that is measured here")
+    if draws < 2 or seed < 0:
+        raise ConfigurationError(f"--draws must be at least 2 and --seed at least 0, got {draws} and {seed}")
+    from attnlab import survey, sweeping
+
+    jobs = sweeping.expanded(overrides) if overrides else survey.jobs()
+    for job in jobs:
+        survey.mechanism_of(job)  # what cannot be is refused before anything is measured
+    for line in [survey.markdown(jobs, draws, seed)] if markdown else survey.lines(jobs, draws, seed):
+        print(line, flush=True)
     return SUCCESS
 
 

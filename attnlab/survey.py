@@ -3,7 +3,7 @@
 import importlib
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, get_args
 
 import torch
@@ -129,22 +129,20 @@ def jobs() -> list[list[str]]:
     return found
 
 
-def text(jobs: Iterable[Sequence[str]], draws: int, seed: int = 0, say: Callable[[str], None] = print) -> None:
-    """Say one table a problem, a line or two a mechanism as it is measured, at most 80 columns wide."""
-    jobs = list(jobs)
-    say(f"{len(SCORES)} positions, {draws:,} estimates each; bias against the mechanism's own objective.")
-    say("<x: what is told from 0 only above x, twice the standard error.")
+def lines(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> Iterator[str]:
+    """One table a problem, a line or two a mechanism as it is measured, at most 80 columns wide."""
+    yield f"{len(SCORES)} positions, {draws:,} estimates each; bias against the mechanism's own objective."
+    yield "<x: what is told from 0 only above x, twice the standard error."
     for problem, loss in PROBLEMS.items():
-        say(f"\n{problem}: {loss.__doc__}")
-        say(f"{'mechanism':25}{'objective':>10}{'bias':>10}{'cosine':>10}{'variance':>10}{'cost':>6}")
+        yield f"\n{problem}: {loss.__doc__}"
+        yield f"{'mechanism':25}{'objective':>10}{'bias':>10}{'cosine':>10}{'variance':>10}{'cost':>6}"
         for overrides in jobs:
             found = measure(overrides, loss, draws, seed)
             name, *settings = (part.removeprefix("attention=").removeprefix("attention.") for part in overrides)
             cosine = "-" if math.isnan(found.cosine) else f"{found.cosine:.4f}"
             objective = mechanism_of(overrides).objective
-            say(f"{name:25}{objective:>10}{bias(found):>10}{cosine:>10}{variance(found):>10}{found.cost:6}")
-            for setting in settings:
-                say(f"  {setting}")
+            row = [f"{name:25}{objective:>10}{bias(found):>10}{cosine:>10}{variance(found):>10}{found.cost:6}"]
+            yield "\n".join([*row, *(f"  {setting}" for setting in settings)])
 
 
 def bias(found: Measurement) -> str:
@@ -163,7 +161,7 @@ def variance(found: Measurement) -> str:
     return "0" if found.relative_variance < 1e-12 else f"{found.relative_variance:.2f}"
 
 
-def markdown(jobs: Iterable[Sequence[str]], draws: int, seed: int = 0) -> str:
+def markdown(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> str:
     """The table of the README, one line a mechanism."""
     problems = " / ".join(PROBLEMS)
     lines = [

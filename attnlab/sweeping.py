@@ -55,7 +55,7 @@ def plan(overrides: list[str]) -> list[Job]:
     jobs: dict[Path, Job] = {}
     problems: dict[str, list[str]] = {}
     known: dict[str, str] = {}
-    for chosen in _expanded(settings):
+    for chosen in expanded(settings):
         try:
             composition = composed(chosen)
             _refuse_unbuildable(composition.tree, known)
@@ -125,7 +125,8 @@ def _separated(overrides: list[str]) -> tuple[list[str], list[str]]:
     return [text for text in overrides if text not in hydra], hydra
 
 
-def _expanded(settings: list[str]) -> list[list[str]]:
+def expanded(settings: list[str]) -> list[list[str]]:
+    """Every combination of the values that a command line names. Raises ConfigurationError for what is no override."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     with hydra_at(CONFIGS):
