@@ -141,7 +141,7 @@ def _problems(path: str, settings: dict[str, Any], rules: Mapping[str, Any], whe
 
 
 def _sentence(detail: Any) -> str:
-    message = str(detail["msg"]).replace("Input should be", "must be")
+    message = str(detail["msg"]).replace("Input should be", "must be").replace("a valid boolean", "true or false")
     return "is missing" if detail["type"] == "missing" else message[:1].lower() + message[1:]
 
 

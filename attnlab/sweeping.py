@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from attnlab import folders
 from attnlab.checking import ConfigurationError, check
 from attnlab.config import CONFIGS, Composition, composer, first_lines, hydra_at, parse, plain
+from attnlab.text import wrapped
 
 
 class Job(NamedTuple):
@@ -170,7 +171,8 @@ def _progress(jobs: list[Job]) -> Iterator[None]:
                     pace = (time.monotonic() - started) / len(ended)
                     failed = list(ended.values()).count("failed")
                     counts = f"{len(ended) - failed} done, {failed} failed, {left} left"
-                    print(f"{counts}, about {_spoken(pace * left)}: {job.name} {status['state']}", file=sys.stderr)
+                    said = f"{counts}, about {_spoken(pace * left)}: {status['state']} {job.name}"
+                    print(wrapped(said), file=sys.stderr)
             if last:
                 return
 

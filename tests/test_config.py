@@ -55,6 +55,7 @@ WRONG = {
     "value without a key": (["=3"], "'=3' is not key=value"),
     "list that does not end": (["attention.beta=[1,2"], "'attention.beta=[1,2' is not key=value: no viable"),
     "group with +": (["+experiment=published_small"], "experiment is chosen without +: experiment=published_small"),
+    "word for yes or no": (["fresh=yes"], "fresh: must be true or false, got 'yes'"),
     "no step": (["trainer.max_steps=0"], "trainer.max_steps: a run trains at least one step, got 0"),
     "no validation": (["trainer.limit_val_batches=0"], "trainer.limit_val_batches: a run keeps the checkpoint that"),
     "clipping that cannot be": (["trainer.precision=16-mixed"], "optimizer.fused: must be false to clip gradients"),

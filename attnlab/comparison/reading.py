@@ -36,6 +36,7 @@ class Run:
 
     @property
     def seed(self) -> int | None:
+        """Of the initial parameters, the data and the draws; None where config.yaml names none."""
         return self.config.get("seed")
 
     @property
