@@ -43,6 +43,12 @@ class Frame(NamedTuple):
     choices: dict[str, str]
 
 
+def choices(group: str, places: Iterable[Path] = (CONFIGS,)) -> list[str]:
+    """The names that a group offers, by the files that are there."""
+    found = {path.stem for place in places for path in (place / group).glob("*.yaml")}
+    return sorted(name for name in found if not name.startswith("_"))
+
+
 def compose(overrides: list[str]) -> Composition:
     """The configuration that a command line describes. Raises ConfigurationError."""
     return composer()(overrides)

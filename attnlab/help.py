@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attnlab.checking import GROUPS, ConfigurationError, not_offered
-from attnlab.config import CONFIGS
+from attnlab.config import CONFIGS, choices
 from attnlab.text import filled
 
 ROOT = CONFIGS / "train.yaml"
@@ -44,12 +44,6 @@ def keys_page(overrides: Sequence[str] = (), groups: Sequence[str] = GROUPS) -> 
     places = _places(overrides)
     chosen = {group: choice for group, choice, _ in _groups()} | _chosen(overrides, places)
     return "\n\n".join(_choice(group, chosen[group], places) for group in groups)
-
-
-def choices(group: str, places: Sequence[Path] = (CONFIGS,)) -> list[str]:
-    """The names that a group offers."""
-    found = {path.stem for place in places for path in (place / group).glob("*.yaml")}
-    return sorted(name for name in found if not name.startswith("_"))
 
 
 def keys_of(path: Path) -> list[Key]:

@@ -11,7 +11,7 @@ import yaml
 from jaxtyping import Float
 from torch import Tensor
 
-from attnlab.config import CONFIGS
+from attnlab.config import CONFIGS, choices
 from attnlab.microscope import Loss, exact_gradient, mechanism_of, sample_gradients
 from attnlab.signatures import settings_of
 
@@ -114,15 +114,10 @@ def _line(doc: str, word: str) -> str:
     return found[1] if found else "-"
 
 
-def mechanisms() -> list[str]:
-    """All that `attention=` offers, by the files that are there."""
-    return sorted(path.stem for path in (CONFIGS / "attention").glob("*.yaml"))
-
-
 def jobs() -> list[list[str]]:
     """Overrides of every mechanism with its defaults, and with each of its baselines where it has some."""
     found = []
-    for name in mechanisms():
+    for name in choices("attention"):
         rules = settings_of(_settings(name)["_target_"])
         baselines = [[f"attention.baseline={baseline}"] for baseline in get_args(rules.get("baseline"))]
         found += [[f"attention={name}", *baseline] for baseline in baselines or [[]]]

@@ -2,9 +2,9 @@
 
 import torch
 
-from attnlab.base import PAD, SPECIAL, Batch
+from attnlab.base import SPECIAL, Batch
 from attnlab.rules import Count
-from attnlab.tasks.task import Synthetic, aligned, close, lengths_between
+from attnlab.tasks.task import Synthetic, aligned, close, sequences
 
 
 def copy(
@@ -21,10 +21,8 @@ def copy(
     """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; target t comes from source t."""
 
     def generate(generator: torch.Generator, examples: int) -> Batch:
-        length = lengths_between(generator, examples, shortest, longest)
+        source, length = sequences(generator, examples, shortest, longest, symbols)
         position = torch.arange(longest).expand(examples, longest)
-        drawn = torch.randint(SPECIAL, SPECIAL + symbols, (examples, longest), generator=generator)
-        source = drawn.where(position < length, PAD)
         return Batch(source, close(source, length), aligned(position, length, longest))
 
     exam = steps_per_epoch, validation_examples, test_examples

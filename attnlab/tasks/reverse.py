@@ -2,9 +2,9 @@
 
 import torch
 
-from attnlab.base import PAD, SPECIAL, Batch
+from attnlab.base import SPECIAL, Batch
 from attnlab.rules import Count
-from attnlab.tasks.task import Synthetic, aligned, close, lengths_between
+from attnlab.tasks.task import Synthetic, aligned, close, sequences
 
 
 def reverse(
@@ -21,11 +21,8 @@ def reverse(
     """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; target t comes from source n - 1 - t of n."""
 
     def generate(generator: torch.Generator, examples: int) -> Batch:
-        length = lengths_between(generator, examples, shortest, longest)
-        position = torch.arange(longest)
-        drawn = torch.randint(SPECIAL, SPECIAL + symbols, (examples, longest), generator=generator)
-        source = drawn.where(position < length, PAD)
-        mirror = (length - 1 - position).clamp_min(0)
+        source, length = sequences(generator, examples, shortest, longest, symbols)
+        mirror = (length - 1 - torch.arange(longest)).clamp_min(0)
         return Batch(source, close(source.gather(1, mirror), length), aligned(mirror, length, longest))
 
     exam = steps_per_epoch, validation_examples, test_examples

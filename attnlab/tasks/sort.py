@@ -4,7 +4,7 @@ import torch
 
 from attnlab.base import PAD, SPECIAL, Batch
 from attnlab.rules import Count
-from attnlab.tasks.task import Synthetic, close, lengths_between
+from attnlab.tasks.task import Synthetic, close, sequences
 
 
 def sort(
@@ -21,11 +21,8 @@ def sort(
     """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; every position of a symbol is right for it."""
 
     def generate(generator: torch.Generator, examples: int) -> Batch:
-        length = lengths_between(generator, examples, shortest, longest)
-        position = torch.arange(longest)
-        drawn = torch.randint(SPECIAL, SPECIAL + symbols, (examples, longest), generator=generator)
-        source = drawn.where(position < length, PAD)
-        behind = drawn.where(position < length, SPECIAL + symbols)  # padding sorts behind every symbol
+        source, length = sequences(generator, examples, shortest, longest, symbols)
+        behind = source.masked_fill(source == PAD, SPECIAL + symbols)  # padding sorts behind every symbol
         target = close(behind.sort(dim=1).values, length)
         return Batch(source, target, (target[..., None] == source[:, None]) & (target >= SPECIAL)[..., None])
 

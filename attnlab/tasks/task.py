@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from attnlab.base import EOS, PAD, Batch
+from attnlab.base import EOS, PAD, SPECIAL, Batch
 from attnlab.randomness import generator_for
 
 
@@ -82,10 +82,19 @@ class Synthetic:
 
 
 def lengths_between(generator: torch.Generator, examples: int, shortest: int, longest: int) -> Int[Tensor, "B 1"]:
-    """Uniform lengths from `shortest` to `longest`."""
+    """Uniform lengths from `shortest` to `longest`. Raises ValueError for shortest above longest."""
     if shortest > longest:
         raise ValueError(f"shortest must not exceed longest, got shortest={shortest} and longest={longest}")
     return torch.randint(shortest, longest + 1, (examples, 1), generator=generator)
+
+
+def sequences(
+    generator: torch.Generator, examples: int, shortest: int, longest: int, symbols: int
+) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B 1"]]:
+    """Sources of uniform symbols and uniform lengths, padded, and the lengths."""
+    length = lengths_between(generator, examples, shortest, longest)
+    drawn = torch.randint(SPECIAL, SPECIAL + symbols, (examples, longest), generator=generator)
+    return drawn.where(torch.arange(longest) < length, PAD), length
 
 
 def close(symbols: Int[Tensor, "B L"], length: Int[Tensor, "B 1"]) -> Int[Tensor, "B L+1"]:

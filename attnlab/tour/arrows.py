@@ -35,11 +35,6 @@ def cost(weights: Float[Tensor, "K N S"]) -> Float[Tensor, "K N"]:
     return (weights @ VALUES - GOAL).square().sum(-1)
 
 
-def mechanisms() -> list[str]:
-    """All that `attention=` offers, by the files that are there."""
-    return sorted(path.stem for path in (CONFIGS / "attention").glob("*.yaml"))
-
-
 def measure(name: str) -> Estimates:
     """A mechanism's estimates at SCORES, with its defaults but for FEWER samples or positions."""
     offered = yaml.safe_load((CONFIGS / "attention" / f"{name}.yaml").read_text(encoding="utf-8"))
