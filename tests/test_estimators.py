@@ -22,6 +22,7 @@ from enumeration import (
     number_of_draws,
     objective,
     one_hot,
+    one_hot_rows,
     read,
     select,
     softmax,
@@ -284,6 +285,21 @@ def test_what_is_not_forced_is_drawn_from_probs(variant: Variant):
     agree = probs.square().sum()
     for one, other in itertools.combinations(selection.weights[:drawn], 2):
         assert ((one * other).sum(-1).mean() - agree).abs() <= 5 * (agree * (1 - agree) / rows).sqrt()
+
+
+@pytest.mark.parametrize("variant", [v for v in DRAWING if v not in INDEPENDENT], ids=str)
+def test_a_set_that_is_not_forced_is_drawn_with_its_probability(variant: Variant):
+    """And so is the one position outside those that are summed: frequencies over 20,000 rows as above."""
+    rows = 20_000
+    scores = torch.tensor([0.5, -1.0, 1.0, 0.0, -3.0], dtype=torch.float64)
+    mask = torch.tensor([1, 1, 1, 1, 0], dtype=torch.bool)
+    nothing = torch.full((1, 1, 1), -1)
+    weights = select(variant.build(), scores.expand(rows, 1, S), mask.expand(rows, 1, S), nothing, seed=5).weights
+    drawn = weights[-1:] if variant.name == "sum_and_sample" else weights
+    taken = drawn.sum(0)[:, 0]
+    for forced, chance in law(variant, softmax(scores, mask, 1.0)[None]):
+        frequency = (taken == one_hot_rows(forced, scores).sum(0)).all(-1).double().mean()
+        assert ((frequency - chance).abs() <= 5 * (chance * (1 - chance) / rows).sqrt()).all()
 
 
 # --- baselines ---
