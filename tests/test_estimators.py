@@ -337,9 +337,15 @@ def test_leave_one_out_is_the_mean_of_the_others_and_leaves_controls_out():
         torch.testing.assert_close(found[own], sum(others) / 2)
 
 
-def test_leave_one_out_refuses_a_single_sample():
-    with pytest.raises(ValueError, match="needs samples >= 2, got 1"):
-        Variant("hard_reinforce", {"samples": 1, "baseline": "leave_one_out"}).build()
+@pytest.mark.parametrize(
+    ("name", "samples"),
+    [("hard_reinforce", 1), ("sum_and_sample", 1), ("unordered_set", 1), ("unordered_set", 9), ("vimco", 1)],
+)
+def test_a_number_of_samples_that_leaves_nothing_to_compare_or_too_much_is_refused(name: str, samples: int):
+    with pytest.raises(ValueError, match=rf"needs (2 <= )?samples [<>]= \d.*, got {samples}"):
+        Variant(
+            name, {"samples": samples, "baseline": "leave_one_out"} if name == "hard_reinforce" else {"samples": samples}
+        ).build()
 
 
 @pytest.mark.parametrize("samples", [1, 2])
