@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -264,9 +263,8 @@ def test_identity_follows_the_contents_of_files_and_not_their_names(pairs: list[
     assert identity_of(*pairs) != identity_of(*pairs, f"task.train={copy}")
 
 
-@pytest.fixture()
-def captured(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, dict[str, Tensor]]]:
-    """The parameters before each step of a run."""
+def captured(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, Tensor]]:
+    """What runs from now on know before each step: parameters, and the state of a baseline."""
     states: dict[int, dict[str, Tensor]] = {}
     original = Training.training_step
 
@@ -275,21 +273,24 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, dict[str, Te
         return original(self, batch, batch_idx)
 
     monkeypatch.setattr(Training, "training_step", watching)
-    yield states
+    return states
 
 
-def test_gradient_norms_are_those_computed_by_hand(captured: dict[int, dict[str, Tensor]], tmp_path: Path) -> None:
-    clip = 0.05
+@pytest.mark.parametrize("baseline", ["leave_one_out", "moving_average"])
+def test_gradient_norms_are_those_computed_by_hand(baseline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the moving average as it was before the step: one that knows the step's own returns has other gradients."""
+    states, clip = captured(monkeypatch), 0.05
     command = [
         *TOY,
         "trainer.max_steps=5",
         f"trainer.gradient_clip_val={clip}",
         f"runs_dir={tmp_path}",
         "attention=hard_reinforce",
+        f"attention.baseline={baseline}",
     ]
     assert train(command, None) == 0
     built = assemble(compose(command).tree)
-    built.training.load_state_dict(captured[4])
+    built.training.load_state_dict(states[4])
     batch = built.task.train(4)
     output = built.model(batch, drawing(generator_for(0, "draws", 4)))
     losses = token_losses(output.logits, batch.target)
