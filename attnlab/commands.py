@@ -1,32 +1,37 @@
 """What the scripts do: parse, call, print; 0 for success, 1 for a run that failed, 2 for bad input. torch is imported late."""
 
-import json
-import re
+import argparse
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from attnlab import folders
-from attnlab.config import CONFIGS, GROUPS, Composition, ConfigurationError, check, compose, parse, unknown_keys
-from attnlab.folders import RunBusy
+from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, said, shown
+from attnlab.checking import ConfigurationError, check, unknown_keys
+from attnlab.config import compose, parse
+from attnlab.help import help_page, keys_page
+from attnlab.pages import report, sweep_table, table
+from attnlab.services import FLAGS, service
+from attnlab.text import wrapped
 
-SUCCESS, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-HYDRA_FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
+HELP = ("-h", "--help")
 
 
 def train(arguments: list[str], doc: str | None) -> int:
     """`scripts/train.py`: one run of the configuration that the overrides describe, or Hydra's own services."""
-    if not {"-h", "--help"} & set(arguments):
-        if any(argument in HYDRA_FLAGS for argument in arguments):
-            return _hydra_service()
-        several = [argument for argument in arguments if argument in ("-m", "--multirun")]
-        rest = [argument for argument in arguments if argument not in several]
-        return answered(lambda: (train_many if several else train_one)(overrides_in(rest)))
-    print(help_page(doc))
-    return SUCCESS
+    rest = [argument for argument in arguments if argument not in (*HELP, "-m", "--multirun")]
+    if set(HELP) & set(arguments):
+        return answered(lambda: shown(help_page(doc or "", overrides_in(rest))))
+    if "job" in rest and {"--cfg", "-c"} & set(rest):
+        settings = [argument for argument in rest if argument not in ("--cfg", "-c", "job")]
+        return answered(lambda: shown(folders.as_yaml(compose(overrides_in(settings)).tree).rstrip()))
+    if set(FLAGS) & set(arguments):
+        return answered(lambda: service(arguments))
+    chosen = train_one if rest == arguments else train_many
+    return answered(lambda: chosen(overrides_in(rest)), "interrupted; the same command goes on from the last checkpoint")
 
 
 def train_one(overrides: list[str]) -> int:
@@ -37,20 +42,19 @@ def train_one(overrides: list[str]) -> int:
         aside = folders.move_aside(folder)
         if aside is not None:
             print(f"the old run is now {aside}")
-    elif folders.read_status(folder).get("state") == "done":
-        results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
+    elif (results := folders.read_results(folder)) is not None:
         print(report(composition, folder, results))
-        print("this run was done already; fresh=true moves it aside and starts over" + _other_code(folder))
+        print(wrapped(f"this run was done already; fresh=true moves it aside and starts over{_other_code(folder)}"))
         return SUCCESS
     elif (folder / "checkpoints" / "last.ckpt").is_file():
-        print(f"going on from the last checkpoint{_other_code(folder)}", file=sys.stderr)
+        print(wrapped(f"going on from the last checkpoint{_other_code(folder)}"), file=sys.stderr)
     from attnlab import runs
 
     started = time.monotonic()
     try:
         results = runs.train(composition.tree, folder)
     except runs.RunFailed as error:
-        return _say(FAILED, f"the run failed: {error}")
+        return said(FAILED, f"the run failed: {error}")
     print(report(composition, folder, results, time.monotonic() - started))
     return SUCCESS
 
@@ -69,7 +73,7 @@ def train_many(overrides: list[str]) -> int:
     if any(job.composition.tree["fresh"] for job in jobs):
         for job in jobs:
             folders.move_aside(job.folder)
-    skipped = {job.folder for job in jobs if folders.read_status(job.folder).get("state") == "done"}
+    skipped = {job.folder for job in jobs if folders.read_results(job.folder) is not None}
     missing = [job for job in jobs if job.folder not in skipped]
     print(f"{len(jobs)} runs: {len(skipped)} done already, {len(missing)} to do", file=sys.stderr)
     if missing:
@@ -80,29 +84,13 @@ def train_many(overrides: list[str]) -> int:
     return SUCCESS if all(outcome.state == "done" for _, outcome in outcomes) else FAILED
 
 
-def sweep_table(outcomes: list[tuple[Any, Any]], skipped: set[Path]) -> str:
-    """One line a run: its state, its sequence accuracy on the test data, and its name; why and where it failed below."""
-    lines = [f"{'state':12}{'accuracy':>10}  run"]
-    for job, outcome in outcomes:
-        state, accuracy = outcome.state, "-"
-        if state == "done":
-            results = json.loads((job.folder / "results.json").read_text(encoding="utf-8"))
-            accuracy = f"{results['test/sequence_accuracy']:.4f}"
-            state = "skipped" if job.folder in skipped else state
-        lines.append(f"{state:12}{accuracy:>10}  {job.name}")
-        if outcome.reason:
-            lines += [f"{'':24}{outcome.reason}", f"{'':24}log: {job.folder / 'train.log'}"]
-    counts = {state: sum(line.startswith(state) for line in lines[1:]) for state in ("done", "skipped", "failed")}
-    rest = len(outcomes) - sum(counts.values())
-    total = f"{counts['done']} done, {counts['skipped']} skipped since done already, {counts['failed']} failed"
-    return "\n".join([*lines, "", total + (f", {rest} not finished" if rest else "")])
-
-
 def evaluate(arguments: list[str], doc: str | None) -> int:
     """`scripts/evaluate.py`: a finished run's figures, under settings that may differ from those it was trained with."""
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print((doc or "").strip())
-        return SUCCESS if arguments else BAD_INPUT
+    if set(HELP) & set(arguments):
+        chosen = overrides_in([argument for argument in arguments if "=" in argument])
+        return answered(lambda: shown((doc or "").strip() + "\n\n" + keys_page(chosen, ("attention", "task"))))
+    if not arguments:
+        return said(BAD_INPUT, "the folder of a run must be given: python scripts/evaluate.py RUN; --help tells more")
     return answered(lambda: _evaluate(Path(arguments[0]), overrides_in(arguments[1:])))
 
 
@@ -127,13 +115,42 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
     return SUCCESS
 
 
+def microscope(arguments: list[str], doc: str | None) -> int:
+    """`scripts/microscope.py`: bias, variance, cosine and cost of gradient estimates at one place."""
+    plain = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("microscope.py", description=doc, formatter_class=plain, allow_abbrev=False)
+    told = "settings of attention; several values, with commas, are measured one after the other"
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=told)
+    parser.add_argument("--draws", type=int, default=100_000, metavar="N", help="estimates of each; %(default)s unless given")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of every draw; %(default)s unless given")
+    parser.add_argument("--markdown", action="store_true", help="one table with papers, as the README has it")
+    options = parser.parse_args(arguments)
+    return answered(lambda: _microscope(options.overrides, options.draws, options.seed, options.markdown))
+
+
+def _microscope(overrides: list[str], draws: int, seed: int, markdown: bool) -> int:
+    foreign = [override for override in overrides if not override.startswith(("attention=", "attention."))]
+    if foreign:
+        raise ConfigurationError(f"{foreign[0]} is no setting of attention, which is all that is measured here")
+    if draws < 2 or seed < 0:
+        raise ConfigurationError(f"--draws must be at least 2 and --seed at least 0, got {draws} and {seed}")
+    from attnlab import survey, sweeping
+
+    jobs = sweeping.expanded(overrides) if overrides else survey.jobs()
+    for job in jobs:
+        survey.mechanism_of(job)  # what cannot be is refused before anything is measured
+    for line in [survey.markdown(jobs, draws, seed)] if markdown else survey.lines(jobs, draws, seed):
+        print(line, flush=True)
+    return SUCCESS
+
+
 def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
     """Change settings of a stored configuration in place; returns the overrides. Raises ConfigurationError for unknown ones."""
     parsed = parse(overrides)
-    problems = unknown_keys(parsed, tree)
-    problems |= {override: f"{override} leaves out a setting" for override in overrides if override.startswith("~")}
+    problems = list(unknown_keys([override.key_or_group for override in parsed], tree).values())
+    problems += [f"{override} leaves out a setting" for override in overrides if override.startswith("~")]
     if problems:
-        raise ConfigurationError("\n".join(problems.values()))
+        raise ConfigurationError("\n".join(problems))
     for override in parsed:
         *path, last = override.key_or_group.split(".")
         node = tree
@@ -145,23 +162,6 @@ def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
             )
         node[last] = override.value()
     return overrides
-
-
-def answered(command: Callable[[], int]) -> int:
-    """Run a command; what a person can mend is one message and no traceback."""
-    try:
-        return command()
-    except RunBusy as error:
-        return _say(FAILED, str(error))
-    except ValueError as error:
-        return _say(BAD_INPUT, str(error))
-    except KeyboardInterrupt:
-        return _say(INTERRUPTED, "interrupted; the same command goes on from the last checkpoint")
-
-
-def _say(code: int, message: str) -> int:
-    print(f"error: {message}" if code in (FAILED, BAD_INPUT) else message, file=sys.stderr)
-    return code
 
 
 def overrides_in(arguments: list[str]) -> list[str]:
@@ -180,53 +180,3 @@ def overrides_in(arguments: list[str]) -> list[str]:
         else:
             overrides.append(argument)
     return overrides
-
-
-def report(composition: Composition, folder: Path, results: Mapping[str, float], seconds: float | None = None) -> str:
-    """What a person wants to know when a run is over."""
-    choices, state = composition.choices, "done" if seconds is None else f"done in {seconds:.0f} s"
-    title = f"{choices['attention']} on {choices['task']}: {state}"
-    logs = shlex.quote(composition.tree["runs_dir"])
-    return f"{title}\n\n{table(results)}\n\nrun          {folder}\ntensorboard  tensorboard --logdir {logs}"
-
-
-def table(results: Mapping[str, float]) -> str:
-    """val and test figures side by side, one figure a line."""
-    names = [tag.partition("/")[2] for tag in results if tag.startswith("val/")]
-    lines = [f"{'':20}{'val':>10}{'test':>10}"]
-    for name in sorted(names, key=lambda name: (not name.startswith("sequence"), name)):
-        values = [results.get(f"{split}/{name}") for split in ("val", "test")]
-        lines.append(f"{name:20}" + "".join("         -" if value is None else f"{value:10.4f}" for value in values))
-    return "\n".join(lines)
-
-
-def help_page(doc: str | None) -> str:
-    """The script's own words, then every group with its choices and every key with its default and meaning."""
-    lines = [(doc or "").strip(), "", "Groups (group=name):"]
-    for group in (*GROUPS, "callbacks", "experiment"):
-        names = sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
-        lines.append(f"  {group:10} {', '.join(names) or '(none)'}")
-    lines += ["", "Keys (key=value):"]
-    source = (CONFIGS / "train.yaml").read_text(encoding="utf-8")
-    lines += [f"  {line}" for line in source.split("experiment: null")[1].splitlines() if re.match(r"[a-z_]+: ", line)]
-    for group, name in re.findall(r"^  - (\w+): (\w+)$", source, re.MULTILINE):
-        path = CONFIGS / group / f"{name}.yaml"
-        if path.exists():
-            text = path.read_text(encoding="utf-8").splitlines()
-            keys = [line for line in text if re.match(r"[a-z_]+: ", line) and not line.startswith("_target_")]
-            lines += ["", f"of {group}={name}:"] if keys else []
-            lines += [f"  {group}.{line}" for line in keys]
-    lines += ["", "Other choices have other keys: --cfg job shows those of any command line without running it."]
-    return "\n".join(lines)
-
-
-def _hydra_service() -> int:
-    """Hydra's own flags: show the configuration, install completion."""
-    import hydra
-
-    @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
-    def nothing(config: Any) -> None:
-        """Never reached: each of the flags ends before the job."""
-
-    nothing()
-    return SUCCESS

@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import os
 import re
 import subprocess
 import time
@@ -16,7 +15,9 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from attnlab.config import Composition, data_files
+from attnlab.checking import data_files
+from attnlab.config import Composition
+from attnlab.files import read_object, write
 
 WITHOUT_EFFECT = ("runs_dir", "fresh", "trainer.enable_progress_bar", "trainer.enable_model_summary")
 LONGEST_NAME = 80
@@ -74,11 +75,8 @@ def _label(composition: Composition) -> str:
 
 
 def read_status(folder: Path) -> dict[str, Any]:
-    """The contents of status.json; {} where there is none."""
-    try:
-        return json.loads((folder / "status.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
+    """The contents of status.json; {} where there is none that can be read."""
+    return read_object(folder / "status.json")
 
 
 def write_status(folder: Path, **changes: Any) -> None:
@@ -86,18 +84,21 @@ def write_status(folder: Path, **changes: Any) -> None:
     write(folder / "status.json", json.dumps(read_status(folder) | changes, indent=2) + "\n")
 
 
+def read_results(folder: Path) -> dict[str, float] | None:
+    """The figures of results.json by their tags; None unless the run is done and they can be read."""
+    return (read_object(folder / "results.json") or None) if read_status(folder).get("state") == "done" else None
+
+
+def write_results(folder: Path, results: Mapping[str, float]) -> None:
+    """Figures by their tags as results.json."""
+    write(folder / "results.json", json.dumps(results, indent=2) + "\n")
+
+
 def note_failure(folder: Path, reason: str) -> None:
     """Mark a run that another process is not working on, and that did not end by itself, as failed."""
     if read_status(folder).get("state") not in ("done", "failed") and not is_held(folder):
         folder.mkdir(parents=True, exist_ok=True)
         write_status(folder, state="failed", end=now(), error=reason)
-
-
-def write(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 @contextlib.contextmanager
@@ -124,6 +125,8 @@ def is_held(folder: Path) -> bool:
             return False
     except RunBusy:
         return True
+    except OSError:  # a folder that may only be read: nobody trains there
+        return False
 
 
 def move_aside(folder: Path) -> Path | None:
@@ -138,7 +141,12 @@ def move_aside(folder: Path) -> Path | None:
 
 def write_config(folder: Path, tree: Mapping[str, Any]) -> None:
     """The resolved configuration as config.yaml."""
-    write(folder / "config.yaml", yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True))
+    write(folder / "config.yaml", as_yaml(tree))
+
+
+def as_yaml(tree: Mapping[str, Any]) -> str:
+    """A configuration as config.yaml shows it."""
+    return yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 import csv
 import io
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning.loggers.logger import Logger
+
+from attnlab.files import write
 
 Row = dict[str, int | float]
 """A step, under "step", and its figures by their tags."""
@@ -57,11 +58,9 @@ class MetricsFile(Logger):
 
     def _rewrite(self, rows: list[Row]) -> None:
         """The whole file again: header, earlier rows, and the one being filled."""
-        partial = self.path.with_suffix(".partial")
         text = ",".join(self.columns) + "\n" + "".join(map(self._line, rows))
         self.last = len(text.encode())
-        partial.write_text(text + (self._line(self.row) if self.row else ""), encoding="utf-8", newline="")
-        os.replace(partial, self.path)
+        write(self.path, text + (self._line(self.row) if self.row else ""))
 
     def _line(self, row: Row) -> str:
         line = io.StringIO()

@@ -1,7 +1,6 @@
 """One run from start to end: train, keep the best, take its figures. An interrupted run goes on where it stopped."""
 
 import contextlib
-import json
 import logging
 import signal
 import sys
@@ -73,19 +72,26 @@ def train(tree: Mapping[str, Any], folder: Path) -> dict[str, float]:
     if tree["trainer"]["max_steps"] == tree["trainer"]["max_epochs"] == -1:
         built.training.configure(built.training.parameters(), float("inf"), 1)  # refuses a schedule that needs an end
     with folders.held(folder):
-        if folders.read_status(folder).get("state") == "done":  # by another process, since this one looked
-            return json.loads((folder / "results.json").read_text(encoding="utf-8"))
+        if (already := folders.read_results(folder)) is not None:  # by another process, since this one looked
+            return already
         folders.write_config(folder, tree)
-        start = {"start": folders.now(), "end": None, "error": None}
-        folders.write_status(folder, state="running", **start, versions=folders.versions(), revision=folders.code_revision())
-        folders.write_status(folder, parameters=sum(value.numel() for value in built.training.parameters()))
+        folders.write_status(
+            folder,
+            state="running",
+            start=folders.now(),
+            end=None,
+            error=None,
+            versions=folders.versions(),
+            revision=folders.code_revision(),
+            parameters=sum(value.numel() for value in built.training.parameters()),
+        )
         handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
         log.addHandler(handler)
         log.disabled = False  # Hydra's sweeps turn off every logger there is between two jobs
         try:
             results = _train(built, folder)
-            folders.write(folder / "results.json", json.dumps(results, indent=2) + "\n")
+            folders.write_results(folder, results)
             folders.write_status(folder, state="done", end=folders.now())
         except KeyboardInterrupt:
             log.info("interrupted")
@@ -169,7 +175,7 @@ def measure(built: Built, checkpoint: Path) -> dict[str, float]:
     trainer.validate(training, verbose=False)
     trainer.test(training, verbose=False)
     task, distribution = built.task, built.mechanism.distribution
-    gap = soft_argmax_gap(training.model, task.validation(), distribution, 2 * task.longest_target)
+    gap = soft_argmax_gap(training.model, training.validation_batches, distribution, 2 * task.longest_target)
     return training.figures | {"val/soft_argmax_gap": gap}
 
 

@@ -4,6 +4,7 @@ Hydra expands the command line and its launchers carry the jobs out; what became
 does not matter which process, or which machine on a shared file system, trained a run.
 """
 
+import json
 import sys
 import threading
 import time
@@ -15,7 +16,6 @@ from typing import Any, NamedTuple, cast
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.utils import JobStatus
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
@@ -23,7 +23,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from attnlab import folders
-from attnlab.config import CONFIGS, Composition, ConfigurationError, check, compose, first_lines, hydra_at, plain
+from attnlab.checking import ConfigurationError, check
+from attnlab.config import CONFIGS, Composition, composer, first_lines, hydra_at, parse, plain
+from attnlab.text import wrapped
 
 
 class Job(NamedTuple):
@@ -48,13 +50,16 @@ class Outcome(NamedTuple):
 
 def plan(overrides: list[str]) -> list[Job]:
     """The jobs of a command line, each checked. Raises ConfigurationError with the list of those that cannot be."""
-    settings, _ = _separated(overrides)
+    settings, hydra = _separated(overrides)
+    composed = composer()
+    composed(hydra)  # refuses a launcher that does not exist
     jobs: dict[Path, Job] = {}
     problems: dict[str, list[str]] = {}
-    for chosen in _expanded(settings):
+    known: dict[str, str] = {}
+    for chosen in expanded(settings):
         try:
-            composition = compose(chosen)
-            _refuse_unbuildable(composition)
+            composition = composed(chosen)
+            _refuse_unbuildable(composition.tree, known)
             folder = folders.folder_of(composition)
             jobs.setdefault(folder, Job(chosen, composition, folder))
         except ValueError as error:
@@ -121,25 +126,31 @@ def _separated(overrides: list[str]) -> tuple[list[str], list[str]]:
     return [text for text in overrides if text not in hydra], hydra
 
 
-def _expanded(settings: list[str]) -> list[list[str]]:
+def expanded(settings: list[str]) -> list[list[str]]:
+    """Every combination of the values that a command line names. Raises ConfigurationError for what is no override."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
-    try:
-        with hydra_at(CONFIGS):
-            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-            return BasicSweeper.split_arguments(parser.parse_overrides(settings), None)[0]
-    except HydraException as error:
-        raise ConfigurationError(first_lines(error)) from None
+    with hydra_at(CONFIGS):
+        return BasicSweeper.split_arguments(parse(settings, sweep=True), None)[0]
 
 
-def _refuse_unbuildable(composition: Composition) -> None:
-    """Settings that do not go together are known to the constructors alone."""
+def _refuse_unbuildable(tree: dict[str, Any], known: dict[str, str]) -> None:
+    """Settings that do not go together, and damaged data, are known to the constructors alone.
+
+    `known` keeps what they said: many jobs share a mechanism and a task. Raises ValueError.
+    """
     from attnlab.building import make
 
-    tree = composition.tree
-    make(tree["attention"])
-    if composition.choices["task"] != "pairs":
-        make(tree["task"], tree["seed"], tree["batch_size"])
+    for group, given in (("attention", ()), ("task", (tree["seed"], tree["batch_size"]))):
+        node = json.dumps(tree[group])
+        if node not in known:
+            known[node] = ""
+            try:
+                make(tree[group], *given)
+            except ValueError as error:
+                known[node] = str(error)
+        if known[node]:
+            raise ValueError(known[node])
 
 
 @contextmanager
@@ -160,7 +171,8 @@ def _progress(jobs: list[Job]) -> Iterator[None]:
                     pace = (time.monotonic() - started) / len(ended)
                     failed = list(ended.values()).count("failed")
                     counts = f"{len(ended) - failed} done, {failed} failed, {left} left"
-                    print(f"{counts}, about {_spoken(pace * left)}: {job.name} {status['state']}", file=sys.stderr)
+                    said = f"{counts}, about {_spoken(pace * left)}: {status['state']} {job.name}"
+                    print(wrapped(said), file=sys.stderr)
             if last:
                 return
 

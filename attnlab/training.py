@@ -1,6 +1,7 @@
 """The LightningModule: surrogate in training, figures under the evaluation rule, everything a function of (seed, step)."""
 
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
@@ -140,11 +141,17 @@ class Training(pl.LightningModule):
 
         return Batches(remaining, self.task.steps_per_epoch)
 
+    @cached_property
+    def validation_batches(self) -> list[Batch]:
+        """What every validation is taken on, made once."""
+        return list(self.task.validation())
+
     def val_dataloader(self) -> "Batches":
-        return Batches(self.task.validation, sum(1 for _ in self.task.validation()))
+        return Batches(lambda: iter(self.validation_batches), len(self.validation_batches))  # a list would be many loaders
 
     def test_dataloader(self) -> "Batches":
-        return Batches(self.task.test, sum(1 for _ in self.task.test()))
+        batches = list(self.task.test())
+        return Batches(lambda: iter(batches), len(batches))
 
 
 class _AfterStep(pl.Callback):

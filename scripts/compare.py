@@ -1,12 +1,14 @@
-"""Compare runs over seeds: tables, statistics, plots, a report, and group runs for TensorBoard.
+"""Compare runs over seeds: tables, statistics, plots, a report, TensorBoard.
 
   python scripts/compare.py runs
-  python scripts/compare.py runs/reverse/soft runs/reverse/hard_*
-  python scripts/compare.py runs --metric test/nll
-  python scripts/compare.py runs --by attention attention.beta --out comparison/beta
+  python scripts/compare.py runs/reverse/soft runs/copy --metric test/nll
+  python scripts/compare.py runs --by attention attention.beta
 
-Runs that differ only in the seed form a group, and groups are compared over the seeds they share. Failed and unfinished
-runs are named, never dropped in silence.
+Runs that differ only in the seed form a group, and groups are compared over the
+seeds they share, with intervals and p-values that are corrected for many pairs.
+Failed and unfinished runs are named, never dropped in silence. Everything is
+printed, and written: report.html shows it all on one page, runs.csv, groups.csv
+and pairs.csv have every digit, tensorboard/ holds mean and band of each group.
 """
 
 import sys

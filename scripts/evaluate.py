@@ -1,12 +1,22 @@
-"""Measure a finished run again: python scripts/evaluate.py RUN [overrides].
+"""Measure a finished run again, as it was trained or under other settings.
 
-    python scripts/evaluate.py runs/reverse/soft/default-12345678
-    python scripts/evaluate.py RUN attention.evaluate_as=argmax
-    python scripts/evaluate.py RUN task.shortest=11 task.longest=20
-    python scripts/evaluate.py RUN task.test=other.tsv
+  python scripts/evaluate.py runs/reverse/soft/default-12345678
+  python scripts/evaluate.py RUN attention.evaluate_as=argmax
+  python scripts/evaluate.py RUN task.shortest=11 task.longest=20
 
-RUN is the folder of a run that is done. Overrides change settings of its configuration: the evaluation rule, the data, the
-length. Without any, the figures are those at the end of training, to the digit. Nothing in the folder changes.
+RUN is the folder of a run that is done. Nothing in it changes. Without more,
+the figures are those at the end of training, to the digit.
+
+KEY=VALUE changes a setting for this measurement: how the trained attention is
+read (attention.evaluate_as), the length of made data (task.shortest and
+task.longest), the files of task=pairs (task.val, task.test), where it is
+computed (trainer.accelerator). What is not named stays as in the config.yaml
+of the run; groups stay too, since another attention or model would have to be
+trained first.
+
+The keys of attention and task are listed below; those of another choice by
+naming it: python scripts/evaluate.py attention=hard_reinforce --help. The keys
+of all groups are listed by python scripts/train.py --help.
 """
 
 import sys

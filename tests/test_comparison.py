@@ -367,7 +367,8 @@ def test_bad_input_is_one_message(tmp_path: Path, capsys: Any, arguments: list[s
     write_run(tmp_path / "failed", state="failed", error="OSError: disk")
     filled = [argument.format(tmp_path) for argument in arguments]
     out, err = compare(*filled, "--out", tmp_path / "out", code=2, capsys=capsys)
-    assert out == "" and err.startswith("error: ") and message.format(tmp_path) in err and "Traceback" not in err
+    assert out == "" and err.startswith("error: ") and "Traceback" not in err
+    assert " ".join(message.format(tmp_path).split()) in " ".join(err.split())
     assert not (tmp_path / "out").exists()
 
 
@@ -378,7 +379,7 @@ def test_without_the_extra_a_line_says_what_to_install(tmp_path: Path, capsys: A
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     out, err = compare(tmp_path, code=2, capsys=capsys)
     install = 'pip install -c constraints.txt -e ".[analysis]"'
-    assert err == f"error: comparing runs needs scipy and matplotlib: {install}\n" and out == ""
+    assert err == f"error: comparing runs needs scipy and matplotlib:\n{install}\n" and out == ""
 
 
 def test_help_needs_neither_torch_nor_the_extra() -> None:

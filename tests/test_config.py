@@ -51,6 +51,14 @@ WRONG = {
     "what a run owns": (["+trainer.logger=false"], "trainer.logger is not offered"),
     "misspelt argument of the trainer": (["trainer.max_step=3"], "did you mean trainer.max_steps"),
     "word for a number in the trainer": (["trainer.gradient_clip_val=x"], "trainer.gradient_clip_val: must be a valid"),
+    "word without a key": (["soft"], "'soft' is not key=value; did you mean attention=soft?"),
+    "value without a key": (["=3"], "'=3' is not key=value"),
+    "list that does not end": (["attention.beta=[1,2"], "'attention.beta=[1,2' is not key=value: no viable"),
+    "group with +": (["+experiment=published_small"], "experiment is chosen without +: experiment=published_small"),
+    "word for yes or no": (["fresh=yes"], "fresh: must be true or false, got 'yes'"),
+    "no step": (["trainer.max_steps=0"], "trainer.max_steps: a run trains at least one step, got 0"),
+    "no validation": (["trainer.limit_val_batches=0"], "trainer.limit_val_batches: a run keeps the checkpoint that"),
+    "clipping that cannot be": (["trainer.precision=16-mixed"], "optimizer.fused: must be false to clip gradients"),
     "unknown experiment": (["experiment=nothing"], "experiment=nothing does not exist"),
 }
 

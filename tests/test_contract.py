@@ -11,7 +11,8 @@ import yaml
 
 import attnlab
 from attnlab.building import assemble
-from attnlab.config import CONFIGS, OWNED, ROOT, compose
+from attnlab.checking import OWNED, ROOT
+from attnlab.config import CONFIGS, compose
 from attnlab.randomness import drawing, generator_for
 from attnlab.signatures import settings_of
 from attnlab.training import token_losses

@@ -347,3 +347,13 @@ def test_a_run_of_another_code_revision_says_so(
     monkeypatch.setattr(folders, "code_revision", lambda: "0123456789ab")
     assert train(command, None) == 0
     assert "today's is 0123456789ab" in capsys.readouterr().out
+
+
+def test_results_that_cannot_be_read_are_measured_again(tmp_path: Path) -> None:
+    command = [*TOY, f"runs_dir={tmp_path}"]
+    assert train(command, None) == 0
+    folder = folder_in(tmp_path)
+    before = results(folder)
+    (folder / "results.json").write_text("{", encoding="utf-8")
+    assert train(command, None) == 0
+    assert results(folder) == before

@@ -66,9 +66,25 @@ def test_a_combination_that_cannot_be_is_refused_before_anything_starts(
     wrong = ["attention=soft,hard_reinforce", "attention.samples=1,4", f"runs_dir={place}"]
     assert train(["-m", *SMALL, *wrong], None) == 2
     told = capsys.readouterr().err
-    assert "attention.samples is not a setting" in told and "needs samples >= 2, got 1" in told
+    assert "attention.samples is not a setting" in told and "needs samples >= 2, got 1" in " ".join(told.split())
     assert told.count("attention=soft") == 2 and told.count("attention=hard_reinforce") == 1
     assert not place.exists()
+
+
+def test_an_unknown_launcher_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(["-m", "hydra/launcher=foo", "seed=0,1"], None) == 2
+    told = capsys.readouterr().err
+    assert "hydra/launcher=foo does not exist" in told and all(name in told for name in ("basic", "joblib", "ray"))
+
+
+def test_damaged_data_is_refused_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, text in (("train", "a b\tb a\n"), ("val", "a\tb\n"), ("test", "a no tab\n")):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    files = [f"task.{name}={tmp_path / name}" for name in ("train", "val", "test")]
+    assert train(["-m", "task=pairs", *files, "seed=0,1", f"runs_dir={tmp_path / 'runs'}"], None) == 2
+    told = capsys.readouterr().err
+    assert told.count(f"{tmp_path / 'test'}") == 3 and told.count("line 1") == 1  # once in the reason, once in each job
+    assert not (tmp_path / "runs").exists()
 
 
 def test_jobs_that_are_the_same_run_are_trained_once(tmp_path: Path) -> None:

@@ -1,12 +1,12 @@
 """Checkpoints: the last state, from which a run goes on bit for bit, and the best one, which its results are taken from."""
 
-import os
 from pathlib import Path
 from typing import Any
 
 from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
+from attnlab.files import replacing
 from attnlab.training import Training
 
 
@@ -54,7 +54,6 @@ class Checkpoints(Checkpoint):
 
 
 def save(trainer: Trainer, path: Path) -> None:
-    """Write a checkpoint beside its place and move it there, so that a crash leaves the old one."""
-    partial = path.with_suffix(".partial")
-    trainer.save_checkpoint(partial)
-    os.replace(partial, path)
+    """Write a checkpoint whole or not at all, so that a crash leaves the old one."""
+    with replacing(path) as partial:
+        trainer.save_checkpoint(partial)

@@ -1,15 +1,16 @@
 """`scripts/compare.py`: parse, call, print; 0 for a comparison, 2 for bad input. Statistics and plots are imported late."""
 
 import argparse
+import functools
 import shlex
-import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from attnlab.answers import BAD_INPUT, answered, said, shown
 from attnlab.comparison.reading import Run, load_runs
+from attnlab.text import WIDTH, filled
 
-SUCCESS, BAD_INPUT, INTERRUPTED = 0, 2, 130
 PLOTS = ("figures.png", "curves.png", "beta.png")
 
 
@@ -17,28 +18,25 @@ def compare(arguments: Sequence[str], doc: str | None) -> int:
     """Compare the runs that the arguments name; what a person can mend is one message and no traceback."""
     options = _parser(doc).parse_args(arguments)
     missing = [name for name in ("scipy", "matplotlib") if find_spec(name) is None]
-    try:
-        if missing:
-            install = 'pip install -c constraints.txt -e ".[analysis]"'
-            raise ValueError(f"comparing runs needs {' and '.join(missing)}: {install}")
-        print(_compare(load_runs(*options.runs), options.metric, _split(options.by), options.out))
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return SUCCESS
+    if missing:
+        install = 'pip install -c constraints.txt -e ".[analysis]"'
+        return said(BAD_INPUT, f"comparing runs needs {' and '.join(missing)}:\n{install}")
+    return answered(lambda: shown(_compare(load_runs(*options.runs), options.metric, _split(options.by), options.out)))
 
 
 def _parser(doc: str | None) -> argparse.ArgumentParser:
-    plain = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("compare.py", description=doc, formatter_class=plain, allow_abbrev=False)
+    plain = functools.partial(argparse.RawDescriptionHelpFormatter, width=WIDTH)
+    usage = "compare.py RUNS ... [--metric TAG] [--by KEY ...] [--out DIR]"
+    parser = argparse.ArgumentParser(usage=usage, description=doc, formatter_class=plain, allow_abbrev=False)
     parser.add_argument("runs", nargs="+", metavar="RUNS", help="folders of runs, folders above them, or globs")
-    told = "the figure to compare, any key of results.json or column of metrics.csv; %(default)s unless given"
+    told = (
+        "the figure to compare: nll, token_accuracy, sequence_accuracy, error_rate, alignment_accuracy, alignment_mass or "
+        "attention_entropy behind val/ or test/, or any key of results.json or column of metrics.csv; default: %(default)s"
+    )
     parser.add_argument("--metric", default="val/sequence_accuracy", metavar="TAG", help=told)
-    told = "settings to group by, such as attention attention.beta; unless given, runs that differ only in the seed are a group"
+    told = "settings to group by, groups such as attention or keys such as attention.beta; default: all but the seed"
     parser.add_argument("--by", nargs="+", default=[], metavar="KEY", help=told)
-    told = "where everything is written; comparison/ and the metric's name unless given"
+    told = "the folder where everything is written; default: comparison/ and the name of the figure"
     parser.add_argument("--out", type=Path, metavar="DIR", help=told)
     return parser
 
@@ -87,5 +85,6 @@ def _compare(runs: Sequence[Run], metric: str, by: Sequence[str], out: Path | No
         (out / name).write_bytes(png)
     (out / "report.html").write_text(report.page(comparison, [image[1:] for image in images], words), encoding="utf-8")
     tensorboard.write(drawn, metric, out / "tensorboard")
-    said = [tables.text(comparison, words), f"written to {out}: {', '.join([*names, *(image[0] for image in images)])}"]
-    return "\n\n".join(said) + (f"\ntensorboard --logdir {shlex.quote(str(out / 'tensorboard'))}" if drawn else "")
+    written = f"written to {out}: {', '.join([*names, *(image[0] for image in images)])}"
+    seen = f"\ntensorboard --logdir {shlex.quote(str(out / 'tensorboard'))}" if drawn else ""
+    return f"{tables.text(comparison, words)}\n\n{filled(written, 0, 2)}{seen}"

@@ -41,7 +41,10 @@ def direction(metric: str) -> str:
 
 
 def values_of(runs: Sequence[Run], metric: str) -> tuple[Callable[[Run], float | None], list[str]]:
-    """How a run's value is found: in its results, or, for a figure that is no result, the last one logged; and a word on it."""
+    """How a run's value is found: in its results, or, for a figure that is no result, the last one logged; and a word on it.
+
+    Raises ValueError where no run is done, or none has the figure.
+    """
     done = [run for run in runs if not run.problem]
     if not done:
         reasons = "\n".join(f"  {run.name}: {run.problem}" for run in runs[:20])

@@ -21,7 +21,10 @@ def header_of(line: bytes) -> list[str]:
 
 
 def column(content: bytes, tag: str) -> History:
-    """The rows of a metrics.csv that have a value under a tag. Separators are found all at once: only the column is read."""
+    """The rows of a metrics.csv that have a value under a tag. Raises ValueError for a row with other columns than the header.
+
+    Separators are found all at once: only the column is read.
+    """
     content = content.replace(b"\r\n", b"\n") if b"\r" in content else content
     first, _, rest = content.partition(b"\n")
     header = header_of(first)

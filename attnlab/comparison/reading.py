@@ -1,7 +1,6 @@
 """Runs read back from disk, whatever became of them. Neither torch nor anything of the extra `analysis` is imported."""
 
 import glob
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -37,6 +36,7 @@ class Run:
 
     @property
     def seed(self) -> int | None:
+        """Of the initial parameters, the data and the draws; None where config.yaml names none."""
         return self.config.get("seed")
 
     @property
@@ -119,8 +119,7 @@ def natural(text: str) -> list[tuple[str, float]]:
 
 
 def _read(folder: Path) -> Run:
-    status = _json(folder / "status.json")
-    found = _json(folder / "results.json") if status.get("state") == "done" else {}
+    status, found = folders.read_status(folder), folders.read_results(folder) or {}
     results = {tag: float(value) for tag, value in found.items() if isinstance(value, int | float)}
     try:
         config = yaml.load((folder / "config.yaml").read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
@@ -141,30 +140,8 @@ def _standing(run: Run) -> tuple[str, str]:
         return "unreadable", f"{'status.json' if run.config else 'config.yaml'} cannot be read"
     if state == "failed":
         return "failed", f"failed {reached}: {str(run.status.get('error')).splitlines()[0]}"
-    if state == "running" and _alive(run.folder):
+    if state == "running" and folders.is_held(run.folder):
         return "running", f"still running, {reached}"
     if state == "running":
         return "interrupted", f"interrupted {reached}; its command goes on from the last checkpoint"
     return ("done", "") if run.results else ("unreadable", "done, but results.json cannot be read")
-
-
-def _alive(folder: Path) -> bool:
-    """Whether a process holds the run's lock."""
-    if not (folder / ".lock").exists():
-        return False
-    try:
-        with folders.held(folder):
-            return False
-    except folders.RunBusy:
-        return True
-    except OSError:  # a folder that may only be read
-        return False
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """An object of JSON; {} where there is none that can be read."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

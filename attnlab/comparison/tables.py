@@ -1,15 +1,15 @@
-"""The comparison as text: tables for the terminal, within 100 columns, and CSV files with every digit."""
+"""The comparison as text: tables for the terminal, within 80 columns, and CSV files with every digit."""
 
 import csv
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from attnlab.comparison.records import WORK, Comparison, Pair, Row
 from attnlab.comparison.statistics import smallest_p
+from attnlab.text import WIDTH, filled
 
-WIDTH, PAIRS, NAMED = 100, 12, 20  # columns; pairs and runs listed in the terminal
+PAIRS, NAMED = 12, 20  # pairs and runs listed in the terminal
 
 
 def figure(value: float | None, signed: bool = False) -> str:
@@ -88,9 +88,9 @@ def text(comparison: Comparison, words: Sequence[str] = ()) -> str:
         if len(pairs) > PAIRS:
             parts.append(f"and {len(pairs) - PAIRS} more pairs, with larger p-values, in pairs.csv")
     paragraphs = [comparison.seeds_show, *(f"warning: {warning}" for warning in [*comparison.warnings, *words])]
-    parts += [textwrap.fill(paragraph, WIDTH, subsequent_indent="  ") for paragraph in paragraphs if paragraph]
+    parts += [filled(paragraph, 0, 2) for paragraph in paragraphs if paragraph]
     if comparison.left_out:
-        lines = [f"  {run.name}\n    {reason}" for run, _, reason in comparison.left_out[:NAMED]]
+        lines = [f"  {run.name}\n{filled(reason, 4)}" for run, _, reason in comparison.left_out[:NAMED]]
         more = [f"  and {len(comparison.left_out) - NAMED} more, in runs.csv"] if len(comparison.left_out) > NAMED else []
         parts.append("\n".join([f"not counted ({len(comparison.left_out)}):", *lines, *more]))
     return "\n\n".join(parts)
@@ -103,7 +103,7 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
     lines = []
     for name, *cells in [header, *rows]:
         if len(name) > first:
-            lines += textwrap.wrap(name, WIDTH)
+            lines.append(filled(name))
             name = ""
         lines.append(name.ljust(first) + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)))
     return "\n".join(lines)

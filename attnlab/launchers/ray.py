@@ -33,7 +33,7 @@ class RayLauncher(Launcher):
         try:
             ray: Any = import_module("ray")
         except ImportError:
-            raise ImportError('hydra/launcher=ray needs: pip install -c constraints.txt -e ".[ray]"') from None
+            raise ImportError('hydra/launcher=ray needs\npip install -c constraints.txt -e ".[ray]"') from None
 
         setup_globals()
         started_here = not ray.is_initialized()

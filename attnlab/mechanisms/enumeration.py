@@ -28,7 +28,7 @@ class Enumeration(Selector):
 def hard_exact(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """sum_s p(s) loss(s) with p = softmax(beta * scores): the expected loss, enumerated.
 
-    Paper: Xu et al. 2015 (1502.03044), whose bound it is, without sampling.
+    Paper: Xu et al. 2015 (1502.03044).
     Bias: none for the expected loss.
     Cost: S evaluations of the loss.
     """

@@ -64,7 +64,7 @@ def hard_reinforce(
 
     Raises ValueError for `leave_one_out` with a single sample.
 
-    Paper: Williams 1992; Xu et al. 2015 (1502.03044); the baselines' own in `baselines`.
+    Paper: Williams 1992; Xu et al. 2015 (1502.03044).
     Bias: none for the expected loss, under every baseline.
     Cost: `samples` evaluations of the loss; one more for the baselines self_critical and soft.
     """

@@ -101,10 +101,11 @@ def log_completion(
 def unordered_set(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """sum over s in S of p(s) R(S, s) (loss(s) + stop_gradient(loss(s) - b_s) log p(s)), S drawn without replacement.
 
-    p = softmax(beta * scores); b_s is the set's built-in baseline. Exact where samples >= the number of positions. Raises
-    ValueError for a single sample, where that baseline would be the sample itself, and for more than 8.
+    p = softmax(beta * scores); R by an exact recursion over subsets (theirs is an integral); b_s is the built-in baseline.
+    Exact where samples >= the number of positions. Raises ValueError for a single sample, where that baseline would be the
+    sample itself, and for more than 8.
 
-    Paper: Kool et al. 2020 (2002.06043); R by an exact recursion over subsets, not by their integral.
+    Paper: Kool et al. 2020 (2002.06043).
     Bias: none for the expected loss.
     Cost: `samples` evaluations of the loss.
     """

@@ -50,7 +50,7 @@ def hard_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> M
 def argmax_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """weights = hardmax(p) + p - stop_gradient(p), p = softmax(beta * scores): nothing is drawn.
 
-    Paper: none that we know; a common variant of Bengio et al. 2013 (1308.3432).
+    Paper: a common variant of Bengio et al. 2013 (1308.3432).
     Bias: strong for the expected loss, except where the loss is affine in the weights.
     Cost: 1 evaluation of the loss.
     """

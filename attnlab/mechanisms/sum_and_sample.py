@@ -27,7 +27,7 @@ class SumAndSample(Selector):
         size = min(self.samples - 1, probs.size(-1) - 1)
         best = log_probs.detach().argsort(dim=-1, descending=True, stable=True)[..., :size]
         summed = torch.zeros_like(probs, dtype=torch.bool).scatter(-1, best, True)
-        outside = log_probs.masked_fill(summed, functional.lowest(log_probs.dtype))
+        outside = log_probs.masked_fill(summed, 2 * functional.lowest(log_probs.dtype))  # behind what is masked
         drawn = draw(outside, 1, randomness._replace(forced=randomness.forced[-1:]))
         weights, log_prob, present = members(torch.cat([best.movedim(-1, 0), drawn]), (probs, log_probs))
         rest = probs.masked_fill(summed, 0.0).sum(-1)[None]  # a sum, not 1 - p: 0 in float32 where the truth is 3e-9

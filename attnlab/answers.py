@@ -1,0 +1,41 @@
+"""How a command ends: 0 for success, 1 for a run that failed, 2 for bad input; one message, and no traceback."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from attnlab.folders import RunBusy
+from attnlab.text import wrapped
+
+SUCCESS, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+
+def answered(command: Callable[[], int], interrupted: str = "interrupted") -> int:
+    """Run a command; what a person can mend is told in one message."""
+    try:
+        code = command()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever reads has read enough: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return SUCCESS
+    except RunBusy as error:
+        return said(FAILED, str(error))
+    except ValueError as error:
+        return said(BAD_INPUT, str(error))
+    except OSError as error:
+        return said(BAD_INPUT, f"{error.strerror}: {error.filename}" if error.filename else str(error))
+    except KeyboardInterrupt:
+        return said(INTERRUPTED, interrupted)
+
+
+def shown(page: str) -> int:
+    """Print a page: success."""
+    print(page)
+    return SUCCESS
+
+
+def said(code: int, message: str) -> int:
+    """Print a message on stderr and return the code."""
+    print(wrapped(f"error: {message}" if code in (FAILED, BAD_INPUT) else message), file=sys.stderr)
+    return code

@@ -1,0 +1,163 @@
+"""The rules held against a whole configuration: every key known, every value as its factory's signature asks.
+
+Nothing here imports torch, and nothing knows how a configuration came about: one composed from a command line and one read
+back from a run's folder are checked alike.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from attnlab.rules import Count, DataFileMark, Seed
+from attnlab.signatures import UnknownTarget, settings_of
+
+GROUPS = ("attention", "score", "task", "model", "optimizer", "trainer")
+ROOT: dict[str, Any] = {
+    "seed": Seed,
+    "batch_size": Count,
+    "threads": Count,
+    "checkpoint_every": Count,
+    "runs_dir": str,
+    "fresh": bool,
+}
+OWNED = {
+    "logger": "every run writes TensorBoard events and metrics.csv",
+    "callbacks": "use the group callbacks",
+    "enable_checkpointing": "every run keeps checkpoints; see checkpoint_every",
+    "default_root_dir": "use runs_dir",
+    "fast_dev_run": "use trainer.max_steps=2",
+    "barebones": "a run without figures has no result",
+    "enable_autolog_hparams": "every run writes its hyperparameters",
+    "model_registry": "every run keeps checkpoints in its own folder",
+}
+SCALED = ("16", "16-mixed", "bf16", "bf16-mixed")  # precisions in which Lightning clips for itself
+
+
+class ConfigurationError(ValueError):
+    """What was typed cannot be run; the message names every problem found."""
+
+
+def check(
+    tree: Mapping[str, Any],
+    choices: Mapping[str, str] = {},  # noqa: B006 (never written)
+    problems: Iterable[str] = (),
+) -> None:
+    """Hold a whole configuration against the rules of everything it names. Raises ConfigurationError with all problems."""
+    problems = list(problems)
+    problems += _problems("", {k: v for k, v in tree.items() if k in ROOT or k not in (*GROUPS, "callbacks")}, ROOT)
+    for group in GROUPS:
+        problems += _factory_problems(group, tree.get(group), choices.get(group, ""))
+    for name, node in (tree.get("callbacks") or {}).items():
+        problems += _factory_problems(f"callbacks.{name}", node, "")
+    if problems := problems or list(_conflicts(tree)):
+        raise ConfigurationError("\n".join(problems))
+
+
+def _conflicts(tree: Mapping[str, Any]) -> Iterator[str]:
+    """Settings that have a value each may have, and cannot be all the same."""
+    trainer, optimizer = tree["trainer"], tree["optimizer"]
+    for name in ("max_steps", "max_epochs"):
+        if trainer[name] == 0:
+            yield f"trainer.{name}: a run trains at least one step, got 0; -1 is no limit"
+    if trainer["limit_val_batches"] == 0:
+        yield "trainer.limit_val_batches: a run keeps the checkpoint that validation finds best, got 0"
+    if optimizer.get("fused") and trainer["gradient_clip_val"] and str(trainer["precision"]) in SCALED:
+        yield f"optimizer.fused: must be false to clip gradients with trainer.precision={trainer['precision']}, got true"
+
+
+def data_files(tree: Mapping[str, Any]) -> dict[tuple[str, str], str]:
+    """(group, key) -> path, for every setting that names a data file."""
+    return {
+        (group, key): tree[group][key]
+        for group in GROUPS
+        for key, rule in settings_of(tree[group]["_target_"]).items()
+        if any(isinstance(part, DataFileMark) for part in get_args(rule))
+    }
+
+
+def unknown_keys(keys: Iterable[str], tree: Mapping[str, Any]) -> dict[str, str]:
+    """Key -> what to say about it, for keys that a configuration does not have."""
+    known = _keys_of(tree)
+    return {key: f"{key} is not a setting{meant(key, known) or '; --help lists all'}" for key in keys if key not in known}
+
+
+def _keys_of(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in tree.items():
+        keys.append(prefix + name)
+        if isinstance(value, Mapping):
+            keys += _keys_of(value, f"{prefix}{name}.")
+    return [key for key in keys if not key.endswith("_target_")]
+
+
+def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
+    """Problems of a node that names a factory and its settings."""
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+        return [f"{path} must name a factory under _target_, got {node!r}"]
+    try:
+        rules = settings_of(node["_target_"])
+    except UnknownTarget as error:
+        return [f"{path}.{error}"]
+    problems = []
+    if path == "trainer":
+        problems = [f"trainer.{name} is not offered: {why}" for name, why in OWNED.items() if name in node]
+        rules = {name: rule for name, rule in rules.items() if name not in OWNED}
+    settings = {key: value for key, value in node.items() if key != "_target_" and not (problems and key in OWNED)}
+    where = f" of {path}={choice}" if choice else ""
+    problems += _problems(path, settings, rules, where)
+    node.update(settings)
+    for key, rule in rules.items():
+        if any(isinstance(part, DataFileMark) for part in get_args(rule)) and isinstance(settings.get(key), str):
+            if settings[key] not in ("", "???") and not Path(settings[key]).is_file():
+                problems.append(f"{path}.{key}: there is no file {settings[key]}")
+    return problems
+
+
+def _problems(path: str, settings: dict[str, Any], rules: Mapping[str, Any], where: str = "") -> list[str]:
+    """One sentence for each setting that is unknown, missing or against its rule; 1 becomes 1.0 where a real number is due."""
+    prefix = f"{path}." if path else ""
+    unset = {key for key, value in settings.items() if value == "???"}
+    fields: dict[str, Any] = {f"{name}_": (rule, ...) for name, rule in rules.items() if name not in unset}
+    model = create_model("Settings", __config__=ConfigDict(extra="forbid", strict=True), **fields)
+    problems = [f"{prefix}{key} must be given: {prefix}{key}=..." for key in sorted(unset)]
+    try:
+        checked = model.model_validate({f"{key}_": value for key, value in settings.items() if key not in unset})
+        settings.update({name: getattr(checked, f"{name}_") for name in rules if name not in unset})
+    except ValidationError as error:
+        found: dict[str, list[str]] = {}
+        for detail in error.errors():
+            found.setdefault(str(detail["loc"][0])[:-1], []).append(_sentence(detail))
+        for key, sentences in found.items():
+            if key not in rules:
+                known = [prefix + name for name in rules] if path else [*rules, *GROUPS, "callbacks"]
+                problems.append(f"{prefix}{key} is not a setting{where}{meant(prefix + key, known)}")
+            else:
+                came = f", got {settings[key]!r}" if key in settings else ""
+                problems.append(f"{prefix}{key}: {' or '.join(dict.fromkeys(sentences))}{came}")
+    return problems
+
+
+def _sentence(detail: Any) -> str:
+    message = str(detail["msg"]).replace("Input should be", "must be").replace("a valid boolean", "true or false")
+    return "is missing" if detail["type"] == "missing" else message[:1].lower() + message[1:]
+
+
+def not_offered(group: str, choice: Any, offered: list[str]) -> str:
+    """What to say about a choice that does not exist."""
+    return f"{group}={choice} does not exist{meant(str(choice), offered)}; {group} is one of {', '.join(offered)}"
+
+
+def meant(word: str, known: list[str]) -> str:
+    """A "did you mean" where something known is close, by the whole path or by its last part."""
+    close = get_close_matches(word, known, 3, 0.75)
+    last = word.rpartition(".")[2]
+    close += [name for name in known if name.rpartition(".")[2] in get_close_matches(last, [last, *_lasts(known)], 4, 0.75)]
+    unique = [name for name in dict.fromkeys(close) if "." in name or "." not in word][:3]
+    return f"; did you mean {' or '.join(unique)}?" if unique else ""
+
+
+def _lasts(known: list[str]) -> list[str]:
+    return [name.rpartition(".")[2] for name in known]

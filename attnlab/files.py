@@ -1,0 +1,31 @@
+"""Files that appear whole or not at all, and files that may be missing or damaged."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A place to write to; once written, it takes the path's place. A crash before that leaves the old file."""
+    partial = path.with_name(path.name + ".partial")
+    yield partial
+    os.replace(partial, path)
+
+
+def write(path: Path, text: str) -> None:
+    """Write a text file whole or not at all; lines end as they do in `text`."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="")
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """An object of JSON; {} where there is none that can be read."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,48 @@
+"""What the commands print: the report of a run and that of a sweep."""
+
+import shlex
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attnlab import folders
+from attnlab.config import Composition
+from attnlab.text import filled
+
+if TYPE_CHECKING:  # which loads what a single run does not need
+    from attnlab.sweeping import Job, Outcome
+
+
+def report(composition: Composition, folder: Path, results: Mapping[str, float], seconds: float | None = None) -> str:
+    """What a person wants to know when a run is over."""
+    choices, state = composition.choices, "done" if seconds is None else f"done in {seconds:.0f} s"
+    title = f"{choices['attention']} on {choices['task']}: {state}"
+    logs = shlex.quote(composition.tree["runs_dir"])
+    return f"{title}\n\n{table(results)}\n\nrun          {folder}\ntensorboard  tensorboard --logdir {logs}"
+
+
+def table(results: Mapping[str, float]) -> str:
+    """val and test figures side by side, one figure a line."""
+    names = [tag.partition("/")[2] for tag in results if tag.startswith("val/")]
+    lines = [f"{'':20}{'val':>10}{'test':>10}"]
+    for name in sorted(names, key=lambda name: (not name.startswith("sequence"), name)):
+        values = [results.get(f"{split}/{name}") for split in ("val", "test")]
+        lines.append(f"{name:20}" + "".join("         -" if value is None else f"{value:10.4f}" for value in values))
+    return "\n".join(lines)
+
+
+def sweep_table(outcomes: Sequence[tuple["Job", "Outcome"]], skipped: Collection[Path]) -> str:
+    """One line a run: its state, its sequence accuracy on the test data, and its name; why and where it failed below."""
+    lines, counts = [f"{'state':12}{'accuracy':>10}  run"], Counter[str]()
+    for job, outcome in outcomes:
+        state = "skipped" if job.folder in skipped else outcome.state
+        counts[state] += 1
+        results = folders.read_results(job.folder)
+        accuracy = "-" if results is None else f"{results['test/sequence_accuracy']:.4f}"
+        lines.append(f"{state:12}{accuracy:>10}  {job.name}")
+        if outcome.reason:
+            lines += [filled(outcome.reason, 24), f"{'':24}log: {job.folder / 'train.log'}"]
+    total = f"{counts['done']} done, {counts['skipped']} skipped since done already, {counts['failed']} failed"
+    rest = counts.total() - counts["done"] - counts["skipped"] - counts["failed"]
+    return "\n".join([*lines, "", total + (f", {rest} not finished" if rest else "")])

@@ -1,0 +1,17 @@
+"""Text for people: 80 columns at most; a path or another long word may exceed them, so that it can be copied."""
+
+import textwrap
+
+WIDTH = 80
+
+
+def filled(text: str, indent: int = 0, hang: int = 0) -> str:
+    """One paragraph, `indent` columns from the left; what goes on below is `hang` columns further in."""
+    first, below = " " * indent, " " * (indent + hang)
+    wrapper = textwrap.TextWrapper(WIDTH, first, below, break_long_words=False, break_on_hyphens=False)
+    return wrapper.fill(text)
+
+
+def wrapped(text: str) -> str:
+    """Line by line, each as far in as it was; what does not fit goes on below, two columns further in."""
+    return "\n".join(filled(line.strip(), len(line) - len(line.lstrip()), 2) for line in text.splitlines())

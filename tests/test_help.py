@@ -1,0 +1,198 @@
+"""First contact: the pages of --help, completion at the Tab key, and messages that fit a narrow terminal."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from attnlab.checking import GROUPS
+from attnlab.checking import ROOT as ROOT_KEYS
+from attnlab.commands import evaluate, train
+from attnlab.config import CONFIGS, compose
+from attnlab.help import choices, help_page, keys_of
+from attnlab.sweeping import plan
+
+ROOT = Path(__file__).parents[1]
+SCRIPTS = ("train", "evaluate", "compare")
+WITHOUT_TORCH = "import runpy, sys; sys.modules['torch'] = None; runpy.run_path(sys.argv[0], run_name='__main__')"
+CHOICES = [f"{group}={choice}" for group in GROUPS for choice in choices(group)]
+
+
+def call(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """What a script says, where torch cannot be imported."""
+    program = f"import sys; sys.argv = ['scripts/{script}.py', *sys.argv[1:]]; {WITHOUT_TORCH}"
+    command = [sys.executable, "-c", program, *arguments]
+    known = {**os.environ, **environment}
+    return subprocess.run(command, cwd=ROOT, env=known, capture_output=True, text=True, check=False)
+
+
+def wide(text: str) -> list[str]:
+    """Lines of more than 80 columns that could have been shorter: those that are not one long word."""
+    return [line for line in text.splitlines() if len(line) > 80 and len(line.split()) > 1]
+
+
+@pytest.mark.parametrize("columns", ["80", "200"])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_needs_no_torch_and_no_more_than_80_columns(script: str, columns: str) -> None:
+    done = call(script, "--help", COLUMNS=columns)
+    assert done.returncode == 0 and done.stderr == ""
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert len(re.findall(rf"^  python scripts/{script}\.py .+", done.stdout, re.MULTILINE)) == 3
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_comes_within_a_second(script: str) -> None:
+    seconds = []
+    for _ in range(3):  # the machine may be busy with something else
+        started = time.monotonic()
+        call(script, "--help")
+        seconds.append(time.monotonic() - started)
+    assert min(seconds) < 1
+
+
+def test_help_names_every_group_every_choice_and_every_key() -> None:
+    page = help_page("words")
+    shown = {name.split("=")[0] for name in re.findall(r"[\w.]+=", page)}
+    default = compose([])
+    settings = {f"{group}.{key}" for group in GROUPS for key in default.tree[group] if key != "_target_"}
+    assert shown >= {*GROUPS, "callbacks", "experiment", *ROOT_KEYS, *settings}
+    for group in (*GROUPS, "callbacks", "experiment"):
+        (listed,) = re.findall(rf"^  {group}=(.*?)(?:\n\n|about another)", page, re.MULTILINE | re.DOTALL)
+        assert set(choices(group)) <= set(re.findall(r"\w+", listed))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_help_beside_a_choice_shows_its_keys_with_default_and_meaning(choice: str) -> None:
+    group, _, name = choice.partition("=")
+    page = help_page("words", [choice])
+    assert wide(page) == []
+    sections = re.split(r"\n\n(?=Keys of \w+=|\w+=\w+ has no keys)", page)
+    (section,) = [part for part in sections if part.startswith((f"Keys of {choice}:", f"{choice} has no keys:"))]
+    keys = keys_of(CONFIGS / group / f"{name}.yaml")
+    for key in keys:
+        assert f"{group}.{key.name}={'...' if key.default == '???' else key.default}" in section
+        assert key.meaning.split(" ")[0] in section
+
+
+@pytest.mark.parametrize("path", [CONFIGS / "train.yaml", *(CONFIGS / f"{'/'.join(c.split('='))}.yaml" for c in CHOICES)])
+def test_every_key_of_ours_is_explained_where_its_default_stands(path: Path) -> None:
+    unexplained = [key.name for key in keys_of(path) if not key.meaning]
+    assert unexplained == [] or path.parent.name == "trainer"  # whose arguments Lightning explains
+
+
+def test_an_unknown_choice_beside_help_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(["attention=sotf", "--help"], "words") == 2
+    assert "did you mean soft?" in capsys.readouterr().err
+
+
+def test_a_choice_of_a_persons_own_folder_is_listed_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "attention").mkdir()
+    text = "# Soft, at twice its temperature.\n_target_: mine.warm.warm\nbeta: 3.0  # inverse temperature, > 0\n"
+    (tmp_path / "attention" / "warm.yaml").write_text(text, encoding="utf-8")
+    assert train(["--config-dir", str(tmp_path), "attention=warm", "-h"], "words") == 0
+    page = capsys.readouterr().out
+    assert "soft, warm" in page and "Soft, at twice its temperature." in page and "attention.beta=3.0" in page
+
+
+def test_the_examples_of_help_can_be_typed() -> None:
+    page = call("train", "--help").stdout
+    examples = [shlex.split(line)[2:] for line in page.splitlines() if line.startswith("  python scripts/train.py ")]
+    for arguments in examples:
+        if "-m" in arguments:
+            assert len(plan([argument for argument in arguments if argument != "-m"])) == 6
+        else:
+            compose(arguments)
+
+
+def test_help_of_evaluate_follows_the_choice_named_beside_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(["attention=hard_reinforce", "--help"], "words") == 0
+    assert "attention.baseline=leave_one_out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["train.py --help", "train.py --cfg job", "evaluate.py --help"])
+def test_a_reader_that_has_read_enough_is_no_error(command: str) -> None:
+    line = f"{shlex.quote(sys.executable)} scripts/{command} | true"
+    done = subprocess.run(["bash", "-c", line], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
+MESSAGES = {
+    "every choice named": ["attention=sotf"],
+    "several problems": ["++attention.beta=-1", "model.layers=0", "optimizer.schedule=cosine", "trainer.max_step=2"],
+    "missing files": ["task=pairs", *(f"task.{name}=a/rather/long/path/to/{name}.tsv" for name in ("train", "val", "test"))],
+    "not an option": ["--attention", "soft"],
+    "long rule": ["attention=hard_reinforce", "attention.samples=1"],
+    "job of a sweep": ["-m", "attention=soft,hard_reinforce", "attention.samples=1,4"],
+    "what Lightning refuses": ["trainer.max_steps=-5"],
+    "place that is no folder": ["runs_dir=/dev/null", "trainer.max_steps=1"],
+    "completion of no shell": ["-sc", "install=all"],
+}
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_a_message_fits_80_columns(kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(MESSAGES[kind], "words") == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ") and told.out == ""
+    assert wide(told.err) == [] and "Traceback" not in told.err
+
+
+def complete(line: str) -> list[str]:
+    """What Hydra offers for the last word of a line, asked as its bash function asks."""
+    done = call("train", "-sc", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+    assert done.returncode == 0 and done.stderr == ""
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    "line, offered",
+    [
+        ("attention=so", ["attention=soft"]),
+        ("-m attention=so", ["attention=soft"]),
+        ("score=ad", ["score=additive"]),
+        ("attention=hard_reinforce attention.base", ["attention.baseline="]),
+        ("batch", ["batch_size="]),
+        ("attention._", []),
+        ("attention='so", []),
+    ],
+)
+def test_the_tab_key_completes_groups_choices_and_keys(line: str, offered: list[str]) -> None:
+    assert complete(f"python scripts/train.py {line}") == offered
+
+
+def test_completion_is_as_fast_as_typing() -> None:
+    started = time.monotonic()
+    assert complete("python scripts/train.py attention=so")
+    assert time.monotonic() - started < 2
+
+
+TAB = """
+eval "$(python scripts/train.py -sc install=bash)"
+COMP_LINE=$1; COMP_POINT=${#1}; COMP_WORDS=($1); COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+hydra_bash_completion
+echo "${COMPREPLY[@]}"
+complete -p python
+"""
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_completion_is_installed_by_the_line_in_help(tmp_path: Path) -> None:
+    assert TAB.splitlines()[1] in call("train", "--help").stdout
+    (tmp_path / "python").symlink_to(sys.executable)
+
+    def typed(line: str) -> list[str]:
+        places = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = ["bash", "-c", TAB, "bash", line]
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | places, capture_output=True, text=True, check=True)
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+
+    completed, installed = typed("python scripts/train.py attention=so")
+    assert completed == "attention=soft" and installed.endswith("-F hydra_bash_completion python")
+    assert typed("python scripts/evaluate.py attention=so")[0] == ""  # no other script is run by the Tab key

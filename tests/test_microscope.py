@@ -1,0 +1,229 @@
+"""The public door: gradient estimates of any mechanism for any loss, and the exact gradient beside them."""
+
+import re
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from enumeration import names, read
+from torch import Tensor
+
+from attnlab import survey
+from attnlab.checking import ConfigurationError
+from attnlab.commands import microscope
+from attnlab.microscope import exact_gradient, sample_gradients
+
+ROOT = Path(__file__).parents[1]
+SCORES = torch.tensor([0.4, -1.1, 0.9, 0.0, 0.3], dtype=torch.float64)
+COSTS = torch.tensor([1.0, -2.0, 0.5, 0.3, -0.7], dtype=torch.float64)
+WAVES = torch.tensor([0.2, 0.9, -1.3, 0.8, 0.1], dtype=torch.float64)
+
+
+def loss(weights: Tensor) -> Tensor:
+    """Not among the reference problems: a product of a bend and a wave."""
+    return (weights @ COSTS.to(weights)).tanh() * (2 + torch.sin(3 * (weights @ WAVES.to(weights))))
+
+
+def by_hand(scores: Tensor, objective: str) -> Tensor:
+    """Autograd of the objective, written out."""
+    leaf = scores.clone().requires_grad_()
+    p = torch.softmax(leaf, 0)
+    each = torch.stack([loss(torch.eye(5, dtype=torch.float64)[s]) for s in range(5)])
+    value = {"soft": loss(p), "expected": (p * each).sum(), "marginal": -(p * torch.exp(-each)).sum().log()}[objective]
+    return torch.autograd.grad(value, leaf)[0]
+
+
+@pytest.mark.parametrize("objective", ["soft", "expected", "marginal"])
+def test_the_exact_gradient_is_that_of_the_objective(objective: str):
+    found = exact_gradient(SCORES, loss, objective)  # pyright: ignore[reportArgumentType]
+    torch.testing.assert_close(found, by_hand(SCORES, objective), rtol=1e-12, atol=1e-12)
+
+
+def test_with_overrides_the_exact_gradient_is_that_of_the_mechanism():
+    torch.testing.assert_close(exact_gradient(SCORES, loss, overrides=["attention=hard_marginal"]), by_hand(SCORES, "marginal"))
+    torch.testing.assert_close(
+        exact_gradient(SCORES, loss, overrides=["attention=soft", "attention.beta=2.5"]),
+        2.5 * by_hand(2.5 * SCORES, "soft"),
+    )
+    numeric = torch.zeros(5, dtype=torch.float64)
+    for s in range(5):
+        step = torch.zeros(5, dtype=torch.float64)
+        step[s] = 1e-5
+        numeric[s] = (bound(SCORES + step, 3) - bound(SCORES - step, 3)) / 2e-5
+    found = exact_gradient(SCORES, loss, overrides=["attention=vimco", "attention.samples=3"])
+    torch.testing.assert_close(found, numeric, rtol=1e-8, atol=1e-9)
+
+
+def bound(scores: Tensor, draws: int) -> float:
+    """-E log mean exp(-loss) by a loop over every ordered draw."""
+    import itertools
+    import math
+
+    p = torch.softmax(scores, 0).tolist()
+    each = [loss(torch.eye(5, dtype=torch.float64)[s]).item() for s in range(5)]
+    return -sum(
+        math.prod(p[s] for s in drawn) * math.log(sum(math.exp(-each[s]) for s in drawn) / draws)
+        for drawn in itertools.product(range(5), repeat=draws)
+    )
+
+
+@pytest.mark.parametrize("name", names("attention"))
+def test_estimates_have_the_dtype_of_the_scores_and_are_a_function_of_the_seed(name: str):
+    for dtype in (torch.float64, torch.float32):
+        one, again, other = (sample_gradients([f"attention={name}"], SCORES.to(dtype), loss, 50, seed) for seed in (3, 3, 4))
+        assert one.dtype == dtype and one.shape == (50, 5) and not one.requires_grad
+        assert one.equal(again)
+        assert one.isfinite().all()
+    settled = torch.allclose(one, one[:1], rtol=1e-5, atol=1e-7)
+    assert settled or not one.equal(other)  # nothing is drawn, or another seed draws other positions
+
+
+UNBIASED = [name for name in names("attention") if survey.claims_of(name).bias.startswith("none")]
+
+
+@pytest.mark.parametrize("name", UNBIASED)
+def test_the_mean_estimate_of_an_unbiased_mechanism_is_the_exact_gradient(name: str):
+    """Chi-square over 200,000 draws at p > 1e-4; the power is that of the next test."""
+    measured = survey.measure(
+        [f"attention={name}", "attention.beta=1.5"] if "beta" in read("attention", name)[1] else [f"attention={name}"],
+        survey.exponential,
+        200_000,
+        seed=7,
+    )
+    assert not measured.biased
+
+
+@pytest.mark.parametrize("name", [name for name in names("attention") if name not in UNBIASED])
+def test_a_mechanism_that_claims_a_bias_shows_it(name: str):
+    assert survey.measure([f"attention={name}"], survey.exponential, 50_000).biased
+
+
+def test_the_chi_square_test_sees_one_percent():
+    """A hundredth of the gradient, added to each estimate, is called bias with 1,000,000 draws of rebar."""
+    scores = torch.tensor(survey.SCORES, dtype=torch.float64)
+    estimates = sample_gradients(["attention=rebar"], scores, survey.exponential, 1_000_000)
+    exact = exact_gradient(scores, survey.exponential)
+    covariance = torch.cov(estimates.T) / len(estimates)
+    assert survey._p_value(estimates.mean(0) - exact, covariance) > survey.SIGNIFICANT
+    assert survey._p_value(estimates.mean(0) - 1.01 * exact, covariance) < survey.SIGNIFICANT
+
+
+def test_positions_that_are_not_there_get_no_gradient():
+    scores = torch.cat([SCORES, torch.tensor([-torch.inf], dtype=torch.float64)])
+
+    def longer(weights: Tensor) -> Tensor:
+        return loss(weights[..., :5]) + 100 * weights[..., 5]
+
+    for name in ("hard_reinforce", "unordered_set", "gumbel_rao", "soft", "hard_exact", "rebar"):
+        found = sample_gradients([f"attention={name}"], scores, longer, 2000, seed=1)
+        assert (found[:, 5] == 0).all() and found[:, :5].abs().sum() > 0
+    torch.testing.assert_close(exact_gradient(scores, longer)[:5], exact_gradient(SCORES, loss))
+    assert exact_gradient(scores, longer)[5] == 0
+
+
+def test_a_loss_without_a_gradient_is_refused_where_one_is_needed():
+    def black_box(weights: Tensor) -> Tensor:
+        return loss(weights).detach()
+
+    for name in ("soft", "hard_straight_through", "rebar", "gumbel_softmax", "topk"):
+        with pytest.raises(ValueError, match="needs the gradient of the loss .* hard_reinforce"):
+            sample_gradients([f"attention={name}"], SCORES, black_box, 10)
+    for name in ("hard_reinforce", "unordered_set", "sum_and_sample", "vimco", "hard_exact", "hard_marginal"):
+        torch.testing.assert_close(
+            sample_gradients([f"attention={name}"], SCORES, black_box, 10),
+            sample_gradients([f"attention={name}"], SCORES, loss, 10),
+        )
+
+
+def test_a_loss_of_another_shape_is_refused_with_the_shapes():
+    with pytest.raises(ValueError, match=r"for weights \(1, 10, 5\) it gave \(1, 10, 5\)"):
+        sample_gradients(["attention=soft"], SCORES, lambda weights: weights * COSTS, 10)
+
+
+def test_a_typo_is_refused_as_on_the_command_line():
+    with pytest.raises(ConfigurationError, match="did you mean attention.samples"):
+        sample_gradients(["attention=hard_reinforce", "attention.sampels=2"], SCORES, loss, 10)
+
+
+def test_no_draws_are_no_rows():
+    assert sample_gradients(["attention=soft"], SCORES, loss, 0).shape == (0, 5)
+
+
+def test_estimates_in_parts_are_independent(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("attnlab.microscope.ROWS", 1000)
+    found = sample_gradients(["attention=hard_straight_through"], SCORES, loss, 2500)
+    assert found.shape == (2500, 5) and not found[:1000].equal(found[1000:2000])
+
+
+def test_a_hundred_thousand_draws_cost_a_few_hundred_matrix_products():
+    """A ratio on the same machine, not a time: each mechanism against 400 products of 512 x 512 matrices."""
+    scores = torch.tensor(survey.SCORES, dtype=torch.float64)
+    left, right = torch.rand(512, 512), torch.rand(512, 512)
+    survey.measure(["attention=soft"], survey.quadratic, 10)
+
+    def seconds(function: object) -> float:
+        begin = time.process_time()
+        function()  # pyright: ignore[reportCallIssue]
+        return time.process_time() - begin
+
+    unit = min(seconds(lambda: [left @ right for _ in range(400)]) for _ in range(2))
+    for name in ("hard_reinforce", "rebar", "gumbel_softmax", "reinmax"):
+        assert seconds(lambda: sample_gradients([f"attention={name}"], scores, survey.quadratic, 100_000)) < 3 * unit  # noqa: B023
+
+
+# --- the survey and its command ---
+
+
+@pytest.mark.parametrize("name", names("attention"))
+def test_every_mechanism_says_its_paper_its_bias_and_its_cost(name: str):
+    claims = survey.claims_of(name)
+    assert all(len(claim) > 3 for claim in claims), claims
+    assert name in ("uniform", "oracle") or re.search(r"(19|20)\d\d", claims.paper)
+
+
+@pytest.mark.parametrize("name", names("attention"))
+def test_the_cost_that_a_mechanism_claims_is_the_one_counted(name: str):
+    claimed, found = survey.claims_of(name).cost, survey.measure([f"attention={name}"], survey.linear, 10).cost
+    word = claimed.split()[0]
+    expected = {"S": len(survey.SCORES), "`samples`": read("attention", name)[1].get("samples")}.get(word) or int(word)
+    assert found == expected
+
+
+def test_the_command_prints_a_line_for_each_mechanism_and_problem(capsys: pytest.CaptureFixture[str]):
+    chosen = ["attention=hard_reinforce", "attention.samples=1,2", "attention.baseline=none"]
+    assert microscope([*chosen, "--draws", "2000"], "") == 0
+    printed = capsys.readouterr()
+    assert printed.err == "" and all(len(line) <= 80 for line in printed.out.splitlines())
+    costs = re.findall(r"^hard_reinforce .* (\d+)$", printed.out, re.MULTILINE)
+    assert costs == ["1", "2"] * len(survey.PROBLEMS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["attention=vimco", "attention.samples=1"], "needs samples >= 2"),
+        (["seed=1"], "no setting of attention"),
+        (["attention=nothing"], "does not exist"),
+        (["--draws", "1"], "--draws must be at least 2"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_with_one_message(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+):
+    assert microscope(arguments, "") == 2
+    printed = capsys.readouterr()
+    assert told in " ".join(printed.err.split()) and printed.out == ""
+
+
+def test_the_table_of_the_readme_is_what_the_command_prints():
+    """Figures to the digits that another machine's rounding leaves alone; everything else to the letter."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    written = readme.split("<!-- microscope -->")[1].split("<!-- end -->")[0].strip().splitlines()
+    made = survey.markdown(survey.jobs(), 100_000).splitlines()
+    assert len(made) == len(written)
+    number = re.compile(r"(?<![\w.(])\d+\.\d+")
+    for one, other in zip(written, made, strict=True):
+        assert number.sub("x", one) == number.sub("x", other)
+        for x, y in zip(number.findall(one), number.findall(other), strict=True):
+            assert float(x) == pytest.approx(float(y), abs=0.011, rel=0.02)
