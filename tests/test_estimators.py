@@ -22,6 +22,7 @@ from enumeration import (
     number_of_draws,
     objective,
     one_hot,
+    one_hot_rows,
     read,
     select,
     softmax,
@@ -286,6 +287,21 @@ def test_what_is_not_forced_is_drawn_from_probs(variant: Variant):
         assert ((one * other).sum(-1).mean() - agree).abs() <= 5 * (agree * (1 - agree) / rows).sqrt()
 
 
+@pytest.mark.parametrize("variant", [v for v in DRAWING if v not in INDEPENDENT], ids=str)
+def test_a_set_that_is_not_forced_is_drawn_with_its_probability(variant: Variant):
+    """And so is the one position outside those that are summed: frequencies over 20,000 rows as above."""
+    rows = 20_000
+    scores = torch.tensor([0.5, -1.0, 1.0, 0.0, -3.0], dtype=torch.float64)
+    mask = torch.tensor([1, 1, 1, 1, 0], dtype=torch.bool)
+    nothing = torch.full((1, 1, 1), -1)
+    weights = select(variant.build(), scores.expand(rows, 1, S), mask.expand(rows, 1, S), nothing, seed=5).weights
+    drawn = weights[-1:] if variant.name == "sum_and_sample" else weights
+    taken = drawn.sum(0)[:, 0]
+    for forced, chance in law(variant, softmax(scores, mask, 1.0)[None]):
+        frequency = (taken == one_hot_rows(forced, scores).sum(0)).all(-1).double().mean()
+        assert ((frequency - chance).abs() <= 5 * (chance * (1 - chance) / rows).sqrt()).all()
+
+
 # --- baselines ---
 
 
@@ -321,9 +337,15 @@ def test_leave_one_out_is_the_mean_of_the_others_and_leaves_controls_out():
         torch.testing.assert_close(found[own], sum(others) / 2)
 
 
-def test_leave_one_out_refuses_a_single_sample():
-    with pytest.raises(ValueError, match="needs samples >= 2, got 1"):
-        Variant("hard_reinforce", {"samples": 1, "baseline": "leave_one_out"}).build()
+@pytest.mark.parametrize(
+    ("name", "samples"),
+    [("hard_reinforce", 1), ("sum_and_sample", 1), ("unordered_set", 1), ("unordered_set", 9), ("vimco", 1)],
+)
+def test_a_number_of_samples_that_leaves_nothing_to_compare_or_too_much_is_refused(name: str, samples: int):
+    with pytest.raises(ValueError, match=rf"needs (2 <= )?samples [<>]= \d.*, got {samples}"):
+        Variant(
+            name, {"samples": samples, "baseline": "leave_one_out"} if name == "hard_reinforce" else {"samples": samples}
+        ).build()
 
 
 @pytest.mark.parametrize("samples", [1, 2])
@@ -345,9 +367,9 @@ def current(average: MovingAverage) -> float:
     scores, mask, _ = problem()
     selection = select(Variant("hard_reinforce", {}).build(), scores, mask, torch.full((1, 1, 1), -1))
     valid, state = torch.ones(B, T, dtype=torch.bool), STATE
-    found = {average(normal(4, B, T, seed=seed), selection, valid, state).item() for seed in (1, 2)}
-    (value,) = found
-    return value
+    one, other = (average(normal(4, B, T, seed=seed), selection, valid, state).item() for seed in (1, 2))
+    assert one == other
+    return one
 
 
 def test_the_moving_average_is_zero_at_the_start():

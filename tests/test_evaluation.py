@@ -1,6 +1,6 @@
 """Figures against a slow computation, example by example and without padding, and against the size of batches."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 import torch
@@ -26,7 +26,7 @@ def built(rule: str) -> Built:
     return assemble(compose([*TINY, f"attention.evaluate_as={rule}", "attention.beta=3"]).tree)
 
 
-def figures(model: Built, batches: Iterator[Batch] | list[Batch]) -> dict[str, float]:
+def figures(model: Built, batches: Iterable[Batch]) -> dict[str, float]:
     tally = Tally()
     for batch in batches:
         tally.add(teacher_forced(model.model, batch, rule_of(model.mechanism)))
@@ -34,11 +34,11 @@ def figures(model: Built, batches: Iterator[Batch] | list[Batch]) -> dict[str, f
     return tally.figures("val")
 
 
-def one_by_one(batch: Batch) -> Iterator[Batch]:
-    """Each example alone, cut to its own length."""
-    for source, target, gold in zip(*batch, strict=True):
-        s, t = int((source != PAD).sum()), int((target != PAD).sum())
-        yield Batch(source[None, :s], target[None, :t], gold[None, :t, :s])
+def in_parts(batch: Batch, size: int) -> Iterator[Batch]:
+    """So many examples at a time, cut to the longest of them."""
+    for source, target, gold in zip(*(tensor.split(size) for tensor in batch), strict=True):
+        s, t = (int((tensor != PAD).sum(1).max()) for tensor in (source, target))
+        yield Batch(source[:, :s], target[:, :t], gold[:, :t, :s])
 
 
 def distance(one: list[int], other: list[int]) -> int:
@@ -56,7 +56,7 @@ def test_figures_are_those_of_a_slow_computation_without_padding(rule: str) -> N
     subject = built(rule)
     model, batch = subject.model.double(), subject.task.train(0)
     nll, right, entropy, tokens, hits, mass, known, exact, edits, length = ([] for _ in range(10))
-    for alone in one_by_one(batch):
+    for alone in in_parts(batch, 1):
         states = model.encoder(alone.source, alone.source != PAD, torch.Generator())
         keys, values = model.attention.project(states)[0], model.decoder.from_context(states)[0]
         prefix = torch.cat((torch.tensor([[1]]), alone.target[:, :-1]), 1)
@@ -102,8 +102,7 @@ def test_no_figure_depends_on_the_size_of_batches(rule: str, size: int) -> None:
     subject = built(rule)
     subject.model.double()
     batch = subject.task.train(3)
-    parts = [Batch(*(tensor[start : start + size] for tensor in batch)) for start in range(0, len(batch.source), size)]
-    assert figures(subject, parts) == pytest.approx(figures(subject, [batch]), abs=1e-12)
+    assert figures(subject, in_parts(batch, size)) == pytest.approx(figures(subject, [batch]), abs=1e-12)
 
 
 def test_alignment_is_absent_where_no_gold_is_known() -> None:

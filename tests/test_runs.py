@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -239,24 +238,33 @@ def test_code_in_a_checkpoint_is_not_run(done: Path, tmp_path: Path) -> None:
         runs.load(tmp_path / "evil.ckpt")
 
 
-def test_identity_follows_every_setting_that_matters_and_the_contents_of_files(pairs: list[str], tmp_path: Path) -> None:
-    def of(*overrides: str) -> str:
-        return folders.identity(compose(list(overrides)).tree)
+def identity_of(*overrides: str) -> str:
+    return folders.identity(compose(list(overrides)).tree)
 
-    assert of() == of("runs_dir=elsewhere", "fresh=true", "trainer.enable_progress_bar=false")
-    others = ["seed=1", "attention.beta=2", "optimizer.lr=0.001", "score=dot", "trainer.max_steps=9", "attention=hard_exact"]
-    assert len({of(), *map(of, others)}) == 1 + len(others)
+
+SETTINGS = ["seed=1", "attention.beta=2", "optimizer.lr=0.001", "score=dot", "trainer.max_steps=9", "attention=hard_exact"]
+
+
+@pytest.mark.parametrize("others", [SETTINGS])
+def test_identity_follows_every_setting_that_matters(others: list[str]) -> None:
+    assert len({identity_of(), *map(identity_of, others)}) == 1 + len(others)
+
+
+def test_identity_passes_over_what_changes_no_number() -> None:
+    assert identity_of() == identity_of("runs_dir=elsewhere", "fresh=true", "trainer.enable_progress_bar=false")
+
+
+def test_identity_follows_the_contents_of_files_and_not_their_names(pairs: list[str], tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     original = Path(next(text for text in pairs if text.startswith("task.train=")).partition("=")[2])
     copy.write_bytes(original.read_bytes())
-    assert of(*pairs) == of(*pairs, f"task.train={copy}")
+    assert identity_of(*pairs) == identity_of(*pairs, f"task.train={copy}")
     copy.write_text("another\tfile\n", encoding="utf-8")
-    assert of(*pairs) != of(*pairs, f"task.train={copy}")
+    assert identity_of(*pairs) != identity_of(*pairs, f"task.train={copy}")
 
 
-@pytest.fixture()
-def captured(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, dict[str, Tensor]]]:
-    """The parameters before each step of a run."""
+def captured(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, Tensor]]:
+    """What runs from now on know before each step: parameters, and the state of a baseline."""
     states: dict[int, dict[str, Tensor]] = {}
     original = Training.training_step
 
@@ -265,21 +273,24 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[int, dict[str, Te
         return original(self, batch, batch_idx)
 
     monkeypatch.setattr(Training, "training_step", watching)
-    yield states
+    return states
 
 
-def test_gradient_norms_are_those_computed_by_hand(captured: dict[int, dict[str, Tensor]], tmp_path: Path) -> None:
-    clip = 0.05
+@pytest.mark.parametrize("baseline", ["leave_one_out", "moving_average"])
+def test_gradient_norms_are_those_computed_by_hand(baseline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the moving average as it was before the step: one that knows the step's own returns has other gradients."""
+    states, clip = captured(monkeypatch), 0.05
     command = [
         *TOY,
         "trainer.max_steps=5",
         f"trainer.gradient_clip_val={clip}",
         f"runs_dir={tmp_path}",
         "attention=hard_reinforce",
+        f"attention.baseline={baseline}",
     ]
     assert train(command, None) == 0
     built = assemble(compose(command).tree)
-    built.training.load_state_dict(captured[4])
+    built.training.load_state_dict(states[4])
     batch = built.task.train(4)
     output = built.model(batch, drawing(generator_for(0, "draws", 4)))
     losses = token_losses(output.logits, batch.target)
