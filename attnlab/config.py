@@ -7,7 +7,7 @@ that no typo and no value out of range gets through, whether typed with `+`, `++
 import contextlib
 import copy
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 

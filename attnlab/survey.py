@@ -21,7 +21,7 @@ SIGNIFICANT = 1e-4  # what is less likely than this without bias is called bias
 
 
 def linear(weights: Float[Tensor, "K N S"]) -> Float[Tensor, "K N"]:
-    """c . w"""
+    """c . w."""
     return weights @ _vector(COSTS, weights)
 
 
@@ -129,7 +129,7 @@ def lines(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> Iterator[
     yield f"{len(SCORES)} positions, {draws:,} estimates each; bias against the mechanism's own objective."
     yield "<x: what is told from 0 only above x, twice the standard error."
     for problem, loss in PROBLEMS.items():
-        yield f"\n{problem}: {loss.__doc__}"
+        yield f"\n{problem}: {(loss.__doc__ or '').rstrip('.')}"
         yield f"{'mechanism':25}{'objective':>10}{'bias':>10}{'cosine':>10}{'variance':>10}{'cost':>6}"
         for overrides in jobs:
             found = measure(overrides, loss, draws, seed)

@@ -25,7 +25,7 @@ def tour(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder that the command writes, with arrows of a few mechanisms."""
     out = tmp_path_factory.mktemp("tour") / "deep" / "folder"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(arrows, "mechanisms", lambda: SOME)
+        patch.setattr("attnlab.config.choices", lambda group: SOME)
         assert command.tour(["--out", str(out)], None) == 0
     return out
 

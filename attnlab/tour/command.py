@@ -7,30 +7,28 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-SUCCESS, BAD_INPUT, INTERRUPTED = 0, 2, 130
+from attnlab.answers import answered, shown
+
 PAGE, TENSORBOARD = "tour.html", "tensorboard"
 
 
 def tour(arguments: Sequence[str], doc: str | None) -> int:
     """Print the example, write the page; what a person can mend is one message and no traceback."""
     out: Path = _parser(doc).parse_args(arguments).out
+    return answered(lambda: _tour(out))
+
+
+def _tour(out: Path) -> int:
     from attnlab.tour import example
 
     print(example.text(), flush=True)
-    try:
-        if find_spec("matplotlib") is None:
-            raise ValueError('the pictures need matplotlib: pip install -c constraints.txt -e ".[analysis]"')
-        if out.exists() and not out.is_dir():
-            raise ValueError(f"--out names a folder to write to, and {out} is a file")
-        out.mkdir(parents=True, exist_ok=True)
-        print("\ndrawing, which takes about half a minute ...", file=sys.stderr, flush=True)
-        print(f"\n{_write(out)}")
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
-    except KeyboardInterrupt:
-        return INTERRUPTED
-    return SUCCESS
+    if find_spec("matplotlib") is None:
+        raise ValueError('the pictures need matplotlib: pip install -c constraints.txt -e ".[analysis]"')
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"--out names a folder to write to, and {out} is a file")
+    out.mkdir(parents=True, exist_ok=True)
+    print("\ndrawing, which takes about half a minute ...", file=sys.stderr, flush=True)
+    return shown(f"\n{_write(out)}")
 
 
 def _parser(doc: str | None) -> argparse.ArgumentParser:
