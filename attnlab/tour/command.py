@@ -27,7 +27,7 @@ def _tour(out: Path) -> int:
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out names a folder to write to, and {out} is a file")
     out.mkdir(parents=True, exist_ok=True)
-    print("\ndrawing, which takes about half a minute ...", file=sys.stderr, flush=True)
+    print("\ndrawing, which takes ten seconds or more ...", file=sys.stderr, flush=True)
     return shown(f"\n{_write(out)}")
 
 
