@@ -123,12 +123,14 @@ def microscope(arguments: list[str], doc: str | None) -> int:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=told)
     parser.add_argument("--draws", type=int, default=100_000, metavar="N", help="estimates of each; %(default)s unless given")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of every draw; %(default)s unless given")
+    parser.add_argument("--config-dir", metavar="DIR", help="a folder with choices of your own")
     parser.add_argument("--markdown", action="store_true", help="one table with papers, as the README has it")
     options = parser.parse_args(arguments)
-    return answered(lambda: _microscope(options.overrides, options.draws, options.seed, options.markdown))
+    return answered(lambda: _microscope(**vars(options)))
 
 
-def _microscope(overrides: list[str], draws: int, seed: int, markdown: bool) -> int:
+def _microscope(overrides: list[str], draws: int, seed: int, config_dir: str | None, markdown: bool) -> int:
+    place = overrides_in([f"--config-dir={config_dir}"]) if config_dir is not None else []
     foreign = [override for override in overrides if not override.startswith(("attention=", "attention."))]
     if foreign:
         raise ConfigurationError(f"{foreign[0]} is no setting of attention, which is all that is measured here")
@@ -136,7 +138,7 @@ def _microscope(overrides: list[str], draws: int, seed: int, markdown: bool) -> 
         raise ConfigurationError(f"--draws must be at least 2 and --seed at least 0, got {draws} and {seed}")
     from attnlab import survey, sweeping
 
-    jobs = sweeping.expanded(overrides) if overrides else survey.jobs()
+    jobs = sweeping.expanded([*overrides, *place]) if overrides else survey.jobs()
     for job in jobs:
         survey.mechanism_of(job)  # what cannot be is refused before anything is measured
     for line in [survey.markdown(jobs, draws, seed)] if markdown else survey.lines(jobs, draws, seed):

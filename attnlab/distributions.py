@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from attnlab import functional
@@ -31,7 +32,7 @@ class Sparse(Distribution):
         self.beta = beta
 
     def forward(self, inputs: AttentionInput) -> Categorical:
-        return _with_log(self.project(self.beta().to(inputs.scores.dtype) * inputs.scores))
+        return categorical(self.project(self.beta().to(inputs.scores.dtype) * inputs.scores))
 
 
 class TopK(Distribution):
@@ -69,11 +70,11 @@ class Oracle(Distribution):
 
 def _even(chosen: Tensor, like: Tensor) -> Categorical:
     share = chosen.to(like.dtype)
-    return _with_log(share / share.sum(-1, keepdim=True).clamp_min(1))
+    return categorical(share / share.sum(-1, keepdim=True).clamp_min(1))
 
 
-def _with_log(probs: Tensor) -> Categorical:
-    """log p, and the large finite `functional.lowest` for log 0."""
+def categorical(probs: Float[Tensor, "B T S"]) -> Categorical:
+    """The distribution of given probabilities, with the large finite `functional.lowest` for log 0."""
     present = probs > 0
     log_probs = torch.where(present, probs, 1.0).log()
     return Categorical(probs, log_probs.masked_fill(~present, functional.lowest(probs.dtype)))

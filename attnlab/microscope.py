@@ -30,7 +30,7 @@ def mechanism_of(overrides: Sequence[str], dtype: torch.dtype = torch.float64) -
     """The mechanism that overrides such as `["attention=hard_reinforce", "attention.samples=2"]` describe, in a dtype."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        mechanism: Mechanism = make(_settings(*overrides))
+        mechanism: Mechanism = make(settings(*overrides))
         mechanism.estimator.prepare(1)
     for part in (mechanism.selector, mechanism.estimator):
         part.to(dtype)
@@ -39,8 +39,8 @@ def mechanism_of(overrides: Sequence[str], dtype: torch.dtype = torch.float64) -
 
 
 @functools.cache
-def _settings(*overrides: str) -> dict[str, Any]:
-    """Composed once: it takes a hundred times as long as making the mechanism."""
+def settings(*overrides: str) -> dict[str, Any]:
+    """The settings of attention that overrides describe; composed once, which takes longer than making the mechanism."""
     return compose(list(overrides)).tree["attention"]
 
 

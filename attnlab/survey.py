@@ -4,7 +4,7 @@ import importlib
 import math
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import NamedTuple, get_args
 
 import torch
 import yaml
@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnlab.config import CONFIGS, choices
-from attnlab.microscope import Loss, exact_gradient, mechanism_of, sample_gradients
+from attnlab.microscope import Loss, exact_gradient, mechanism_of, sample_gradients, settings
 from attnlab.signatures import settings_of
 
 SCORES = (0.9, -0.4, 0.3, -1.2, 0.6, 0.0, -0.8, 1.1)
@@ -98,15 +98,11 @@ def _p_value(difference: Tensor, covariance: Tensor) -> Tensor:
     return torch.special.gammaincc(noisy.sum() / 2, statistic / 2) if noisy.any() else torch.ones(())
 
 
-def claims_of(name: str) -> Claims:
-    """Paper, bias and cost by the docstring of the factory that configs/attention/NAME.yaml names."""
-    module, _, factory = _settings(name)["_target_"].rpartition(".")
+def claims_of(overrides: Sequence[str]) -> Claims:
+    """Paper, bias and cost by the docstring of the factory that makes the mechanism."""
+    module, _, factory = settings(*overrides)["_target_"].rpartition(".")
     doc = getattr(importlib.import_module(module), factory).__doc__ or ""
     return Claims(*(_line(doc, word) for word in ("Paper", "Bias", "Cost")))
-
-
-def _settings(name: str) -> dict[str, Any]:
-    return yaml.safe_load((CONFIGS / "attention" / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def _line(doc: str, word: str) -> str:
@@ -118,8 +114,8 @@ def jobs() -> list[list[str]]:
     """Overrides of every mechanism with its defaults, and with each of its baselines where it has some."""
     found = []
     for name in choices("attention"):
-        rules = settings_of(_settings(name)["_target_"])
-        baselines = [[f"attention.baseline={baseline}"] for baseline in get_args(rules.get("baseline"))]
+        target = yaml.safe_load((CONFIGS / "attention" / f"{name}.yaml").read_text(encoding="utf-8"))["_target_"]
+        baselines = [[f"attention.baseline={baseline}"] for baseline in get_args(settings_of(target).get("baseline"))]
         found += [[f"attention={name}", *baseline] for baseline in baselines or [[]]]
     return found
 
@@ -133,11 +129,17 @@ def lines(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> Iterator[
         yield f"{'mechanism':25}{'objective':>10}{'bias':>10}{'cosine':>10}{'variance':>10}{'cost':>6}"
         for overrides in jobs:
             found = measure(overrides, loss, draws, seed)
-            name, *settings = (part.removeprefix("attention=").removeprefix("attention.") for part in overrides)
+            name, *changes = _words(overrides)
             cosine = "-" if math.isnan(found.cosine) else f"{found.cosine:.4f}"
             objective = mechanism_of(overrides).objective
             row = [f"{name:25}{objective:>10}{bias(found):>10}{cosine:>10}{variance(found):>10}{found.cost:6}"]
-            yield "\n".join([*row, *(f"  {setting}" for setting in settings)])
+            yield "\n".join([*row, *(f"  {setting}" for setting in changes)])
+
+
+def _words(overrides: Sequence[str]) -> list[str]:
+    """What a table calls a mechanism: its name and its settings, without the word attention."""
+    own = sorted((part for part in overrides if part.startswith("attention")), key=lambda part: "=" not in part[:10])
+    return [part.removeprefix("attention=").removeprefix("attention.") for part in own]
 
 
 def bias(found: Measurement) -> str:
@@ -164,10 +166,10 @@ def markdown(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> str:
         "|---|---|---|---|---|---|---|",
     ]
     for overrides in jobs:
-        name, *settings = (part.removeprefix("attention=").removeprefix("attention.") for part in overrides)
-        claims, mechanism = claims_of(name), mechanism_of(overrides)
+        name, *changes = _words(overrides)
+        claims, mechanism = claims_of(overrides), mechanism_of(overrides)
         found = [measure(overrides, loss, draws, seed) for loss in PROBLEMS.values()]
-        label = " ".join([f"`{name}`", *(f"`{setting}`" for setting in settings)])
+        label = " ".join([f"`{name}`", *(f"`{setting}`" for setting in changes)])
         objective = mechanism.objective + (f", bound of {mechanism.bound} draws" if mechanism.bound else "")
         unbiased = "yes" if claims.bias.startswith("none") else "no"
         cells = [label, claims.paper, objective, unbiased, str(found[0].cost)]

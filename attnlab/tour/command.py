@@ -42,12 +42,14 @@ def _parser(doc: str | None) -> argparse.ArgumentParser:
 def _write(out: Path) -> str:
     """Draw everything, write it, and return what is said of it."""
     from attnlab.config import choices
-    from attnlab.tour import arrows, board, figures, page, training
+    from attnlab.tour import arrows, board, figures, overview, page, training
 
     drawn = {f"{draw.__name__}.png": draw() for draw in (*figures.FIGURES, *training.FIGURES)}
     measured = sorted(map(arrows.measure, choices("attention")), key=lambda one: one.objective != "expected")
     gallery = [page.Picture(one.name, arrows.arrows(one), arrows.caption(one)) for one in measured]
-    images = drawn | {f"arrows/{picture.heading}.png": picture.png for picture in gallery}
+    images = (
+        {"overview.png": overview.overview()} | drawn | {f"arrows/{picture.heading}.png": picture.png for picture in gallery}
+    )
     (out / "arrows").mkdir(exist_ok=True)
     for name, png in images.items():
         (out / name).write_bytes(png)
