@@ -45,11 +45,13 @@ def _source_of(module: str, target: str) -> Path:
     """The file of a module. Only its top package is looked up by the import system, and none is imported."""
     top, *rest = module.split(".")
     spec = find_spec(top) if top else None
-    if spec is not None and spec.origin is not None:
-        file = Path(spec.origin) if not rest else Path(spec.origin).parent.joinpath(*rest)
-        for candidate in (file, file.with_suffix(".py"), file / "__init__.py"):
-            if candidate.is_file():
-                return candidate
+    if spec is not None:
+        folders = spec.submodule_search_locations or []  # also of a package without __init__.py
+        files = [Path(folder).joinpath(*rest) for folder in folders] if rest else [Path(spec.origin)] if spec.origin else []
+        for file in files:
+            for candidate in (file, file.with_suffix(".py"), file / "__init__.py"):
+                if candidate.is_file():
+                    return candidate
     raise UnknownTarget(f"_target_: {target} lies in no module that Python finds")
 
 

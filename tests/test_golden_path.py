@@ -23,19 +23,8 @@ def test_an_easy_task_is_learned_in_seconds(attention: str, tmp_path: Path) -> N
     assert sequence_accuracy(tmp_path, "test") >= 0.95
 
 
-# the strongly biased argmax straight-through ends lower than the rest
-REACHED = {
-    "soft": 0.99,
-    "hard_straight_through": 0.99,
-    "hard_exact": 0.99,
-    "hard_marginal": 0.99,
-    "hard_reinforce": 0.99,
-    "argmax_straight_through": 0.95,
-}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("attention", REACHED)
+@pytest.mark.parametrize("attention", ["soft", "hard_reinforce", "hard_exact"])
 def test_the_default_run_reaches_its_accuracy(attention: str, tmp_path: Path) -> None:
     assert train([f"attention={attention}", f"runs_dir={tmp_path}"], None) == 0
-    assert sequence_accuracy(tmp_path, "val") >= REACHED[attention]
+    assert sequence_accuracy(tmp_path, "val") >= 0.99
