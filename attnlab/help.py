@@ -1,7 +1,7 @@
 """The pages of --help, written from the yaml files: keys, defaults and meanings stand there, and nowhere else.
 
-A key's meaning is the comment behind it; a choice is described by the first paragraph of its factory's docstring, which is
-read without importing it. Every line has at most 80 columns.
+A key's meaning is the comment behind it; a choice is described by its factory's docstring, which is read without importing
+it. Every line has at most 80 columns.
 """
 
 import ast
@@ -94,7 +94,7 @@ def _choice(group: str, choice: str, places: Sequence[Path]) -> str:
     path = next(path for place in places if (path := place / group / f"{choice}.yaml").is_file())
     about, keys = _about(path), [key._replace(name=f"{group}.{key.name}") for key in keys_of(path)]
     parts = [f"Keys of {group}={choice}:" if keys else f"{group}={choice} has no keys:"]
-    parts += [filled(about, 2)] if about else []
+    parts += ["\n".join(filled(line, 2) for line in _paragraphs(about))] if about else []
     parts += [_listed([key for key in keys if key.meaning])]
     rest = [f"{key.name}={key.default}" for key in keys if not key.meaning]
     parts += [filled(f"And: {', '.join(rest)}.", 2)] if rest else []
@@ -102,7 +102,7 @@ def _choice(group: str, choice: str, places: Sequence[Path]) -> str:
 
 
 def _about(path: Path) -> str:
-    """The comment at the top of a yaml file, or else the first paragraph of the docstring of the factory that it names."""
+    """The comment at the top of a yaml file, or else the docstring of the factory that it names."""
     text = path.read_text(encoding="utf-8")
     comment = re.match(r"(# (?!@).*\n)+", text)
     if comment:
@@ -112,7 +112,12 @@ def _about(path: Path) -> str:
     source = CONFIGS.parent / f"{module.replace('.', '/')}.py"
     body = ast.parse(source.read_text(encoding="utf-8")).body if source.is_file() else []
     factories = [node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name]
-    return (ast.get_docstring(factories[0]) or "").partition("\n\n")[0] if factories else ""
+    return (ast.get_docstring(factories[0]) or "") if factories else ""
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Lines that belong together as one; a line that begins with a word and a colon (Paper: ...) stays by itself."""
+    return [part for part in re.split(r"\n\n|\n(?=[A-Z]\w+: )", text.strip()) if part]
 
 
 def _listed(keys: Sequence[Key]) -> str:

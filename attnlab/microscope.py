@@ -26,14 +26,14 @@ Loss = Callable[[Tensor], Tensor]
 ROWS = 2**17  # estimates made at once
 
 
-def mechanism_of(overrides: Sequence[str], dtype: torch.dtype = torch.float64) -> Mechanism:
-    """The mechanism that overrides such as `["attention=hard_reinforce", "attention.samples=2"]` describe, in a dtype."""
+def mechanism_of(overrides: Sequence[str], dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> Mechanism:
+    """The mechanism that overrides such as `["attention=hard_reinforce", "attention.samples=2"]` describe, before training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         mechanism: Mechanism = make(settings(*overrides))
         mechanism.estimator.prepare(1)
     for part in (mechanism.selector, mechanism.estimator):
-        part.to(dtype)
+        part.to(device, dtype)
         move_all(part, 0)  # not rounded to float32 on the way
     return mechanism
 
@@ -53,8 +53,7 @@ def sample_gradients(
     estimates. Raises ConfigurationError for overrides that cannot be, ValueError for a loss without the gradient that the
     mechanism needs.
     """
-    mechanism = mechanism_of(overrides, scores.dtype)
-    mechanism.selector.to(scores.device)
+    mechanism = mechanism_of(overrides, scores.dtype, scores.device)
     starts = range(0, draws, ROWS)
     parts = [_estimates(mechanism, scores, loss, min(ROWS, draws - start), seed, start) for start in starts]
     return torch.cat([scores.new_empty(0, len(scores)), *parts])
@@ -100,10 +99,10 @@ def exact_gradient(
     """
     leaf = scores.detach().clone().requires_grad_()
     if overrides:
-        mechanism = mechanism_of(overrides, scores.dtype)
+        mechanism = mechanism_of(overrides, scores.dtype, scores.device)
         mask = (scores > -torch.inf)[None, None]
         inputs = AttentionInput(leaf[None, None], mask, torch.zeros_like(mask))
-        probs = mechanism.distribution.to(scores.device)(inputs).probs[0, 0]
+        probs = mechanism.distribution(inputs).probs[0, 0]
         value = objective_value(probs, loss, mechanism.objective, mechanism.bound)
     else:
         value = objective_value(torch.softmax(leaf, 0), loss, objective)

@@ -165,6 +165,22 @@ def test_straight_through_on_a_quadratic_loss_has_the_soft_gradient_in_the_mean(
     assert (soft - expected).norm() > 0.01 * expected.norm()  # which is another one
 
 
+@pytest.mark.parametrize("beta", BETAS)
+def test_reinmax_on_a_quadratic_loss_has_the_expected_gradient_in_the_mean_and_not_in_general(beta: float):
+    scores, mask, valid = problem()
+    probs = softmax(scores, mask, beta)
+    variant = Variant("reinmax", {})
+    found = {}
+    for shape in ("quadratic", "nonlinear"):
+        loss, _ = LOSSES[shape]()
+        mean = mean_surrogate(variant, variant.build(beta=beta), loss, scores, mask, valid, probs)
+        exact = (objective("expected", loss, probs) * valid).sum()
+        found[shape] = gradients(mean, [scores]), gradients(exact, [scores])
+    assert_same_gradient(*found["quadratic"])
+    mean, exact = found["nonlinear"]
+    assert (mean - exact).norm() > 0.01 * exact.norm()
+
+
 @pytest.mark.parametrize("variant", variants(), ids=str)
 def test_padding_gets_no_surrogate_and_no_gradient(variant: Variant):
     mechanism = with_history(variant.build())
