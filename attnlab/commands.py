@@ -103,6 +103,7 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
         raise ConfigurationError(f"{folder} has no best checkpoint yet; its state is {state}")
     tree = folders.read_config(folder)
     changes = changed(tree, overrides)
+    _refuse_without_effect([override.partition("=")[0].lstrip("+") for override in changes], tree)
     check(tree)
     from attnlab import runs
     from attnlab.building import assemble
@@ -113,6 +114,21 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
     print(table(results))
     print(f"\nrun      {folder}" + (f"\nchanged  {' '.join(changes)}" if changes else ""))
     return SUCCESS
+
+
+MEASURED = ("task", "batch_size", "threads", "attention.evaluate_as", "attention.beta", "attention.k", "trainer")
+"""What a measurement depends on beside the trained parameters."""
+
+
+def _refuse_without_effect(keys: list[str], tree: Mapping[str, Any]) -> None:
+    for key in keys:
+        if not key.startswith(MEASURED):
+            raise ConfigurationError(f"{key} changes nothing that is measured; it decided how the run was trained")
+        if key == "attention.beta" and tree["attention"].get("beta_schedule", "constant") != "constant":
+            raise ConfigurationError(
+                "attention.beta is where the schedule of this run began; another beta needs with it "
+                "attention.beta_schedule=constant attention.beta_end=null attention.beta_steps=null"
+            )
 
 
 def microscope(arguments: list[str], doc: str | None) -> int:

@@ -15,7 +15,8 @@ class Pathwise(Estimator):
     """sum_K mass * loss. The gradient runs through the weights (mixtures, straight-through) or the mass (enumeration)."""
 
     def forward(self, losses: Losses, returns: Losses, selection: Selection, valid: Valid, state: State) -> Surrogate:
-        return masked((selection.mass * losses).sum(0), valid)
+        counted = torch.where(selection.mass != 0, losses, 0.0)  # an infinite loss that has no share has no say
+        return masked((selection.mass * counted).sum(0), valid)
 
 
 class Reinforce(Estimator):

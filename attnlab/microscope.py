@@ -6,7 +6,6 @@ A loss takes weights (K, N, S), K alternatives in N rows over S positions, to on
 import functools
 import itertools
 import math
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnlab.base import AttentionInput, Mechanism, Objective
+from attnlab import functional
+from attnlab.base import AttentionInput, Mechanism, Needs, Objective
 from attnlab.building import make
 from attnlab.config import compose
 from attnlab.randomness import drawing, generator_for
@@ -23,7 +23,8 @@ from attnlab.schedules import move_all
 Loss = Callable[[Tensor], Tensor]
 """Weights (K, N, S) -> losses (K, N)."""
 
-ROWS = 2**17  # estimates made at once
+ROWS = 2**14  # estimates made at once
+TERMS = 10**6  # of an exact bound
 
 
 def mechanism_of(overrides: Sequence[str], dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> Mechanism:
@@ -44,6 +45,7 @@ def settings(*overrides: str) -> dict[str, Any]:
     return compose(list(overrides)).tree["attention"]
 
 
+@torch.enable_grad()
 def sample_gradients(
     overrides: Sequence[str], scores: Float[Tensor, "S"], loss: Loss, draws: int, seed: int = 0
 ) -> Float[Tensor, "draws S"]:
@@ -53,6 +55,7 @@ def sample_gradients(
     estimates. Raises ConfigurationError for overrides that cannot be, ValueError for a loss without the gradient that the
     mechanism needs.
     """
+    _check_scores(scores)
     mechanism = mechanism_of(overrides, scores.dtype, scores.device)
     starts = range(0, draws, ROWS)
     parts = [_estimates(mechanism, scores, loss, min(ROWS, draws - start), seed, start) for start in starts]
@@ -66,8 +69,7 @@ def _estimates(mechanism: Mechanism, scores: Tensor, loss: Loss, rows: int, seed
     randomness = drawing(generator_for(seed, "microscope", start, device=scores.device))
     selection = mechanism.selector(inputs, randomness, mechanism.estimator.controls)
     weights = selection.weights.expand(-1, rows, 1, -1).squeeze(2)
-    losses = loss(weights)
-    _check(losses, weights, mechanism)
+    losses = _losses(loss, weights.clone(), mechanism.needs)
     valid = torch.ones_like(mask[..., 0])
     state = torch.zeros_like(leaf[..., :1])
     surrogate = mechanism.estimator(losses[..., None], losses[..., None].detach(), selection, valid, state).loss
@@ -77,18 +79,27 @@ def _estimates(mechanism: Mechanism, scores: Tensor, loss: Loss, rows: int, seed
     return gradient[:, 0]
 
 
-def _check(losses: Tensor, weights: Tensor, mechanism: Mechanism) -> None:
+def _losses(loss: Loss, weights: Tensor, needs: Needs) -> Tensor:
+    """The losses of weights, in their dtype. Raises ValueError for another shape, and without a gradient that is needed."""
+    losses = loss(weights)
     if losses.shape != weights.shape[:2]:
         raise ValueError(
             f"a loss takes weights (K, N, S) to losses (K, N); for weights {tuple(weights.shape)} it gave {tuple(losses.shape)}"
         )
-    if mechanism.needs != "value" and weights.requires_grad and not losses.requires_grad:
+    if needs != "value" and weights.requires_grad and not losses.requires_grad:
         raise ValueError(
-            f"this mechanism needs the gradient of the loss in the weights (needs: {mechanism.needs}), and the loss has none; "
-            "hard_reinforce, sum_and_sample, unordered_set, vimco and the enumerated mechanisms need its values alone"
+            f"the gradient of the loss in the weights is needed (needs: {needs}), and this loss has none; hard_reinforce, "
+            "sum_and_sample, unordered_set, vimco and the enumerated mechanisms need its values alone"
         )
+    return losses.to(weights.dtype)
 
 
+def _check_scores(scores: Tensor) -> None:
+    if scores.ndim != 1 or not scores.is_floating_point():
+        raise ValueError(f"scores must be one row (S,) of real numbers, got {tuple(scores.shape)} of {scores.dtype}")
+
+
+@torch.enable_grad()
 def exact_gradient(
     scores: Float[Tensor, "S"], loss: Loss, objective: Objective = "expected", overrides: Sequence[str] = ()
 ) -> Float[Tensor, "S"]:
@@ -97,6 +108,7 @@ def exact_gradient(
     soft: loss(p).  expected: sum_s p_s loss(e_s).  marginal: -log sum_s p_s exp(-loss(e_s)). Here p = softmax(scores); with
     `overrides`, p and the objective are those of that mechanism (of `vimco`, its own bound).
     """
+    _check_scores(scores)
     leaf = scores.detach().clone().requires_grad_()
     if overrides:
         mechanism = mechanism_of(overrides, scores.dtype, scores.device)
@@ -105,29 +117,40 @@ def exact_gradient(
         probs = mechanism.distribution(inputs).probs[0, 0]
         value = objective_value(probs, loss, mechanism.objective, mechanism.bound)
     else:
-        value = objective_value(torch.softmax(leaf, 0), loss, objective)
+        value = objective_value(functional.softmax(leaf), loss, objective)
     if not value.requires_grad:
         return torch.zeros_like(leaf)
     return torch.autograd.grad(value, leaf, allow_unused=True, materialize_grads=True)[0]
 
 
 def objective_value(probs: Float[Tensor, "S"], loss: Loss, objective: Objective, bound: int = 0) -> Float[Tensor, ""]:
-    """The objective at a distribution; with `bound` > 0, -E log mean_k exp(-loss(z_k)) of so many draws from it."""
+    """The objective at a distribution; with `bound` > 0, -E log mean_k exp(-loss(z_k)) of so many draws from it.
+
+    Raises ValueError for an objective that does not exist, and for a bound of more terms than can be added up.
+    """
     if objective == "soft":
-        return loss(probs[None, None])[0, 0]
-    each = loss(torch.eye(len(probs), dtype=probs.dtype, device=probs.device)[:, None])[:, 0]  # S
+        return _losses(loss, probs[None, None], "mixture")[0, 0]
+    each = torch.eye(len(probs), dtype=probs.dtype, device=probs.device)[:, None]  # S 1 S
+    losses = _losses(loss, each, "value")[:, 0]
     there = probs.detach() > 0
-    probs, each = probs[there], each[there]
+    probs, losses = probs[there], losses[there]
     if objective == "expected":
-        return (probs * each).sum()
-    return _bound(probs, each, bound) if bound else -torch.logsumexp(probs.log() - each, 0)
+        return (probs * losses).sum()
+    if objective == "marginal":
+        return _bound(probs, losses, bound) if bound else -torch.logsumexp(probs.log() - losses, 0)
+    raise ValueError(f"objective must be soft, expected or marginal, got {objective!r}")
 
 
-def _bound(probs: Tensor, each: Tensor, draws: int) -> Tensor:
+def _bound(probs: Tensor, losses: Tensor, draws: int) -> Tensor:
     """Over every multiset of draws, each with the number of orders it can come in."""
-    total = probs.new_zeros(())
-    for drawn in itertools.combinations_with_replacement(range(len(probs)), draws):
-        orders = math.factorial(draws) // math.prod(math.factorial(times) for times in Counter(drawn).values())
-        index = torch.tensor(drawn, device=probs.device)
-        total = total + orders * probs[index].prod() * (math.log(draws) - torch.logsumexp(-each[index], 0))
-    return total
+    terms = math.comb(len(probs) + draws - 1, draws)
+    if terms > TERMS:
+        raise ValueError(
+            f"the exact bound of {draws} draws over {len(probs)} positions has {terms:,} terms, and at most {TERMS:,} are "
+            "added up; take fewer samples"
+        )
+    drawn = torch.tensor(list(itertools.combinations_with_replacement(range(len(probs)), draws)), device=probs.device)
+    times = (drawn[..., None] == torch.arange(len(probs), device=probs.device)).sum(1)  # terms S
+    log_orders = math.lgamma(draws + 1) - torch.lgamma(times.to(probs) + 1).sum(1)
+    log_chance = log_orders + (times * probs.log()).sum(1)
+    return (log_chance.exp() * (math.log(draws) - torch.logsumexp(-losses[drawn], 1))).sum()

@@ -29,7 +29,8 @@ def exponential(like: Float[Tensor, "*shape"], samples: int, generator: torch.Ge
     """Independent Exp(1) noise for every alternative and entry, in float32 at least; -log of it is Gumbel(0, 1) noise."""
     dtype = torch.promote_types(like.dtype, torch.float32)
     uniform = torch.empty((samples, *like.shape), dtype=dtype, device=like.device).uniform_(generator=generator)
-    return uniform.neg_().log1p_().neg_().clamp_min_(torch.finfo(dtype).tiny)  # log(0) would pick masked positions
+    # a uniform 0 stands for what is below its resolution; log(0) would pick masked positions
+    return uniform.neg_().log1p_().neg_().clamp_min_(torch.finfo(dtype).eps / 4)
 
 
 def draw(log_probs: Float[Tensor, "B T S"], samples: int, randomness: Randomness) -> Int[Tensor, "K B T"]:
@@ -37,6 +38,16 @@ def draw(log_probs: Float[Tensor, "B T S"], samples: int, randomness: Randomness
     noise = exponential(log_probs, samples, randomness.generator)
     drawn = (log_probs.detach().to(noise.dtype) - noise.log_()).argmax(-1)
     return torch.where(randomness.forced >= 0, randomness.forced, drawn)
+
+
+def one_hot(position: Int[Tensor, "*B"], like: Float[Tensor, "*C S"]) -> Float[Tensor, "*B S"]:
+    """One-hot vectors (..., S) of positions (...), in the dtype of `like` and as long as its last axis."""
+    return (position[..., None] == torch.arange(like.size(-1), device=like.device)).to(like.dtype)
+
+
+def log_prob_of(position: Int[Tensor, "K B T"], log_probs: Float[Tensor, "B T S"]) -> Float[Tensor, "K B T"]:
+    """log p of positions (K B T) under log_probs (B T S)."""
+    return log_probs.expand(len(position), *log_probs.shape).gather(-1, position[..., None]).squeeze(-1)
 
 
 def dropout(x: Float[Tensor, "*shape"], rate: float, generator: torch.Generator) -> Float[Tensor, "*shape"]:

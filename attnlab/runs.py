@@ -20,6 +20,7 @@ from attnlab.building import Built, assemble, make
 from attnlab.callbacks.checkpoints import Checkpoints, save
 from attnlab.evaluation import soft_argmax_gap
 from attnlab.loggers import MetricsFile
+from attnlab.schedules import move_all
 
 HPARAMS = {
     "hp/sequence_accuracy": "val/sequence_accuracy",
@@ -164,12 +165,14 @@ def measure(built: Built, checkpoint: Path) -> dict[str, float]:
 
     Raises ValueError for a checkpoint of other parameters.
     """
-    training = built.training
+    training, kept = built.training, load(checkpoint)
+    parameters = {name.removeprefix("model."): value for name, value in kept["state_dict"].items() if name.startswith("model.")}
     try:
-        training.load_state_dict(load(checkpoint)["state_dict"])
+        training.model.load_state_dict(parameters)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ValueError(f"what was trained does not fit these settings, of the model or the vocabulary: {reason}") from None
+    move_all(training.model.attention, kept["global_step"])
     trainer = make_trainer({**built.config, "trainer": {**built.config["trainer"], "enable_progress_bar": False}})
     training.figures = {}
     trainer.validate(training, verbose=False)

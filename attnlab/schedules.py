@@ -11,7 +11,7 @@ from attnlab.rules import Movement
 
 
 class Scheduled(nn.Module):
-    """A positive number, kept as a 0-dim buffer. With x = min(step / steps, 1):
+    """A positive number, kept as a 0-dim buffer outside of checkpoints. With x = min(step / steps, 1):
 
     constant: start.  linear: start + x (end - start).  exponential: start (end / start)^x.
     """
@@ -30,7 +30,7 @@ class Scheduled(nn.Module):
         if not all(number is None or number > 0 for number in (start, end)):
             limits = "; beta -> 0 is uniform, beta -> inf is argmax" if name == "beta" else ""
             raise ValueError(f"{name} must be positive, got {start if end is None or start <= 0 else end}{limits}")
-        if schedule == "constant" and not end is steps is None:
+        if schedule == "constant" and (end is not None or steps is not None):
             raise ValueError(
                 f"{name}_schedule=constant leaves {name} where it is, got {name}_end={end} and {name}_steps={steps}; "
                 "linear and exponential move it"
@@ -42,17 +42,17 @@ class Scheduled(nn.Module):
             )
         self.start, self.schedule = start, schedule
         self.end, self.steps = start if end is None else end, steps or 1
-        self.register_buffer("value", torch.tensor(float(start)))
+        self.register_buffer("value", torch.tensor(float(start)), persistent=False)  # a function of the step
 
     def at(self, step: int) -> float:
-        """The number at a training step."""
+        """The number after so many training steps."""
         share = min(step / self.steps, 1.0)
         if self.schedule == "exponential":
             return self.start * (self.end / self.start) ** share
         return self.start + share * (self.end - self.start)
 
     def move(self, step: int) -> None:
-        """Take the value of a training step; called by training before the step, never in `forward`."""
+        """Take the value that holds after so many training steps; called by training between steps, never in `forward`."""
         self.value.fill_(self.at(step))
 
     def forward(self) -> Float[Tensor, ""]:
@@ -65,7 +65,7 @@ def scheduled(name: str, settings: Mapping[str, Any]) -> Scheduled:
 
 
 def move_all(module: nn.Module, step: int) -> dict[str, float]:
-    """Move everything scheduled inside a module to a training step: the values by name (beta, temperature)."""
+    """Move everything scheduled inside a module to what holds after so many steps: the values by name (beta, temperature)."""
     moved = {}
     for path, part in module.named_modules():
         if isinstance(part, Scheduled):

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attnlab.base import PAD, Batch, Mechanism
+from attnlab.base import PAD, Batch, Mechanism, Selector
 from attnlab.evaluation import Tally, free_running, rule_of, teacher_forced
 from attnlab.models.seq2seq import Seq2Seq
 from attnlab.optimizers import Configure
@@ -33,11 +33,15 @@ class Training(pl.LightningModule):
         self.model = model
         self.mechanism = mechanism
         self.estimator = mechanism.estimator  # registered, as the selector is in the model: their state is in checkpoints
-        self.rule = rule_of(mechanism)
         self.task = task
         self.configure = configure
         self.seed = seed
         self.figures: dict[str, float] = {}
+
+    @property
+    def rule(self) -> Selector:
+        """What evaluation reads with; no part of the module, so that checkpoints do not depend on it."""
+        return rule_of(self.mechanism)
 
     def record(self, figures: dict[str, float]) -> None:
         """Note figures and write them under the current step. Lightning's `self.log` would cost 0.45 ms a figure and step."""
@@ -71,6 +75,7 @@ class Training(pl.LightningModule):
         self.estimator.update(outputs["returns"], outputs["valid"])
         if self.logged(outputs["step"]):
             self.record({"train/surrogate": outputs["surrogate"].item()} | self._taken(batch) | self._schedules())
+        self.scheduled = move_all(self.model.attention, self.trainer.global_step)
 
     def logged(self, before: int) -> bool:
         """Whether the batch just trained ended an optimizer step that is logged; `before` counts the steps before it."""
@@ -91,7 +96,7 @@ class Training(pl.LightningModule):
             f"schedule/{name}": value for name, value in self.scheduled.items()
         }
 
-    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+    def on_train_start(self) -> None:
         self.scheduled = move_all(self.model.attention, self.trainer.global_step)
 
     def configure_gradient_clipping(
@@ -131,6 +136,7 @@ class Training(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.figures = dict(checkpoint["figures"])  # the last logged step may lie before an interruption
+        move_all(self.model.attention, checkpoint["global_step"])
 
     def train_dataloader(self) -> "Batches":
         def remaining() -> Iterator[Batch]:

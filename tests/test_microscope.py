@@ -127,7 +127,7 @@ def test_a_loss_without_a_gradient_is_refused_where_one_is_needed():
         return loss(weights).detach()
 
     for name in ("soft", "hard_straight_through", "rebar", "gumbel_softmax", "topk"):
-        with pytest.raises(ValueError, match="needs the gradient of the loss .* hard_reinforce"):
+        with pytest.raises(ValueError, match="gradient of the loss in the weights is needed .* hard_reinforce"):
             sample_gradients([f"attention={name}"], SCORES, black_box, 10)
     for name in ("hard_reinforce", "unordered_set", "sum_and_sample", "vimco", "hard_exact", "hard_marginal"):
         torch.testing.assert_close(
@@ -139,6 +139,39 @@ def test_a_loss_without_a_gradient_is_refused_where_one_is_needed():
 def test_a_loss_of_another_shape_is_refused_with_the_shapes():
     with pytest.raises(ValueError, match=r"for weights \(1, 10, 5\) it gave \(1, 10, 5\)"):
         sample_gradients(["attention=soft"], SCORES, lambda weights: weights * COSTS, 10)
+
+
+def test_the_exact_gradient_refuses_what_it_cannot_differentiate_or_add_up():
+    with pytest.raises(ValueError, match="this loss has none"):
+        exact_gradient(SCORES, lambda weights: loss(weights).detach(), "soft")
+    with pytest.raises((ValueError, TypeError), match="Expected"):  # a TypeError while the tests check annotations
+        exact_gradient(SCORES, loss, "Expected")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="at most 1,000,000 are added up"):
+        exact_gradient(SCORES, loss, overrides=["attention=vimco", "attention.samples=100"])
+    with pytest.raises((ValueError, TypeError), match="int64|i64"):
+        sample_gradients(["attention=soft"], SCORES.long(), loss, 10)
+
+
+def test_gradients_are_taken_where_none_are_recorded():
+    soft = by_hand(SCORES, "soft")
+    with torch.no_grad():
+        torch.testing.assert_close(sample_gradients(["attention=soft"], SCORES, loss, 1)[0], soft)
+        torch.testing.assert_close(exact_gradient(SCORES, loss, "soft"), soft)
+    assert exact_gradient(torch.full((3,), -torch.inf), lambda weights: weights.sum(-1)).equal(torch.zeros(3))
+
+
+def test_a_loss_may_work_in_place_and_count_in_booleans():
+    def in_place(weights: Tensor) -> Tensor:
+        return weights.mul_(COSTS).sum(-1)
+
+    def wins(weights: Tensor) -> Tensor:
+        return weights @ COSTS > 0
+
+    for name in ("unordered_set", "hard_reinforce", "soft", "hard_exact"):
+        one = sample_gradients([f"attention={name}"], SCORES, in_place, 50)
+        torch.testing.assert_close(one, sample_gradients([f"attention={name}"], SCORES, lambda weights: weights @ COSTS, 50))
+    for name in ("unordered_set", "hard_reinforce", "vimco", "hard_marginal"):
+        assert sample_gradients([f"attention={name}"], SCORES, wins, 50).isfinite().all()
 
 
 def test_a_typo_is_refused_as_on_the_command_line():

@@ -24,6 +24,7 @@ from attnlab.base import AttentionInput, Mechanism, Randomness, Selection
 from attnlab.mechanisms import gumbel, rebar
 from attnlab.mechanisms.enumeration import Enumeration
 from attnlab.mechanisms.sets import SetMean, log_completion
+from attnlab.microscope import exact_gradient, sample_gradients
 
 BETA = 1.25
 FREE = torch.full((1, 1, 1), -1)
@@ -546,11 +547,30 @@ def test_members_that_a_short_source_does_not_have_are_absent(name: str):
     weights, mass, log_prob, _ = mechanism.selector(
         AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, mask), Randomness(torch.Generator().manual_seed(0), FREE)
     )
-    present = weights.sum(-1) > 0  # K B T
+    present = mass > 0  # K B T
     assert present.sum(0).flatten().tolist() == [4, 3, 2, 1]
-    assert (weights.sum(0) <= mask.double()).all() and weights[~present].eq(0).all()
-    assert (mass > 0).equal(present) and (log_prob < 0).flatten(1)[:, :3].equal(present.flatten(1)[:, :3])
-    assert (log_prob[~present] == 0).all()
+    assert ((weights * present[..., None]).sum(0) <= mask.double()).all()  # different ones, and none that is masked
+    assert (log_prob < 0).flatten(1)[:, :3].equal(present.flatten(1)[:, :3]) and (log_prob[~present] == 0).all()
+    assert ((weights == 1).sum(-1) == 1).all() and (weights * ~mask == 0).all()  # what is absent reads what is there
+
+
+@pytest.mark.parametrize("name", ["unordered_set", "sum_and_sample", "sparsemax_expected", "entmax15_expected", "hard_exact"])
+def test_a_loss_that_is_infinite_where_nothing_can_be_chosen_leaves_the_gradient_finite(name: str):
+    """-log of what is read, at masked positions and off the support; no weights at all would read 0."""
+    scores = torch.tensor([0.0, -torch.inf, 1.0, -9.0], dtype=torch.float64)
+    chances = torch.tensor([0.2, 0.0, 0.5, 0.3], dtype=torch.float64)
+    off_support = name.startswith(("sparsemax", "entmax"))
+    chances[3] = 0.0 if off_support else 0.3
+
+    def loss(weights: Tensor) -> Tensor:
+        return -(weights @ chances).log()
+
+    found, exact = (
+        sample_gradients([f"attention={name}"], scores, loss, 3000),
+        exact_gradient(scores, loss, "expected", [f"attention={name}"]),
+    )
+    assert found.isfinite().all()
+    assert (found.mean(0) - exact).norm() <= 5 * (found.var(0).sum() / len(found)).sqrt() + 1e-12
 
 
 @many
@@ -559,13 +579,14 @@ def test_what_sum_and_sample_draws_is_never_among_the_most_probable_that_it_sums
     found = estimate(Variant("sum_and_sample", {"samples": samples}).build(beta=BETA), problem, seed=seed).selection
     probs = softmax(problem.scores, problem.mask, BETA)
     most = min(samples, problem.scores.size(-1)) - 1  # the last one left need not be summed, it is sure to be drawn
-    summed, drawn = found.weights[:-1].sum(0), found.weights[-1]
+    present = (found.mass > 0)[..., None]
+    summed, drawn = (found.weights * present)[:-1].sum(0), (found.weights * present)[-1]
     assert (summed.sum(-1) == problem.mask.sum(-1).clamp_max(most)).all() and (summed <= 1).all()
     least = torch.where(summed > 0, probs, torch.inf).amin(-1, keepdim=True)
     assert ((probs <= least) | (summed > 0)).all()
     left = (probs * (1 - summed)).sum(-1)
     assert ((summed * drawn).sum(-1)[left > 0] == 0).all() and (drawn.sum(-1)[left > 0] == 1).all()
-    close(found.mass[:-1], (found.weights[:-1] * probs).sum(-1), 1e-12)
+    close(found.mass[:-1], (found.weights * present * probs)[:-1].sum(-1), 1e-12)
     close(found.mass[-1], left, 1e-12)
 
 

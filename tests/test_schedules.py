@@ -1,6 +1,8 @@
 """beta and temperatures that move with the training step."""
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
@@ -8,9 +10,11 @@ import torch
 from attnlab import folders
 from attnlab.building import assemble
 from attnlab.checking import ConfigurationError
-from attnlab.config import compose
-from attnlab.runs import train
+from attnlab.commands import evaluate
+from attnlab.config import choices, compose
+from attnlab.runs import load, measure, train
 from attnlab.schedules import Scheduled, move_all
+from attnlab.signatures import settings_of
 
 SMALL = ["model.hidden_size=6", "model.embedding_size=5", "batch_size=4", "task.steps_per_epoch=5", "trainer.max_steps=10"]
 SMALL += ["task.validation_examples=8", "task.test_examples=8", "trainer.log_every_n_steps=1"]
@@ -97,6 +101,61 @@ def test_training_moves_and_logs_beta_and_temperature(tmp_path: Path):
     before = [min(step - 1, 5) / 5 for step in steps]  # the value that the step was taken with
     assert [float(row["schedule/beta"]) for row in rows] == pytest.approx([1 + share for share in before])
     assert [float(row["schedule/temperature"]) for row in rows] == pytest.approx([0.5**share for share in before])
+
+
+def test_evaluation_uses_the_beta_that_the_best_checkpoint_was_validated_with(tmp_path: Path):
+    """And the end of a schedule is reached: after the last step of it."""
+    beta = ["attention.beta_schedule=linear", "attention.beta_end=6", "attention.beta_steps=10"]
+    composition = compose([*SMALL, "attention=soft", *beta, f"runs_dir={tmp_path}"])
+    place = folders.folder_of(composition)
+    results = train(composition.tree, place)
+    built = assemble(composition.tree)
+    again = measure(built, place / "checkpoints" / "best.ckpt")
+    assert again == {tag: value for tag, value in results.items() if not tag.startswith("grad_norm")}
+    step = load(place / "checkpoints" / "best.ckpt")["global_step"]
+    (beta,) = (part for part in built.attention.modules() if isinstance(part, Scheduled))
+    assert beta().item() == pytest.approx(1 + 5 * step / 10)
+
+
+def test_evaluation_takes_another_beta_and_refuses_one_that_would_change_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    beta = ["attention.beta_schedule=linear", "attention.beta_end=6", "attention.beta_steps=3"]
+    for extra in ([], beta):
+        composition = compose([*SMALL, "attention=soft", *extra, f"runs_dir={tmp_path}"])
+        train(composition.tree, place := folders.folder_of(composition))
+        constant = ["attention.beta_schedule=constant", "attention.beta_end=null", "attention.beta_steps=null"] if extra else []
+        assert evaluate([str(place)], None) == 0
+        before = capsys.readouterr().out
+        assert evaluate([str(place), "attention.beta=500", *constant], None) == 0
+        after = capsys.readouterr().out
+        entropy = [float(re.search(r"attention_entropy +(\S+)", text)[1]) for text in (before, after)]  # pyright: ignore
+        assert entropy[1] < 0.99 * entropy[0]
+    assert evaluate([str(place), "attention.beta=50"], None) == 2
+    assert "needs with it attention.beta_schedule=constant" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("override", ["optimizer.lr=1", "attention.samples=2", "seed=3", "model.hidden_size=6", "score.x=1"])
+def test_evaluation_refuses_what_only_decided_the_training(override: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    composition = compose([*SMALL, "attention=hard_reinforce", f"runs_dir={tmp_path}"])
+    train(composition.tree, place := folders.folder_of(composition))
+    capsys.readouterr()
+    assert evaluate([str(place), override], None) == 2
+    assert re.search("changes nothing that is measured|not a setting", " ".join(capsys.readouterr().err.split()))
+
+
+def rules_of(name: str) -> list[str]:
+    rule = settings_of(compose([f"attention={name}"]).tree["attention"]["_target_"])["evaluate_as"]
+    return list(get_args(rule))
+
+
+@pytest.mark.parametrize("name", choices("attention"))
+def test_what_is_trained_is_evaluated_under_every_rule_that_it_offers(name: str, tmp_path: Path):
+    composition = compose([*SMALL, f"attention={name}", "trainer.max_steps=2", f"runs_dir={tmp_path}"])
+    train(composition.tree, place := folders.folder_of(composition))
+    for rule in rules_of(name):
+        tree = {**composition.tree, "attention": {**composition.tree["attention"], "evaluate_as": rule}}
+        assert measure(assemble(tree), place / "checkpoints" / "best.ckpt")["val/nll"] > 0
 
 
 def test_a_constant_beta_is_logged_as_it_is_and_a_control_has_none(tmp_path: Path):

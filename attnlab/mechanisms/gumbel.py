@@ -13,8 +13,7 @@ from attnlab import functional
 from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Selection, Selector, single
 from attnlab.distributions import Softmax
 from attnlab.estimators import Pathwise
-from attnlab.mechanisms.reinforce import one_hot
-from attnlab.randomness import draw, exponential
+from attnlab.randomness import draw, exponential, one_hot
 from attnlab.rules import BetaAndTemperature, Count, EvaluateAs
 from attnlab.schedules import Scheduled, scheduled
 

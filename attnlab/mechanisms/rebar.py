@@ -9,8 +9,7 @@ from attnlab.base import AttentionInput, Baseline, Distribution, Mechanism, Rand
 from attnlab.distributions import Softmax
 from attnlab.estimators import Reinforce
 from attnlab.mechanisms.gumbel import perturbed, relax, reparametrised
-from attnlab.mechanisms.reinforce import log_prob_of, one_hot
-from attnlab.randomness import draw, exponential
+from attnlab.randomness import draw, exponential, log_prob_of, one_hot
 from attnlab.rules import BetaAndTemperature, EvaluateAs, Positive
 from attnlab.schedules import Scheduled, scheduled
 

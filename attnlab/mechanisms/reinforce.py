@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from attnlab import baselines, functional
-from attnlab.base import AttentionInput, Categorical, Distribution, Mechanism, Randomness, Selection, Selector
+from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Selection, Selector
 from attnlab.distributions import Softmax
 from attnlab.estimators import Reinforce
-from attnlab.randomness import draw
+from attnlab.randomness import draw, log_prob_of, one_hot
 from attnlab.rules import Beta, Count, EvaluateAs
 from attnlab.schedules import scheduled
 
@@ -32,8 +32,7 @@ class Draws(Selector):
         self.samples = samples
 
     def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
-        categorical: Categorical = self.distribution(inputs)
-        probs, log_probs = categorical
+        probs, log_probs = self.distribution(inputs)
         position = draw(log_probs, self.samples, randomness)  # K B T
         chosen = log_prob_of(position, log_probs)
         mass = torch.full_like(chosen, 1 / self.samples)
@@ -41,16 +40,6 @@ class Draws(Selector):
         nothing = torch.zeros_like(chosen[:1]).detach().expand(len(extra), -1, -1)
         weights = torch.cat([one_hot(position, probs), *extra])
         return Selection(weights, torch.cat([mass, nothing]), torch.cat([chosen, nothing]), probs)
-
-
-def one_hot(position: Tensor, like: Tensor) -> Tensor:
-    """One-hot vectors (..., S) of positions (...), in the dtype of `like` and as long as its last axis."""
-    return (position[..., None] == torch.arange(like.size(-1), device=like.device)).to(like.dtype)
-
-
-def log_prob_of(position: Tensor, log_probs: Tensor) -> Tensor:
-    """log p of positions (K B T) under log_probs (B T S)."""
-    return log_probs.expand(len(position), *log_probs.shape).gather(-1, position[..., None]).squeeze(-1)
 
 
 def hard_reinforce(

@@ -3,31 +3,34 @@
 from typing import Unpack
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.base import AttentionInput, Baseline, Distribution, Mechanism, Randomness, Selection, Selector
+from attnlab.base import AttentionInput, Baseline, Categorical, Distribution, Mechanism, Randomness, Selection, Selector
 from attnlab.distributions import Softmax
 from attnlab.estimators import Reinforce
-from attnlab.mechanisms.reinforce import log_prob_of, one_hot
-from attnlab.randomness import exponential
+from attnlab.randomness import exponential, log_prob_of, one_hot
 from attnlab.rules import Beta, Count, EvaluateAs
 from attnlab.schedules import scheduled
 
 LARGEST_SET = 8  # 2^8 subsets a step
 
 
-def members(position: Tensor, categorical: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """One-hot weights (K B T S), log_prob (K B T) and presence of different positions (K B T).
+def members(position: Int[Tensor, "K B T"], categorical: Categorical) -> tuple[Tensor, Tensor, Tensor]:
+    """One-hot weights (K B T S), log_prob (K B T) and presence (K B T) of different positions, those that are masked last.
 
-    What the source is too short for is absent: weights 0 and log_prob 0.
+    What the source is too short for is absent: it repeats the first position, with log_prob 0.
     """
-    probs, log_probs = categorical
-    log_prob = log_prob_of(position, log_probs)
+    log_prob = log_prob_of(position, categorical.log_probs)
     present = log_prob > functional.lowest(log_prob.dtype)
-    weights = one_hot(position, probs) * present[..., None]
+    weights = one_hot(torch.where(present, position, position[:1]), categorical.probs)
     return weights, log_prob.masked_fill(~present, 0.0), present
+
+
+def presence(weights: Float[Tensor, "K B T S"]) -> Bool[Tensor, "K B T"]:
+    """Which members do not repeat an earlier one."""
+    return ((weights.cumsum(0) - weights) * weights).sum(-1) == 0
 
 
 class UnorderedSet(Selector):
@@ -41,17 +44,21 @@ class UnorderedSet(Selector):
         self.samples = samples
 
     def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
-        probs, log_probs = self.distribution(inputs)
+        categorical = self.distribution(inputs)
+        probs, log_probs = categorical
         noise = exponential(log_probs, 1, randomness.generator)[0]
         keys = log_probs.detach().to(noise.dtype) - noise.log()  # the largest of these are a draw without replacement
         taken = one_hot(randomness.forced, keys).amax(0)  # -1 matches no position
         keys = torch.where(taken.bool(), torch.inf, keys)
-        position = keys.topk(min(self.samples, probs.size(-1)), -1).indices.sort(-1).values.movedim(-1, 0)
-        weights, log_prob, present = members(position, (probs, log_probs))
+        drawn = one_hot(keys.topk(min(self.samples, probs.size(-1)), -1).indices, keys).amax(-2)
+        there = log_probs > functional.lowest(log_probs.dtype)
+        order = (2 * drawn + drawn * there).argsort(dim=-1, descending=True, stable=True)  # masked ones last
+        position = order[..., : min(self.samples, probs.size(-1))].movedim(-1, 0)
+        weights, log_prob, present = members(position, categorical)
         completion = log_completion(weights, log_prob, probs)
         first = completion[2 ** torch.arange(len(position), device=probs.device)]
         mass = (log_prob + first - completion[0]).exp().detach() * present
-        return Selection(weights, mass, log_prob, probs)
+        return Selection(weights, mass.to(probs.dtype), log_prob, probs)
 
 
 class SetMean(Baseline):
@@ -62,8 +69,8 @@ class SetMean(Baseline):
         completion = log_completion(weights, log_prob, probs)
         bit = 2 ** torch.arange(len(log_prob), device=probs.device)
         both = completion[bit[:, None] | bit]  # s, s' -> the set without either
-        shares = (log_prob + both - completion[bit][:, None]).exp() * weights.sum(-1)  # K K B T; absent members have none
-        return (shares * returns).sum(1)
+        shares = (log_prob + both - completion[bit][:, None]).exp() * presence(weights)  # K K B T
+        return (shares.to(returns.dtype) * returns).sum(1)
 
 
 @torch.no_grad()
@@ -73,29 +80,27 @@ def log_completion(
     """log P(the rest of the set is drawn next | a subset of it was drawn already), for all N = 2^K subsets, exactly.
 
     g(A) = sum over s in S - A of p(s) / (1 - p(A)) g(A + s), and g(S) = 1. The complement 1 - p(A) is a sum of probabilities.
-    Subset number A holds member k where bit k is set; g(0) = P(S). Kool et al. 2020 (2002.06043) sum over all orders instead.
+    Subset number A holds member k where bit k is set; g(0) = P(S). In float32 at least. Kool et al. 2020 (2002.06043) sum
+    over all orders instead.
     """
-    count = len(weights)
-    floor = functional.lowest(log_prob.dtype)
-    present = weights.sum(-1) > 0
-    log_member = log_prob.masked_fill(~present, floor)
-    outside = (probs * (1 - weights.sum(0))).sum(-1)
+    dtype = torch.promote_types(log_prob.dtype, torch.float32)
+    log_prob, probs = log_prob.to(dtype), probs.to(dtype)
+    floor = functional.lowest(dtype)
+    outside = (probs * (weights.sum(0) == 0)).sum(-1)
     log_outside = torch.where(outside > 0, outside, 1.0).log().masked_fill(outside <= 0, floor)
-    subsets = range(2**count)
-    held = torch.tensor([[bool(subset >> k & 1) for k in range(count)] for subset in subsets], device=probs.device)
-    remaining = present & ~held[..., None, None]  # N K B T
-    log_remaining = torch.where(remaining, log_member, floor)
-    log_complement = torch.logaddexp(torch.logsumexp(log_remaining, 1), log_outside)
-    found: list[Tensor] = [torch.zeros_like(log_outside)] * len(subsets)
-    for subset in reversed(subsets[:-1]):
-        ways = [
-            torch.where(remaining[subset, k], log_member[k] - log_complement[subset] + found[subset | 1 << k], floor)
-            for k in range(count)
-            if not subset >> k & 1
-        ]
-        nothing_left = ~remaining[subset].any(0)
-        found[subset] = torch.where(nothing_left, 0.0, torch.logsumexp(torch.stack(ways), 0))
-    return torch.stack(found)
+    bit = 2 ** torch.arange(len(weights), device=probs.device)
+    subset = torch.arange(2 ** len(weights), device=probs.device)
+    held = (subset[:, None] & bit) > 0  # N K
+    remaining = presence(weights) & ~held[..., None, None]  # N K B T
+    log_complement = torch.logaddexp(torch.logsumexp(torch.where(remaining, log_prob, floor), 1), log_outside)
+    completion = torch.zeros_like(log_complement)
+    for size in range(len(weights) - 1, -1, -1):  # all subsets of a size at once, from those that are one larger
+        some = subset[held.sum(1) == size]
+        larger = completion[some[:, None] | bit]
+        ways = torch.where(remaining[some], log_prob - log_complement[some][:, None] + larger, floor)
+        nothing_left = ~remaining[some].any(1)
+        completion[some] = torch.where(nothing_left, 0.0, torch.logsumexp(ways, 1))
+    return completion
 
 
 def unordered_set(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
@@ -107,7 +112,7 @@ def unordered_set(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Bet
 
     Paper: Kool et al. 2020 (2002.06043).
     Bias: none for the expected loss.
-    Cost: `samples` evaluations of the loss.
+    Cost: `samples` evaluations of the loss; the weights of 2^samples subsets.
     """
     if not 2 <= samples <= LARGEST_SET:
         raise ValueError(

@@ -8,8 +8,7 @@ from attnlab import functional
 from attnlab.base import AttentionInput, Categorical, Mechanism, Randomness, Selection, Selector, single
 from attnlab.distributions import Softmax
 from attnlab.estimators import Pathwise
-from attnlab.mechanisms.reinforce import one_hot
-from attnlab.randomness import draw
+from attnlab.randomness import draw, one_hot
 from attnlab.rules import Beta, EvaluateAs
 from attnlab.schedules import scheduled
 

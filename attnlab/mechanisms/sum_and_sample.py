@@ -23,13 +23,14 @@ class SumAndSample(Selector):
         self.samples = samples
 
     def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
-        probs, log_probs = self.distribution(inputs)
+        categorical = self.distribution(inputs)
+        probs, log_probs = categorical
         size = min(self.samples - 1, probs.size(-1) - 1)
         best = log_probs.detach().argsort(dim=-1, descending=True, stable=True)[..., :size]
         summed = torch.zeros_like(probs, dtype=torch.bool).scatter(-1, best, True)
         outside = log_probs.masked_fill(summed, 2 * functional.lowest(log_probs.dtype))  # behind what is masked
         drawn = draw(outside, 1, randomness._replace(forced=randomness.forced[-1:]))
-        weights, log_prob, present = members(torch.cat([best.movedim(-1, 0), drawn]), (probs, log_probs))
+        weights, log_prob, present = members(torch.cat([best.movedim(-1, 0), drawn]), categorical)
         rest = probs.masked_fill(summed, 0.0).sum(-1)[None]  # a sum, not 1 - p: 0 in float32 where the truth is 3e-9
         mass = torch.cat([probs.gather(-1, best).movedim(-1, 0), rest]).detach() * present
         return Selection(weights, mass, log_prob, probs)
@@ -44,9 +45,9 @@ class SummedMean(Baseline):
 
 
 def sum_and_sample(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
-    """sum over the samples - 1 most probable s of p(s) score(s), + (rest of p) score(z) with z drawn from the rest.
+    """sum over the samples - 1 most probable s of p(s) term(s), + (rest of p) term(z) with z drawn from the rest.
 
-    score(s) = loss(s) + stop_gradient(loss(s) - b) log p(s), p = softmax(beta * scores), and b the mean loss of the summed
+    term(s) = loss(s) + stop_gradient(loss(s) - b) log p(s), p = softmax(beta * scores), and b the mean loss of the summed
     positions. Exact where samples >= S. Raises ValueError for a single sample.
 
     Paper: Liu et al. 2019 (1810.04777).
