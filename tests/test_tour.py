@@ -92,7 +92,7 @@ def test_the_page_is_filled_from_the_numbers_it_is_given() -> None:
 
 def test_tensorboard_has_every_figure_and_the_curves_over_beta(tour: Path) -> None:
     board = EventAccumulator(str(tour / "tensorboard")).Reload()
-    assert len(board.Tags()["images"]) == len(list(tour.rglob("*.png"))) == 6 + len(SOME)
+    assert len(board.Tags()["images"]) == len(list(tour.rglob("*.png"))) == 7 + len(SOME)
     points = {event.step: event.value for event in board.Scalars("beta_times_10/softargmax")}
     for step in (1, 10, 100):
         assert points[step] == pytest.approx(float(functional.softargmax(example.SCORES, step / 10)))
