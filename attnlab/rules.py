@@ -60,5 +60,32 @@ class BetaAndTemperature(Beta, Temperature):
     """Both."""
 
 
+class Exam(TypedDict):
+    """The settings of every task whose examples are made: training steps between two validations, and examples of each exam."""
+
+    steps_per_epoch: Count
+    validation_examples: Count
+    test_examples: Count
+
+
+class Sequences(Exam):
+    """The settings of a task over sequences: `shortest` to `longest` symbols, out of `symbols` different ones."""
+
+    shortest: Count
+    longest: Count
+    symbols: Count
+
+
+class Recurrent(TypedDict):
+    """The settings of a recurrent model: widths (of the decoder, and of each direction of the encoder), layers in each of the
+    two, and the rate of dropout before every layer."""
+
+    embedding_size: Count
+    hidden_size: Count
+    readout_size: Count
+    layers: Count
+    dropout: Probability
+
+
 Schedule = Literal["constant", "linear", "halve_on_plateau"]
 """How the learning rate moves: not at all, to 0 at the last step, or halved when val/nll is not the lowest so far."""

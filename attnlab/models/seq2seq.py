@@ -1,7 +1,7 @@
 """Encoder, attention and decoder as one model: teacher-forced in one go, free-running step by step."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -12,7 +12,7 @@ from attnlab.base import BOS, EOS, PAD, UNK, Batch, Randomness, Selection, Selec
 from attnlab.models.decoder import Decoder
 from attnlab.models.encoder import Cell, Encoder
 from attnlab.randomness import drawing
-from attnlab.rules import Count, Probability
+from attnlab.rules import Recurrent
 
 
 class Output(NamedTuple):
@@ -83,53 +83,25 @@ def predict(logits: Float[Tensor, "K B T V"], mass: Float[Tensor, "K B T"]) -> F
     return torch.logsumexp(mass.log()[..., None] + logits.log_softmax(-1), 0)
 
 
-def lstm(
-    source_symbols: int,
-    target_symbols: int,
-    attention: Callable[[int, int], Attention],
-    *,
-    embedding_size: Count,
-    hidden_size: Count,
-    readout_size: Count,
-    layers: Count,
-    dropout: Probability,
-) -> Seq2Seq:
-    """LSTM cells (Hochreiter & Schmidhuber 1997) in encoder and decoder.
-
-    attention(query_size, state_size) makes the attention; embedding_size, hidden_size (of the decoder and of each direction of
-    the encoder) and readout_size are widths; layers in encoder and decoder each; dropout is the rate before every layer.
-    """
-    sizes = embedding_size, hidden_size, layers, dropout
-    return _assemble(nn.LSTM, source_symbols, target_symbols, attention, sizes, readout_size)
+Make = Callable[[int, int], Attention]
+"""attention(query_size, state_size), which a model calls with its widths."""
 
 
-def gru(
-    source_symbols: int,
-    target_symbols: int,
-    attention: Callable[[int, int], Attention],
-    *,
-    embedding_size: Count,
-    hidden_size: Count,
-    readout_size: Count,
-    layers: Count,
-    dropout: Probability,
-) -> Seq2Seq:
-    """GRU cells (Cho et al. 2014, 1406.1078) in encoder and decoder; the settings are those of `lstm`."""
-    sizes = embedding_size, hidden_size, layers, dropout
-    return _assemble(nn.GRU, source_symbols, target_symbols, attention, sizes, readout_size)
+def lstm(source_symbols: int, target_symbols: int, attention: Make, **sizes: Unpack[Recurrent]) -> Seq2Seq:
+    """LSTM cells (Hochreiter & Schmidhuber 1997) in encoder and decoder."""
+    return _assemble(nn.LSTM, source_symbols, target_symbols, attention, sizes)
 
 
-def _assemble(
-    cell: Cell,
-    source_symbols: int,
-    target_symbols: int,
-    attention: Callable[[int, int], Attention],
-    sizes: tuple[int, int, int, float],
-    readout_size: int,
-) -> Seq2Seq:
-    hidden_size = sizes[1]
+def gru(source_symbols: int, target_symbols: int, attention: Make, **sizes: Unpack[Recurrent]) -> Seq2Seq:
+    """GRU cells (Cho et al. 2014, 1406.1078) in encoder and decoder."""
+    return _assemble(nn.GRU, source_symbols, target_symbols, attention, sizes)
+
+
+def _assemble(cell: Cell, source_symbols: int, target_symbols: int, attention: Make, sizes: Recurrent) -> Seq2Seq:
+    hidden_size = sizes["hidden_size"]
+    shared = sizes["embedding_size"], hidden_size, sizes["layers"], sizes["dropout"]
     return Seq2Seq(
-        Encoder(cell, source_symbols, *sizes),
+        Encoder(cell, source_symbols, *shared),
         attention(hidden_size, 2 * hidden_size),
-        Decoder(cell, target_symbols, *sizes, state_size=2 * hidden_size, readout_size=readout_size),
+        Decoder(cell, target_symbols, *shared, state_size=2 * hidden_size, readout_size=sizes["readout_size"]),
     )

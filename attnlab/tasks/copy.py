@@ -1,29 +1,20 @@
 """Copy: the target is the source. The simplest alignment there is, a diagonal."""
 
+from typing import Unpack
+
 import torch
 
 from attnlab.base import SPECIAL, Batch
-from attnlab.rules import Count
+from attnlab.rules import Sequences
 from attnlab.tasks.task import Synthetic, aligned, close, sequences
 
 
-def copy(
-    seed: int,
-    batch_size: int,
-    *,
-    shortest: Count,
-    longest: Count,
-    symbols: Count,
-    steps_per_epoch: Count,
-    validation_examples: Count,
-    test_examples: Count,
-) -> Synthetic:
+def copy(seed: int, batch_size: int, **settings: Unpack[Sequences]) -> Synthetic:
     """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; target t comes from source t."""
 
     def generate(generator: torch.Generator, examples: int) -> Batch:
-        source, length = sequences(generator, examples, shortest, longest, symbols)
-        position = torch.arange(longest).expand(examples, longest)
-        return Batch(source, close(source, length), aligned(position, length, longest))
+        source, length = sequences(generator, examples, settings)
+        position = torch.arange(source.size(1)).expand_as(source)
+        return Batch(source, close(source, length), aligned(position, length, source.size(1)))
 
-    exam = steps_per_epoch, validation_examples, test_examples
-    return Synthetic(generate, seed, batch_size, SPECIAL + symbols, longest + 1, *exam)
+    return Synthetic(generate, seed, batch_size, SPECIAL + settings["symbols"], settings["longest"] + 1, settings)

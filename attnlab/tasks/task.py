@@ -9,6 +9,7 @@ from torch import Tensor
 
 from attnlab.base import EOS, PAD, SPECIAL, Batch
 from attnlab.randomness import generator_for
+from attnlab.rules import Exam, Sequences
 
 
 @runtime_checkable
@@ -49,18 +50,15 @@ class Synthetic:
         batch_size: int,
         symbols: int,
         longest_target: int,
-        steps_per_epoch: int,
-        validation_examples: int,
-        test_examples: int,
+        exam: Exam,
     ):
         self.generate = generate
         self.seed = seed
         self.batch_size = batch_size
         self.source_symbols = self.target_symbols = symbols
         self.longest_target = longest_target
-        self.steps_per_epoch = steps_per_epoch
-        self.validation_examples = validation_examples
-        self.test_examples = test_examples
+        self.steps_per_epoch = exam["steps_per_epoch"]
+        self.exam = exam
         generate(generator_for(seed, "train", 0), 1)  # settings that no example can meet are refused now
 
     def train(self, step: int) -> Batch:
@@ -69,11 +67,11 @@ class Synthetic:
 
     def validation(self) -> Iterator[Batch]:
         """`validation_examples` examples."""
-        return self._exam("validation", self.validation_examples)
+        return self._exam("validation", self.exam["validation_examples"])
 
     def test(self) -> Iterator[Batch]:
         """`test_examples` examples."""
-        return self._exam("test", self.test_examples)
+        return self._exam("test", self.exam["test_examples"])
 
     def _exam(self, name: str, examples: int) -> Iterator[Batch]:
         for start in range(0, examples, EXAM_BATCH):
@@ -88,12 +86,11 @@ def lengths_between(generator: torch.Generator, examples: int, shortest: int, lo
     return torch.randint(shortest, longest + 1, (examples, 1), generator=generator)
 
 
-def sequences(
-    generator: torch.Generator, examples: int, shortest: int, longest: int, symbols: int
-) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B 1"]]:
+def sequences(generator: torch.Generator, examples: int, settings: Sequences) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B 1"]]:
     """Sources of uniform symbols and uniform lengths, padded, and the lengths."""
-    length = lengths_between(generator, examples, shortest, longest)
-    drawn = torch.randint(SPECIAL, SPECIAL + symbols, (examples, longest), generator=generator)
+    longest = settings["longest"]
+    length = lengths_between(generator, examples, settings["shortest"], longest)
+    drawn = torch.randint(SPECIAL, SPECIAL + settings["symbols"], (examples, longest), generator=generator)
     return drawn.where(torch.arange(longest) < length, PAD), length
 
 
