@@ -1,6 +1,5 @@
 """What the scripts do: parse, call, print; 0 for success, 1 for a run that failed, 2 for bad input. torch is imported late."""
 
-import argparse
 import shlex
 import sys
 import time
@@ -9,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from attnlab import folders
-from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, said, shown
+from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown
 from attnlab.checking import ConfigurationError, check, unknown_keys
 from attnlab.config import compose, parse
 from attnlab.help import help_page, keys_page
@@ -133,16 +132,15 @@ def _refuse_without_effect(keys: list[str], tree: Mapping[str, Any]) -> None:
 
 def microscope(arguments: list[str], doc: str | None) -> int:
     """`scripts/microscope.py`: bias, variance, cosine and cost of gradient estimates at one place."""
-    plain = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("microscope.py", description=doc, formatter_class=plain, allow_abbrev=False)
+    options = parser("microscope", "[KEY=VALUE ...] [--draws N] [--seed N] [--config-dir DIR] [--markdown]", doc)
     told = "settings of attention; several values, with commas, are measured one after the other"
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=told)
-    parser.add_argument("--draws", type=int, default=100_000, metavar="N", help="estimates of each; %(default)s unless given")
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of every draw; %(default)s unless given")
-    parser.add_argument("--config-dir", metavar="DIR", help="a folder with choices of your own")
-    parser.add_argument("--markdown", action="store_true", help="one table with papers, as the README has it")
-    options = parser.parse_args(arguments)
-    return answered(lambda: _microscope(**vars(options)))
+    options.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=told)
+    options.add_argument("--draws", type=int, default=100_000, metavar="N", help="estimates of each; %(default)s unless given")
+    options.add_argument("--seed", type=int, default=0, metavar="N", help="of every draw; %(default)s unless given")
+    options.add_argument("--config-dir", metavar="DIR", help="a folder with choices of your own")
+    options.add_argument("--markdown", action="store_true", help="one table with papers, as the README has it")
+    given = options.parse_args(arguments)
+    return answered(lambda: _microscope(**vars(given)))
 
 
 def _microscope(overrides: list[str], draws: int, seed: int, config_dir: str | None, markdown: bool) -> int:

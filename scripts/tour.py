@@ -1,10 +1,12 @@
-"""A tour of argmax, hardmax, softmax, softargmax and beta, in numbers and pictures: ten minutes, no prior knowledge.
+"""A tour of argmax, hardmax, softmax, softargmax and beta, in ten minutes.
 
   python scripts/tour.py
   python scripts/tour.py --out notes/tour
+  python scripts/tour.py | less
 
-It prints a worked example and writes one page with figures and sliders (tour.html, which opens without a network, on a phone
-too), the figures as PNG, and a TensorBoard run with them.
+It prints a worked example and writes one page with figures and sliders
+(tour.html, which opens without a network, on a phone too), the figures as PNG,
+and a TensorBoard run with them.
 """
 
 import sys

@@ -1,5 +1,6 @@
 """First contact: the pages of --help, completion at the Tab key, and messages that fit a narrow terminal."""
 
+import functools
 import os
 import re
 import shlex
@@ -7,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from attnlab.help import choices, help_page, keys_of
 from attnlab.sweeping import plan
 
 ROOT = Path(__file__).parents[1]
-SCRIPTS = ("train", "evaluate", "compare")
+SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
 WITHOUT_TORCH = "import runpy, sys; sys.modules['torch'] = None; runpy.run_path(sys.argv[0], run_name='__main__')"
 CHOICES = [f"{group}={choice}" for group in GROUPS for choice in choices(group)]
 
@@ -46,14 +48,25 @@ def test_help_needs_no_torch_and_no_more_than_80_columns(script: str, columns: s
     assert len(re.findall(rf"^  python scripts/{script}\.py .+", done.stdout, re.MULTILINE)) == 3
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_help_comes_within_a_second(script: str) -> None:
+def fastest(action: Callable[[], object]) -> float:
+    """The shortest of three times: the machine may be busy with something else."""
     seconds = []
-    for _ in range(3):  # the machine may be busy with something else
+    for _ in range(3):
         started = time.monotonic()
-        call(script, "--help")
+        action()
         seconds.append(time.monotonic() - started)
-    assert min(seconds) < 1
+    return min(seconds)
+
+
+@functools.cache
+def starting_torch() -> float:
+    """What a command would take that imports torch."""
+    return fastest(lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True))
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_comes_in_less_time_than_torch_takes_to_start(script: str) -> None:
+    assert fastest(lambda: call(script, "--help")) < 0.8 * starting_torch()
 
 
 def test_help_names_every_group_every_choice_and_every_key() -> None:
@@ -166,10 +179,8 @@ def test_the_tab_key_completes_groups_choices_and_keys(line: str, offered: list[
     assert complete(f"python scripts/train.py {line}") == offered
 
 
-def test_completion_is_as_fast_as_typing() -> None:
-    started = time.monotonic()
-    assert complete("python scripts/train.py attention=so")
-    assert time.monotonic() - started < 2
+def test_completion_comes_in_less_time_than_torch_takes_to_start() -> None:
+    assert fastest(lambda: complete("python scripts/train.py attention=so")) < 0.8 * starting_torch()
 
 
 TAB = """
@@ -184,10 +195,11 @@ complete -p python
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_is_installed_by_the_line_in_help(tmp_path: Path) -> None:
     assert TAB.splitlines()[1] in call("train", "--help").stdout
-    (tmp_path / "python").symlink_to(sys.executable)
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+    (tmp_path / "python").chmod(0o755)
 
     def typed(line: str) -> list[str]:
-        places = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        places = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         command = ["bash", "-c", TAB, "bash", line]
         done = subprocess.run(command, cwd=ROOT, env=os.environ | places, capture_output=True, text=True, check=True)
         assert done.stderr == ""

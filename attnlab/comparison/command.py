@@ -1,15 +1,14 @@
 """`scripts/compare.py`: parse, call, print; 0 for a comparison, 2 for bad input. Statistics and plots are imported late."""
 
 import argparse
-import functools
 import shlex
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from attnlab.answers import BAD_INPUT, answered, said, shown
+from attnlab.answers import BAD_INPUT, answered, parser, said, shown
 from attnlab.comparison.reading import Run, load_runs
-from attnlab.text import WIDTH, filled
+from attnlab.text import filled
 
 PLOTS = ("figures.png", "curves.png", "beta.png")
 
@@ -25,20 +24,18 @@ def compare(arguments: Sequence[str], doc: str | None) -> int:
 
 
 def _parser(doc: str | None) -> argparse.ArgumentParser:
-    plain = functools.partial(argparse.RawDescriptionHelpFormatter, width=WIDTH)
-    usage = "compare.py RUNS ... [--metric TAG] [--by KEY ...] [--out DIR]"
-    parser = argparse.ArgumentParser(usage=usage, description=doc, formatter_class=plain, allow_abbrev=False)
-    parser.add_argument("runs", nargs="+", metavar="RUNS", help="folders of runs, folders above them, or globs")
+    options = parser("compare", "RUNS ... [--metric TAG] [--by KEY ...] [--out DIR]", doc)
+    options.add_argument("runs", nargs="+", metavar="RUNS", help="folders of runs, folders above them, or globs")
     told = (
         "the figure to compare: nll, token_accuracy, sequence_accuracy, error_rate, alignment_accuracy, alignment_mass or "
         "attention_entropy behind val/ or test/, or any key of results.json or column of metrics.csv; default: %(default)s"
     )
-    parser.add_argument("--metric", default="val/sequence_accuracy", metavar="TAG", help=told)
+    options.add_argument("--metric", default="val/sequence_accuracy", metavar="TAG", help=told)
     told = "settings to group by, groups such as attention or keys such as attention.beta; default: all but the seed"
-    parser.add_argument("--by", nargs="+", default=[], metavar="KEY", help=told)
+    options.add_argument("--by", nargs="+", default=[], metavar="KEY", help=told)
     told = "the folder where everything is written; default: comparison/ and the name of the figure"
-    parser.add_argument("--out", type=Path, metavar="DIR", help=told)
-    return parser
+    options.add_argument("--out", type=Path, metavar="DIR", help=told)
+    return options
 
 
 def _split(keys: Sequence[str]) -> list[str]:

@@ -1,20 +1,22 @@
 """`scripts/tour.py`: parse, call, print; 0 for a tour, 2 for bad input. torch and matplotlib are imported late."""
 
-import argparse
 import shlex
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from attnlab.answers import answered, shown
+from attnlab.answers import answered, parser, shown
 
 PAGE, TENSORBOARD = "tour.html", "tensorboard"
 
 
 def tour(arguments: Sequence[str], doc: str | None) -> int:
     """Print the example, write the page; what a person can mend is one message and no traceback."""
-    out: Path = _parser(doc).parse_args(arguments).out
+    options = parser("tour", "[--out DIR]", doc)
+    told = "where the page, the figures and the TensorBoard run are written; default: %(default)s"
+    options.add_argument("--out", type=Path, default=Path("tour"), metavar="DIR", help=told)
+    out: Path = options.parse_args(arguments).out
     return answered(lambda: _tour(out))
 
 
@@ -29,14 +31,6 @@ def _tour(out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     print("\ndrawing, which takes ten seconds or more ...", file=sys.stderr, flush=True)
     return shown(f"\n{_write(out)}")
-
-
-def _parser(doc: str | None) -> argparse.ArgumentParser:
-    plain = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("tour.py", description=doc, formatter_class=plain, allow_abbrev=False)
-    told = "where the page, the figures and the TensorBoard run are written; %(default)s/ unless given"
-    parser.add_argument("--out", type=Path, default=Path("tour"), metavar="DIR", help=told)
-    return parser
 
 
 def _write(out: Path) -> str:
