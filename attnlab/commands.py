@@ -132,7 +132,7 @@ def _refuse_without_effect(keys: list[str], tree: Mapping[str, Any]) -> None:
 
 def microscope(arguments: list[str], doc: str | None) -> int:
     """`scripts/microscope.py`: bias, variance, cosine and cost of gradient estimates at one place."""
-    options = parser("microscope", "[KEY=VALUE ...] [--draws N] [--seed N] [--config-dir DIR] [--markdown]", doc)
+    options = parser("microscope", "[KEY=VALUE ...] [--draws N] [--seed N] [--markdown]", doc)
     told = "settings of attention; several values, with commas, are measured one after the other"
     options.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=told)
     options.add_argument("--draws", type=int, default=100_000, metavar="N", help="estimates of each; %(default)s unless given")
