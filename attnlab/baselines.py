@@ -54,13 +54,21 @@ class LeaveOneOut(Baseline):
         return (total - returns) / (drawn.sum(0) - 1)
 
 
+def control(returns: Returns, selection: Selection) -> Float[Tensor, "1 B T"]:
+    """The return of the last alternative, which a selector appends for a baseline's `controls`, with mass 0.
+
+    NaN where the selector was not asked for it: the draw itself would stand there, and the estimate would be wrong in silence.
+    """
+    return torch.where(selection.mass[-1:] == 0, returns[-1:], torch.nan)
+
+
 class SelfCritical(Baseline):
     """The return of the most probable position: b = r(argmax p), one more evaluation. Rennie et al. 2017 (1612.00563)."""
 
     controls = ("argmax",)
 
     def forward(self, returns: Returns, selection: Selection, valid: Valid, state: State) -> Float[Tensor, "#K #B #T"]:
-        return returns[-1:]
+        return control(returns, selection)
 
 
 class SoftValue(Baseline):
@@ -69,7 +77,7 @@ class SoftValue(Baseline):
     controls = ("soft",)
 
     def forward(self, returns: Returns, selection: Selection, valid: Valid, state: State) -> Float[Tensor, "#K #B #T"]:
-        return returns[-1:]
+        return control(returns, selection)
 
 
 class Learned(Baseline):

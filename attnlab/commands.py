@@ -101,6 +101,8 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
     if not best.is_file():
         raise ConfigurationError(f"{folder} has no best checkpoint yet; its state is {state}")
     tree = folders.read_config(folder)
+    if state != "done":
+        print(wrapped(f"this run is {state}, not done: the figures are those of its best checkpoint so far"), file=sys.stderr)
     changes = changed(tree, overrides)
     _refuse_without_effect([override.partition("=")[0].lstrip("+") for override in changes], tree)
     check(tree)
@@ -115,7 +117,8 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
     return SUCCESS
 
 
-MEASURED = ("task", "batch_size", "threads", "attention.evaluate_as", "attention.beta", "attention.k", "trainer")
+MEASURED = ("task.", "batch_size", "threads", "attention.evaluate_as", "attention.beta", "attention.k")
+MEASURED += tuple(f"trainer.{key}" for key in ("accelerator", "devices", "precision", "limit_val", "limit_test", "enable_"))
 """What a measurement depends on beside the trained parameters."""
 
 
@@ -152,6 +155,7 @@ def _microscope(overrides: list[str], draws: int, seed: int, config_dir: str | N
         raise ConfigurationError(f"--draws must be at least 2 and --seed at least 0, got {draws} and {seed}")
     from attnlab import survey, sweeping
 
+    survey.torch.set_num_threads(1)  # small tensors are fastest with one
     jobs = sweeping.expanded([*overrides, *place]) if overrides else survey.jobs()
     for job in jobs:
         survey.mechanism_of(job)  # what cannot be is refused before anything is measured

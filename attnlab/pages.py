@@ -33,13 +33,13 @@ def table(results: Mapping[str, float]) -> str:
 
 
 def sweep_table(outcomes: Sequence[tuple["Job", "Outcome"]], skipped: Collection[Path]) -> str:
-    """One line a run: its state, its sequence accuracy on the test data, and its name; why and where it failed below."""
+    """One line a run: its state, its val/sequence_accuracy, and its name; why and where it failed below."""
     lines, counts = [f"{'state':12}{'accuracy':>10}  run"], Counter[str]()
     for job, outcome in outcomes:
         state = "skipped" if job.folder in skipped else outcome.state
         counts[state] += 1
         results = folders.read_results(job.folder)
-        accuracy = "-" if results is None else f"{results['test/sequence_accuracy']:.4f}"
+        accuracy = "-" if results is None else f"{results['val/sequence_accuracy']:.4f}"
         lines.append(f"{state:12}{accuracy:>10}  {job.name}")
         if outcome.reason:
             lines += [filled(outcome.reason, 24), f"{'':24}log: {job.folder / 'train.log'}"]

@@ -51,6 +51,7 @@ class Outcome(NamedTuple):
 def plan(overrides: list[str]) -> list[Job]:
     """The jobs of a command line, each checked. Raises ConfigurationError with the list of those that cannot be."""
     settings, hydra = _separated(overrides)
+    path = [text for text in hydra if text.startswith("hydra.searchpath")]  # of --config-dir
     composed = composer()
     composed(hydra)  # refuses a launcher that does not exist
     jobs: dict[Path, Job] = {}
@@ -58,7 +59,7 @@ def plan(overrides: list[str]) -> list[Job]:
     known: dict[str, str] = {}
     for chosen in expanded(settings):
         try:
-            composition = composed(chosen)
+            composition = composed([*chosen, *path])
             _refuse_unbuildable(composition.tree, known)
             folder = folders.folder_of(composition)
             jobs.setdefault(folder, Job(chosen, composition, folder))

@@ -378,6 +378,16 @@ def test_self_critical_leaves_no_gradient_where_the_draw_is_the_argmax(samples: 
         assert (gradient == 0).all() if shift == 0 else (gradient != 0).any(-1).all()
 
 
+@pytest.mark.parametrize("baseline", ["self_critical", "soft"])
+def test_a_control_that_was_not_asked_for_gives_no_number(baseline: str):
+    mechanism = Variant("hard_reinforce", {"samples": 2, "baseline": baseline}).build()
+    scores, mask, valid = problem()
+    loss, _ = nonlinear()
+    selection = mechanism.selector(AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, GOLD), free())
+    losses = loss(selection.weights)
+    assert mechanism.estimator(losses, losses.detach(), selection, valid, STATE).loss[valid].isnan().all()
+
+
 def current(average: MovingAverage) -> float:
     """What the moving average would subtract now, whatever the present returns are."""
     scores, mask, _ = problem()

@@ -100,26 +100,6 @@ def test_every_command_prints_what_the_readme_shows(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the NETtalk data lie beside the project, where they are there at all")
-@pytest.mark.parametrize("attention", ["soft", "hard_reinforce", "hard_marginal"])
-def test_the_accuracies_on_real_data_are_those_of_the_readme(attention: str, tmp_path: Path):
-    """Within 3 points, the first seed."""
-    data = next(SHARED.rglob("nettalk*train*"), None)
-    assert data is not None
-    names = {
-        split: next(data.parent.glob(f"*{word}*")) for split, word in (("train", "train"), ("val", "dev"), ("test", "test"))
-    }
-    files = " ".join(f"task.{split}={shlex.quote(str(path))}" for split, path in names.items())
-    prepare(tmp_path)
-    printed = run(f"python scripts/train.py experiment=published_small attention={attention} {files}", tmp_path)
-    found = re.search(r"sequence_accuracy +(\S+) +(\S+)", printed)
-    row = re.search(rf"\| `{attention}` \| (\S+) %, \S+ % \| (\S+) %", TEXT[TEXT.index("NETtalk") :])
-    assert found and row
-    for reached, written in zip(found.groups(), row.groups(), strict=True):
-        assert 100 * float(reached) == pytest.approx(float(written), abs=3)
-
-
-@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason="the plain program lies beside the project, where it is there at all")
 def test_a_run_takes_about_as_long_as_a_plain_program(tmp_path: Path):
     """A ratio, side by side on one core, of processor time in training 600 steps; import and start are taken off both."""

@@ -11,6 +11,8 @@ import pytest
 from attnlab import folders
 from attnlab.commands import train
 from attnlab.comparison import load_runs
+from attnlab.config import CONFIGS
+from attnlab.sweeping import plan
 
 ROOT = Path(__file__).parents[1]
 SMALL = [
@@ -135,3 +137,11 @@ def test_a_progress_line_says_how_much_is_left(tmp_path: Path, capsys: pytest.Ca
     assert train(["-m", *SMALL, "seed=0,1", f"runs_dir={tmp_path}"], None) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if " left, about " in line]
     assert [line.split(",")[2].split()[0] for line in lines] == ["1", "0"]
+
+
+def test_a_sweep_over_a_mechanism_of_ones_own_is_planned(tmp_path: Path) -> None:
+    (tmp_path / "attention").mkdir()
+    own = (CONFIGS / "attention" / "soft.yaml").read_text(encoding="utf-8").replace("beta: 1.0", "beta: 2.5")
+    (tmp_path / "attention" / "mine.yaml").write_text(own, encoding="utf-8")
+    jobs = plan([f"hydra.searchpath=['file://{tmp_path}']", "attention=mine,soft", "seed=0,1"])
+    assert [job.composition.tree["attention"]["beta"] for job in jobs] == [2.5, 2.5, 1.0, 1.0]

@@ -21,8 +21,11 @@ def tour(arguments: Sequence[str], doc: str | None) -> int:
 
 
 def _tour(out: Path) -> int:
+    import torch
+
     from attnlab.tour import example
 
+    torch.set_num_threads(1)  # small tensors are fastest with one
     print(example.text(), flush=True)
     if find_spec("matplotlib") is None:
         raise ValueError('the pictures need matplotlib: pip install -c constraints.txt -e ".[analysis]"')
