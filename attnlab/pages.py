@@ -28,8 +28,13 @@ def table(results: Mapping[str, float]) -> str:
     lines = [f"{'':20}{'val':>10}{'test':>10}"]
     for name in sorted(names, key=lambda name: (not name.startswith("sequence"), name)):
         values = [results.get(f"{split}/{name}") for split in ("val", "test")]
-        lines.append(f"{name:20}" + "".join("         -" if value is None else f"{value:10.4f}" for value in values))
+        lines.append(f"{name:20}" + "".join("         -" if value is None else _figure(value) for value in values))
     return "\n".join(lines)
+
+
+def _figure(value: float) -> str:
+    """In ten columns, also where a run has diverged."""
+    return f"{value:10.4f}" if abs(value) < 1e4 else f"{value:10.2g}"
 
 
 def sweep_table(outcomes: Sequence[tuple["Job", "Outcome"]], skipped: Collection[Path]) -> str:

@@ -18,6 +18,7 @@ from attnlab.checking import ROOT as ROOT_KEYS
 from attnlab.commands import evaluate, train
 from attnlab.config import CONFIGS, compose
 from attnlab.help import choices, help_page, keys_of
+from attnlab.pages import table
 from attnlab.sweeping import plan
 
 ROOT = Path(__file__).parents[1]
@@ -208,3 +209,8 @@ def test_completion_is_installed_by_the_line_in_help(tmp_path: Path) -> None:
     completed, installed = typed("python scripts/train.py attention=so")
     assert completed == "attention=soft" and installed.endswith("-F hydra_bash_completion python")
     assert typed("python scripts/evaluate.py attention=so")[0] == ""  # no other script is run by the Tab key
+
+
+def test_the_figures_of_a_diverged_run_keep_their_columns() -> None:
+    lines = table({"val/nll": 1.5e36, "test/nll": float("inf"), "val/error_rate": 0.5}).splitlines()
+    assert {len(line) for line in lines} == {40} and "1.5e+36" in lines[2]
