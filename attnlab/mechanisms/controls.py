@@ -2,8 +2,7 @@
 
 from attnlab.base import Mechanism
 from attnlab.distributions import Oracle, Uniform
-from attnlab.estimators import Pathwise
-from attnlab.mechanisms.soft import Mixture
+from attnlab.mechanisms.soft import averaged
 from attnlab.rules import EvaluateAs
 
 
@@ -14,8 +13,7 @@ def uniform(*, evaluate_as: EvaluateAs) -> Mechanism:
     Bias: none for its own objective, which the scores do not enter.
     Cost: 1 evaluation of the loss.
     """
-    distribution = Uniform()
-    return Mechanism(distribution, Mixture(distribution), Pathwise(), "soft", "mixture", evaluate_as)
+    return averaged(Uniform(), evaluate_as)
 
 
 def oracle(*, evaluate_as: EvaluateAs) -> Mechanism:
@@ -25,5 +23,4 @@ def oracle(*, evaluate_as: EvaluateAs) -> Mechanism:
     Bias: none for its own objective, which the scores do not enter.
     Cost: 1 evaluation of the loss.
     """
-    distribution = Oracle()
-    return Mechanism(distribution, Mixture(distribution), Pathwise(), "soft", "mixture", evaluate_as)
+    return averaged(Oracle(), evaluate_as)

@@ -4,7 +4,7 @@ from typing import Unpack
 
 import torch
 
-from attnlab.base import AttentionInput, Mechanism, Randomness, Selection, Selector
+from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Selection, Selector
 from attnlab.distributions import Softmax
 from attnlab.estimators import Marginal, Pathwise
 from attnlab.rules import Beta, EvaluateAs
@@ -25,6 +25,11 @@ class Enumeration(Selector):
         return Selection(weights, probs.movedim(-1, 0), log_probs.movedim(-1, 0), probs)
 
 
+def expected(distribution: Distribution, evaluate_as: str) -> Mechanism:
+    """The mechanism of the loss expected under a distribution, enumerated."""
+    return Mechanism(distribution, Enumeration(distribution), Pathwise(), "expected", "value", evaluate_as)
+
+
 def hard_exact(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """sum_s p(s) loss(s) with p = softmax(beta * scores): the expected loss, enumerated.
 
@@ -32,8 +37,7 @@ def hard_exact(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     Bias: none for the expected loss.
     Cost: S evaluations of the loss.
     """
-    distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(distribution, Enumeration(distribution), Pathwise(), "expected", "value", evaluate_as)
+    return expected(Softmax(scheduled("beta", beta)), evaluate_as)
 
 
 def hard_marginal(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:

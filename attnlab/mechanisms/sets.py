@@ -50,10 +50,11 @@ class UnorderedSet(Selector):
         keys = log_probs.detach().to(noise.dtype) - noise.log()  # the largest of these are a draw without replacement
         taken = one_hot(randomness.forced, keys).amax(0)  # -1 matches no position
         keys = torch.where(taken.bool(), torch.inf, keys)
-        drawn = one_hot(keys.topk(min(self.samples, probs.size(-1)), -1).indices, keys).amax(-2)
+        size = min(self.samples, probs.size(-1))
+        drawn = one_hot(keys.topk(size, -1).indices, keys).amax(-2)
         there = log_probs > functional.lowest(log_probs.dtype)
         order = (2 * drawn + drawn * there).argsort(dim=-1, descending=True, stable=True)  # masked ones last
-        position = order[..., : min(self.samples, probs.size(-1))].movedim(-1, 0)
+        position = order[..., :size].movedim(-1, 0)
         weights, log_prob, present = members(position, categorical)
         completion = log_completion(weights, log_prob, probs)
         first = completion[2 ** torch.arange(len(position), device=probs.device)]

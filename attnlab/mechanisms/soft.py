@@ -2,7 +2,7 @@
 
 from typing import Unpack
 
-from attnlab.base import AttentionInput, Mechanism, Randomness, Selection, Selector, single
+from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Selection, Selector, single
 from attnlab.distributions import Softmax
 from attnlab.estimators import Pathwise
 from attnlab.rules import Beta, EvaluateAs
@@ -17,6 +17,11 @@ class Mixture(Selector):
         return single(probs[None], probs)
 
 
+def averaged(distribution: Distribution, evaluate_as: str) -> Mechanism:
+    """The mechanism of the loss at the value averaged under a distribution."""
+    return Mechanism(distribution, Mixture(distribution), Pathwise(), "soft", "mixture", evaluate_as)
+
+
 def soft(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """weights = softmax(beta * scores); the loss at the averaged value.
 
@@ -24,5 +29,4 @@ def soft(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     Bias: none for its own objective; exact for the expected loss where the loss is affine in the weights.
     Cost: 1 evaluation of the loss.
     """
-    distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(distribution, Mixture(distribution), Pathwise(), "soft", "mixture", evaluate_as)
+    return averaged(Softmax(scheduled("beta", beta)), evaluate_as)

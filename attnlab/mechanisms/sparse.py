@@ -1,16 +1,12 @@
 """Sparse attention: distributions with exact zeros, as weights of a mixture or as the law of a hard choice."""
 
-from collections.abc import Callable
 from typing import Unpack
-
-from torch import Tensor
 
 from attnlab import functional
 from attnlab.base import Mechanism
 from attnlab.distributions import Sparse
-from attnlab.estimators import Pathwise
-from attnlab.mechanisms.enumeration import Enumeration
-from attnlab.mechanisms.soft import Mixture
+from attnlab.mechanisms.enumeration import expected
+from attnlab.mechanisms.soft import averaged
 from attnlab.rules import Beta, EvaluateAs
 from attnlab.schedules import scheduled
 
@@ -22,7 +18,7 @@ def sparsemax(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     Bias: none for its own objective.
     Cost: 1 evaluation of the loss.
     """
-    return _weights(functional.sparsemax, beta, evaluate_as)
+    return averaged(Sparse(functional.sparsemax, scheduled("beta", beta)), evaluate_as)
 
 
 def entmax15(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
@@ -32,7 +28,7 @@ def entmax15(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     Bias: none for its own objective.
     Cost: 1 evaluation of the loss.
     """
-    return _weights(functional.entmax15, beta, evaluate_as)
+    return averaged(Sparse(functional.entmax15, scheduled("beta", beta)), evaluate_as)
 
 
 def sparsemax_expected(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
@@ -42,7 +38,7 @@ def sparsemax_expected(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mech
     Bias: none for the expected loss under sparsemax.
     Cost: S evaluations of the loss.
     """
-    return _expected(functional.sparsemax, beta, evaluate_as)
+    return expected(Sparse(functional.sparsemax, scheduled("beta", beta)), evaluate_as)
 
 
 def entmax15_expected(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
@@ -52,14 +48,4 @@ def entmax15_expected(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mecha
     Bias: none for the expected loss under entmax15.
     Cost: S evaluations of the loss.
     """
-    return _expected(functional.entmax15, beta, evaluate_as)
-
-
-def _weights(project: Callable[[Tensor], Tensor], beta: Beta, evaluate_as: EvaluateAs) -> Mechanism:
-    distribution = Sparse(project, scheduled("beta", beta))
-    return Mechanism(distribution, Mixture(distribution), Pathwise(), "soft", "mixture", evaluate_as)
-
-
-def _expected(project: Callable[[Tensor], Tensor], beta: Beta, evaluate_as: EvaluateAs) -> Mechanism:
-    distribution = Sparse(project, scheduled("beta", beta))
-    return Mechanism(distribution, Enumeration(distribution), Pathwise(), "expected", "value", evaluate_as)
+    return expected(Sparse(functional.entmax15, scheduled("beta", beta)), evaluate_as)

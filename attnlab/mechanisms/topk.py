@@ -4,8 +4,7 @@ from typing import Literal, Unpack
 
 from attnlab.base import Mechanism
 from attnlab.distributions import TopK
-from attnlab.estimators import Pathwise
-from attnlab.mechanisms.soft import Mixture
+from attnlab.mechanisms.soft import averaged
 from attnlab.rules import Beta, Count
 from attnlab.schedules import scheduled
 
@@ -19,5 +18,4 @@ def topk(*, k: Count, evaluate_as: Literal["same", "soft", "argmax", "marginal",
     Bias: none for its own objective.
     Cost: 1 evaluation of the loss.
     """
-    distribution = TopK(k, scheduled("beta", beta))
-    return Mechanism(distribution, Mixture(distribution), Pathwise(), "soft", "mixture", evaluate_as)
+    return averaged(TopK(k, scheduled("beta", beta)), evaluate_as)

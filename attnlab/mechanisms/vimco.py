@@ -4,12 +4,10 @@ import math
 from typing import Unpack
 
 import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
 
 from attnlab.base import Estimator, Mechanism, Selection, Surrogate
 from attnlab.distributions import Softmax
-from attnlab.estimators import masked
+from attnlab.estimators import Losses, State, Valid, masked
 from attnlab.mechanisms.reinforce import Draws
 from attnlab.rules import Beta, Count, EvaluateAs
 from attnlab.schedules import scheduled
@@ -21,14 +19,7 @@ class Vimco(Estimator):
     L_k is L with the k-th log-likelihood replaced by the mean of the others: it does not know the k-th draw.
     """
 
-    def forward(
-        self,
-        losses: Float[Tensor, "K B T"],
-        returns: Float[Tensor, "K B T"],
-        selection: Selection,
-        valid: Bool[Tensor, "B T"],
-        state: Float[Tensor, "B T Q"],
-    ) -> Surrogate:
+    def forward(self, losses: Losses, returns: Losses, selection: Selection, valid: Valid, state: State) -> Surrogate:
         samples = len(losses)
         bound = torch.logsumexp(-losses, 0) - math.log(samples)
         log_weights = -returns.detach()
