@@ -64,11 +64,12 @@ def scheduled(name: str, settings: Mapping[str, Any]) -> Scheduled:
     return Scheduled(settings[name], *(settings[f"{name}_{part}"] for part in ("schedule", "end", "steps")), name=name)
 
 
-def move_all(module: nn.Module, step: int) -> dict[str, float]:
-    """Move everything scheduled inside a module to what holds after so many steps: the values by name (beta, temperature)."""
-    moved = {}
-    for path, part in module.named_modules():
-        if isinstance(part, Scheduled):
-            part.move(step)
-            moved[path.rpartition(".")[2]] = part.value.item()
-    return moved
+def scheduled_in(module: nn.Module) -> dict[str, Scheduled]:
+    """Everything scheduled inside a module, by its name there (beta, temperature)."""
+    return {path.rpartition(".")[2]: part for path, part in module.named_modules() if isinstance(part, Scheduled)}
+
+
+def move_all(module: nn.Module, step: int) -> None:
+    """Move everything scheduled inside a module to what holds after so many steps."""
+    for part in scheduled_in(module).values():
+        part.move(step)

@@ -14,7 +14,7 @@ from attnlab.evaluation import Tally, free_running, rule_of, teacher_forced
 from attnlab.models.seq2seq import Seq2Seq
 from attnlab.optimizers import Configure
 from attnlab.randomness import drawing, generator_for
-from attnlab.schedules import move_all
+from attnlab.schedules import move_all, scheduled_in
 from attnlab.tasks.task import Task
 
 
@@ -75,7 +75,7 @@ class Training(pl.LightningModule):
         self.estimator.update(outputs["returns"], outputs["valid"])
         if self.logged(outputs["step"]):
             self.record({"train/surrogate": outputs["surrogate"].item()} | self._taken(batch) | self._schedules())
-        self.scheduled = move_all(self.model.attention, self.trainer.global_step)
+        move_all(self.model.attention, self.trainer.global_step)
 
     def logged(self, before: int) -> bool:
         """Whether the batch just trained ended an optimizer step that is logged; `before` counts the steps before it."""
@@ -92,12 +92,11 @@ class Training(pl.LightningModule):
         return {tag: figures[tag] for tag in ("train/nll", "train/token_accuracy")}
 
     def _schedules(self) -> dict[str, float]:
-        return {"schedule/lr": float(self.trainer.optimizers[0].param_groups[0]["lr"])} | {
-            f"schedule/{name}": value for name, value in self.scheduled.items()
-        }
+        values = {f"schedule/{name}": part.value.item() for name, part in scheduled_in(self.model.attention).items()}
+        return {"schedule/lr": float(self.trainer.optimizers[0].param_groups[0]["lr"])} | values
 
     def on_train_start(self) -> None:
-        self.scheduled = move_all(self.model.attention, self.trainer.global_step)
+        move_all(self.model.attention, self.trainer.global_step)
 
     def configure_gradient_clipping(
         self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None

@@ -13,7 +13,7 @@ from attnlab.checking import ConfigurationError
 from attnlab.commands import evaluate
 from attnlab.config import choices, compose
 from attnlab.runs import load, measure, train
-from attnlab.schedules import Scheduled, move_all
+from attnlab.schedules import Scheduled, move_all, scheduled_in
 from attnlab.signatures import settings_of
 
 SMALL = ["model.hidden_size=6", "model.embedding_size=5", "batch_size=4", "task.steps_per_epoch=5", "trainer.max_steps=10"]
@@ -41,7 +41,9 @@ def test_everything_scheduled_in_a_mechanism_moves_under_its_own_name():
     settings = ["attention=gumbel_rao", "attention.beta_schedule=linear", "attention.beta_end=3", "attention.beta_steps=10"]
     more = ["attention.temperature_schedule=exponential", "attention.temperature_end=0.25", "attention.temperature_steps=4"]
     mechanism = assemble(compose([*settings, *more]).tree).mechanism
-    assert move_all(mechanism.selector, 2) == pytest.approx({"beta": 1.4, "temperature": 0.5})
+    move_all(mechanism.selector, 2)
+    found = {name: part.value.item() for name, part in scheduled_in(mechanism.selector).items()}
+    assert found == pytest.approx({"beta": 1.4, "temperature": 0.5})
     scores = torch.tensor([[[1.0, 0.0]]])
     from attnlab.base import AttentionInput
 
