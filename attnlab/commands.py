@@ -104,7 +104,6 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
     if state != "done":
         print(wrapped(f"this run is {state}, not done: the figures are those of its best checkpoint so far"), file=sys.stderr)
     changes = changed(tree, overrides)
-    _refuse_without_effect([override.partition("=")[0].lstrip("+") for override in changes], tree)
     check(tree)
     from attnlab import runs
     from attnlab.building import assemble
@@ -165,7 +164,10 @@ def _microscope(overrides: list[str], draws: int, seed: int, config_dir: str | N
 
 
 def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
-    """Change settings of a stored configuration in place; returns the overrides. Raises ConfigurationError for unknown ones."""
+    """Change settings of a stored configuration in place; returns the overrides.
+
+    Raises ConfigurationError for settings that it does not have, and for those that a measurement does not depend on.
+    """
     parsed = parse(overrides)
     problems = list(unknown_keys([override.key_or_group for override in parsed], tree).values())
     problems += [f"{override} leaves out a setting" for override in overrides if override.startswith("~")]
@@ -181,6 +183,7 @@ def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
                 f"{override.key_or_group} is a group; a finished run keeps its {last}, its settings can be changed"
             )
         node[last] = override.value()
+    _refuse_without_effect([override.key_or_group for override in parsed], tree)
     return overrides
 
 

@@ -69,7 +69,7 @@ def _estimates(mechanism: Mechanism, scores: Tensor, loss: Loss, rows: int, seed
     randomness = drawing(generator_for(seed, "microscope", start, device=scores.device))
     selection = mechanism.selector(inputs, randomness, mechanism.estimator.controls)
     weights = selection.weights.expand(-1, rows, 1, -1).squeeze(2)
-    losses = _losses(loss, weights.clone(), mechanism.needs)
+    losses = _losses(loss, weights.clone(), mechanism.needs)  # a copy: a loss may work in place
     valid = torch.ones_like(mask[..., 0])
     state = torch.zeros_like(leaf[..., :1])
     surrogate = mechanism.estimator(losses[..., None], losses[..., None].detach(), selection, valid, state).loss

@@ -63,17 +63,11 @@ def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
 def _settings(function: ast.FunctionDef) -> dict[str, Any]:
     """Keyword-only parameters, and what `**name: Unpack[...]` stands for where it is a record of `rules`."""
     rest = function.args.kwarg
-    unpacked = typing.get_args(_annotation(rest.annotation)) if rest else ()
-    if (
-        rest
-        and rest.annotation
-        and "Unpack" in ast.dump(rest.annotation)
-        and not (unpacked and typing.is_typeddict(unpacked[0]))
-    ):
-        raise UnknownTarget(
-            f"_target_: **{rest.arg} of {function.name} must be Unpack of a record of attnlab.rules, such as Beta"
-        )
-    shared = typing.get_type_hints(unpacked[0], include_extras=True) if unpacked else {}
+    record = next(iter(typing.get_args(_annotation(rest.annotation))), None) if rest else None
+    if rest and rest.annotation and "Unpack" in ast.dump(rest.annotation) and not typing.is_typeddict(record):
+        told = f"**{rest.arg} of {function.name} must be Unpack of a record of attnlab.rules, such as Beta"
+        raise UnknownTarget(f"_target_: {told}")
+    shared = typing.get_type_hints(record, include_extras=True) if record else {}
     return {arg.arg: _annotation(arg.annotation) for arg in function.args.kwonlyargs} | shared
 
 

@@ -124,14 +124,13 @@ def lines(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> Iterator[
     """One table a problem, a line or two a mechanism as it is measured, at most 80 columns wide."""
     yield f"{len(SCORES)} positions, {draws:,} estimates each; bias against the mechanism's own objective."
     yield "<x: what is told from 0 only above x, twice the standard error."
+    named = [(overrides, _words(overrides), mechanism_of(overrides).objective) for overrides in jobs]
     for problem, loss in PROBLEMS.items():
         yield f"\n{problem}: {(loss.__doc__ or '').rstrip('.')}"
         yield f"{'mechanism':25}{'objective':>10}{'bias':>10}{'cosine':>10}{'variance':>10}{'cost':>6}"
-        for overrides in jobs:
+        for overrides, (name, *changes), objective in named:
             found = measure(overrides, loss, draws, seed)
-            name, *changes = _words(overrides)
             cosine = "-" if math.isnan(found.cosine) else f"{found.cosine:.4f}"
-            objective = mechanism_of(overrides).objective
             row = [f"{name:25}{objective:>10}{bias(found):>10}{cosine:>10}{variance(found):>10}{found.cost:6}"]
             yield "\n".join([*row, *(f"  {setting}" for setting in changes)])
 

@@ -1,5 +1,6 @@
 """Text for people: 80 columns at most; a path or another long word may exceed them, so that it can be copied."""
 
+import base64
 import textwrap
 
 WIDTH = 80
@@ -15,3 +16,8 @@ def filled(text: str, indent: int = 0, hang: int = 0) -> str:
 def wrapped(text: str) -> str:
     """Line by line, each as far in as it was; what does not fit goes on below, two columns further in."""
     return "\n".join(filled(line.strip(), len(line) - len(line.lstrip()), 2) for line in text.splitlines())
+
+
+def data_uri(png: bytes) -> str:
+    """A picture as the address of an image that a page carries in itself."""
+    return f"data:image/png;base64,{base64.b64encode(png).decode()}"

@@ -1,6 +1,5 @@
 """What TensorBoard shows of a sweep, in a real browser: headless Chromium, where it is installed."""
 
-import shutil
 import socket
 import subprocess
 import sys
@@ -10,12 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browser import CHROMIUM, QUIET
 from pypdf import PdfReader
 
 from attnlab.commands import train
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-QUIET = ["--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 SMALL = ["model.hidden_size=6", "batch_size=8", "trainer.log_every_n_steps=2", "task.validation_examples=10"]
 SWEEP = ["attention=soft,hard_exact", "optimizer.lr=0.001,1e36", "trainer.max_steps=8", "task.test_examples=10"]
 
@@ -53,7 +51,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def rendered(page: str, tmp_path: Path) -> str:
     """The text of a page after its scripts have run, as it would be printed."""
     assert CHROMIUM is not None
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", *QUIET, f"--user-data-dir={tmp_path}", "--window-size=1600,1400"]
+    flags = [*QUIET, f"--user-data-dir={tmp_path}", "--window-size=1600,1400"]
     printed = tmp_path / "page.pdf"  # unlike the document tree, it holds what web components show
     command = [CHROMIUM, *flags, "--virtual-time-budget=25000", f"--print-to-pdf={printed}", page]
     subprocess.run(command, capture_output=True, timeout=120, check=True)

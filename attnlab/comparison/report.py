@@ -1,11 +1,11 @@
 """One HTML page with everything, images included: it opens without a network, and on a phone."""
 
-import base64
 from collections.abc import Sequence
 from html import escape
 
 from attnlab.comparison import tables
 from attnlab.comparison.records import Comparison
+from attnlab.text import data_uri
 
 PAIRS = 100  # listed on the page
 STYLE = """
@@ -59,8 +59,7 @@ def page(comparison: Comparison, images: Sequence[tuple[str, bytes, str]], words
 
 
 def _image(heading: str, png: bytes, caption: str) -> str:
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    shown = f'<img src="{source}" alt="{escape(heading)}: {escape(caption)}">'
+    shown = f'<img src="{data_uri(png)}" alt="{escape(heading)}: {escape(caption)}">'
     return f"<h2>{escape(heading)}</h2><figure>{shown}<figcaption>{escape(caption)}</figcaption></figure>"
 
 

@@ -1,6 +1,5 @@
 """One HTML page with everything, figures and sliders included: it opens without a network, and on a phone."""
 
-import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from attnlab import functional
+from attnlab.text import data_uri
 from attnlab.tour import example
 from attnlab.tour.example import SCORES, TIED, gradient
 
@@ -25,7 +25,7 @@ class Picture(NamedTuple):
 
 def page(figures: Mapping[str, bytes], gallery: Sequence[Picture]) -> str:
     """page.html with its {{names}} filled in: figures by file name, numbers, the sliders and the gallery of mechanisms."""
-    parts = {name: _data(png) for name, png in figures.items()} | _figures_in_words()
+    parts = {name: data_uri(png) for name, png in figures.items()} | _figures_in_words()
     parts |= {"scores": _table(), "example": escape(example.text()), "arrows": _gallery(gallery)}
     parts |= {"numbers": json.dumps(SCORES.tolist()), "tied": json.dumps(TIED.tolist())}
     parts |= {"mathematics": _read("mathematics.js"), "sliders": _read("sliders.js")}
@@ -64,7 +64,7 @@ def _table() -> str:
 
 def _gallery(pictures: Sequence[Picture]) -> str:
     shown = [
-        f'<figure><img src="{_data(png)}" alt="{escape(heading)}: {escape(caption)}">'
+        f'<figure><img src="{data_uri(png)}" alt="{escape(heading)}: {escape(caption)}">'
         f"<figcaption><b>{escape(heading).replace('_', '_<wbr>')}</b>: {escape(caption)}</figcaption></figure>"
         for heading, png, caption in pictures
     ]
@@ -73,10 +73,6 @@ def _gallery(pictures: Sequence[Picture]) -> str:
 
 def _fill(template: str, parts: Mapping[str, str]) -> str:
     return re.sub(r"{{([\w.]+)}}", lambda found: parts[found[1]], template)
-
-
-def _data(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
 def _read(name: str) -> str:
