@@ -1,4 +1,5 @@
-"""How a command ends: 0 for success, 1 for a run that failed, 2 for bad input; one message, and no traceback."""
+"""How a command ends: 0 for success, 1 for a run that failed, 2 for bad input; one message, and no
+traceback."""
 
 import argparse
 import functools
@@ -15,7 +16,9 @@ SUCCESS, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 def parser(name: str, usage: str, doc: str | None) -> argparse.ArgumentParser:
     """For a script that takes options: its help has 80 columns, whatever the terminal has."""
     plain = functools.partial(argparse.RawDescriptionHelpFormatter, width=WIDTH)
-    return argparse.ArgumentParser(usage=f"{name}.py {usage}", description=doc, formatter_class=plain, allow_abbrev=False)
+    return argparse.ArgumentParser(
+        usage=f"{name}.py {usage}", description=doc, formatter_class=plain, allow_abbrev=False
+    )
 
 
 def answered(command: Callable[[], int], interrupted: str = "interrupted") -> int:

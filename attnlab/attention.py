@@ -49,7 +49,8 @@ class Attention(nn.Module):
         controls: tuple[str, ...] = (),
         selector: Selector | None = None,
     ) -> tuple[Float[Tensor, "K B #T R"], Selection]:
-        """Context vectors and the selection behind them; `selector` replaces the trained one (an evaluation rule)."""
+        """Context vectors and the selection behind them; `selector` replaces the trained one (an evaluation
+        rule)."""
         scores = self.score(query, memory.keys).masked_fill(~memory.mask, -torch.inf)
         inputs = AttentionInput(scores, memory.mask, memory.gold)
         selection = (self.selector if selector is None else selector)(inputs, randomness, controls)

@@ -1,8 +1,8 @@
 """The records and interfaces that everything hangs on.
 
-Letters for shapes: K alternatives drawn or enumerated (always first; 1 when nothing was drawn), B batch, T target steps,
-S source positions, D width, V vocabulary, Q width of a decoder state. Every `forward` is a function of its inputs: it writes
-no buffer, and randomness comes from what is handed in.
+Letters for shapes: K alternatives drawn or enumerated (always first; 1 when nothing was drawn), B batch, T
+target steps, S source positions, D width, V vocabulary, Q width of a decoder state. Every `forward` is a
+function of its inputs: it writes no buffer, and randomness comes from what is handed in.
 """
 
 from typing import Literal, NamedTuple
@@ -20,7 +20,8 @@ class AttentionInput(NamedTuple):
 
     scores: Float[Tensor, "B T S"]  # -inf where the mask is False
     mask: Bool[Tensor, "B #T S"]  # True = may be attended
-    gold: Bool[Tensor, "B #T S"]  # right positions where the task knows them, else all False; only a control may look
+    # right positions where the task knows them, else all False; only a control may look
+    gold: Bool[Tensor, "B #T S"]
 
 
 class Randomness(NamedTuple):
@@ -31,7 +32,8 @@ class Randomness(NamedTuple):
 
 
 class Categorical(NamedTuple):
-    """A distribution over source positions; masked positions have probs 0 and the finite log_probs `functional.lowest`."""
+    """A distribution over source positions; masked positions have probs 0 and the finite log_probs
+    `functional.lowest`."""
 
     probs: Float[Tensor, "B T S"]
     log_probs: Float[Tensor, "B T S"]
@@ -44,7 +46,8 @@ class Selection(NamedTuple):
     """
 
     weights: Float[Tensor, "K B #T S"]  # what multiplies the values; carries the pathwise gradient, if any
-    mass: Float[Tensor, "K B T"]  # how much each alternative counts; sums to 1 over K; 0 for controls, negative allowed
+    # how much each alternative counts; sums to 1 over K; 0 for controls, negative allowed
+    mass: Float[Tensor, "K B T"]
     log_prob: Float[Tensor, "K B T"]  # log p(alternative) under probs; 0 for mixtures and controls
     probs: Float[Tensor, "B T S"]  # the distribution behind it: entropy, alignment, plots
 
@@ -56,7 +59,8 @@ def single(weights: Float[Tensor, "1 B T S"], probs: Float[Tensor, "B T S"]) -> 
 
 
 class Surrogate(NamedTuple):
-    """Per-step losses to minimise; `auxiliary` trains a baseline and is kept out of the reported surrogate."""
+    """Per-step losses to minimise; `auxiliary` trains a baseline and is kept out of the reported
+    surrogate."""
 
     loss: Float[Tensor, "B T"]
     auxiliary: Float[Tensor, "B T"]
@@ -74,13 +78,16 @@ class Distribution(nn.Module):
 
 
 class Selector(nn.Module):
-    """Scores -> a choice from a distribution. `controls` names alternatives ("argmax", "soft") to append with mass 0."""
+    """Scores -> a choice from a distribution. `controls` names alternatives ("argmax", "soft") to append with
+    mass 0."""
 
     def __init__(self, distribution: Distribution):
         super().__init__()
         self.distribution = distribution
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         raise NotImplementedError
 
 
@@ -113,7 +120,8 @@ class Baseline(nn.Module):
 
 
 class Estimator(nn.Module):
-    """Per-step losses and a selection -> a surrogate whose gradient is wanted. Sees no model, no attention, no task."""
+    """Per-step losses and a selection -> a surrogate whose gradient is wanted. Sees no model, no attention,
+    no task."""
 
     controls: tuple[str, ...] = ()
 
@@ -138,11 +146,14 @@ class Estimator(nn.Module):
 class Mechanism(NamedTuple):
     """What `attention=NAME` picks: the distribution, how to choose from it, and the surrogate that trains it.
 
-    objective: the loss whose gradient is estimated. `soft` is the loss at the averaged value; `expected` the expectation of
-    the loss over choices (Xu et al. 2015); `marginal` is -log of the expected probability (Deng et al. 2018).
-    needs: what the estimator asks of the loss: its `value` at single positions, its `gradient` there, or a `mixture` of values.
+    objective: the loss whose gradient is estimated. `soft` is the loss at the averaged value; `expected` the
+    expectation of the loss over choices (Xu et al. 2015); `marginal` is -log of the expected probability
+    (Deng et al. 2018).
+    needs: what the estimator asks of the loss: its `value` at single positions, its `gradient` there, or a
+    `mixture` of values.
     evaluate_as: how it is read at evaluation; `same` follows the objective.
-    bound: draws of the lower bound that is followed in place of the marginal itself (Burda et al. 2016); 0 = no bound.
+    bound: draws of the lower bound that is followed in place of the marginal itself (Burda et al. 2016); 0 =
+    no bound.
     """
 
     distribution: Distribution
@@ -157,8 +168,8 @@ class Mechanism(NamedTuple):
 class Batch(NamedTuple):
     """Sequences of symbols, padded at the end with PAD (0). The target closes with EOS and carries no BOS.
 
-    gold marks the source positions from which each target symbol comes, where the task knows them; a row without True is
-    undefined and counts in no alignment figure.
+    gold marks the source positions from which each target symbol comes, where the task knows them; a row
+    without True is undefined and counts in no alignment figure.
     """
 
     source: Int[Tensor, "B S"]
@@ -171,6 +182,7 @@ class Batch(NamedTuple):
 
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3
-"""Symbols that every vocabulary starts with: padding, begin and end of sequence, and what training never saw."""
+"""Symbols that every vocabulary starts with: padding, begin and end of sequence, and what training never
+saw."""
 SPECIAL = 4
 """How many they are: a task's own symbols start here."""

@@ -28,7 +28,8 @@ class Built(NamedTuple):
 
 
 def build(overrides: list[str]) -> Built:
-    """The configured objects without training, for notebooks: `build(["attention=soft", "attention.beta=5"])`.
+    """The configured objects without training, for notebooks:
+    `build(["attention=soft", "attention.beta=5"])`.
 
     Overrides are those of the command line. Raises ConfigurationError or ValueError, as the command would.
     """
@@ -36,7 +37,8 @@ def build(overrides: list[str]) -> Built:
 
 
 def assemble(tree: Mapping[str, Any]) -> Built:
-    """The objects of a checked configuration. Parameters depend on the seed and the model alone, whatever the mechanism."""
+    """The objects of a checked configuration. Parameters depend on the seed and the model alone, whatever the
+    mechanism."""
     seed = tree["seed"]
     task: Task = make(tree["task"], seed, tree["batch_size"])
     with torch.random.fork_rng(devices=[]):

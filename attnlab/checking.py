@@ -1,7 +1,7 @@
 """The rules held against a whole configuration: every key known, every value as its factory's signature asks.
 
-Nothing here imports torch, and nothing knows how a configuration came about: one composed from a command line and one read
-back from a run's folder are checked alike.
+Nothing here imports torch, and nothing knows how a configuration came about: one composed from a command line
+and one read back from a run's folder are checked alike.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -45,9 +45,12 @@ def check(
     choices: Mapping[str, str] = {},  # noqa: B006 (never written)
     problems: Iterable[str] = (),
 ) -> None:
-    """Hold a whole configuration against the rules of everything it names. Raises ConfigurationError with all problems."""
+    """Hold a whole configuration against the rules of everything it names. Raises ConfigurationError with all
+    problems."""
     problems = list(problems)
-    problems += _problems("", {k: v for k, v in tree.items() if k in ROOT or k not in (*GROUPS, "callbacks")}, ROOT)
+    problems += _problems(
+        "", {k: v for k, v in tree.items() if k in ROOT or k not in (*GROUPS, "callbacks")}, ROOT
+    )
     for group in GROUPS:
         problems += _factory_problems(group, tree.get(group), choices.get(group, ""))
     for name, node in (tree.get("callbacks") or {}).items():
@@ -65,7 +68,10 @@ def _conflicts(tree: Mapping[str, Any]) -> Iterator[str]:
     if trainer["limit_val_batches"] == 0:
         yield "trainer.limit_val_batches: a run keeps the checkpoint that validation finds best, got 0"
     if optimizer.get("fused") and trainer["gradient_clip_val"] and str(trainer["precision"]) in SCALED:
-        yield f"optimizer.fused: must be false to clip gradients with trainer.precision={trainer['precision']}, got true"
+        yield (
+            "optimizer.fused: must be false to clip gradients with "
+            f"trainer.precision={trainer['precision']}, got true"
+        )
 
 
 def data_files(tree: Mapping[str, Any]) -> dict[tuple[str, str], str]:
@@ -81,7 +87,11 @@ def data_files(tree: Mapping[str, Any]) -> dict[tuple[str, str], str]:
 def unknown_keys(keys: Iterable[str], tree: Mapping[str, Any]) -> dict[str, str]:
     """Key -> what to say about it, for keys that a configuration does not have."""
     known = _keys_of(tree)
-    return {key: f"{key} is not a setting{meant(key, known) or '; --help lists all'}" for key in keys if key not in known}
+    return {
+        key: f"{key} is not a setting{meant(key, known) or '; --help lists all'}"
+        for key in keys
+        if key not in known
+    }
 
 
 def _keys_of(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
@@ -105,26 +115,33 @@ def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
     if path == "trainer":
         problems = [f"trainer.{name} is not offered: {why}" for name, why in OWNED.items() if name in node]
         rules = {name: rule for name, rule in rules.items() if name not in OWNED}
-    settings = {key: value for key, value in node.items() if key != "_target_" and not (problems and key in OWNED)}
+    settings = {
+        key: value for key, value in node.items() if key != "_target_" and not (problems and key in OWNED)
+    }
     where = f" of {path}={choice}" if choice else ""
     problems += _problems(path, settings, rules, where)
     node.update(settings)
     for key, rule in rules.items():
-        if any(isinstance(part, DataFileMark) for part in get_args(rule)) and isinstance(settings.get(key), str):
+        if any(isinstance(part, DataFileMark) for part in get_args(rule)) and isinstance(
+            settings.get(key), str
+        ):
             if settings[key] not in ("", "???") and not Path(settings[key]).is_file():
                 problems.append(f"{path}.{key}: there is no file {settings[key]}")
     return problems
 
 
 def _problems(path: str, settings: dict[str, Any], rules: Mapping[str, Any], where: str = "") -> list[str]:
-    """One sentence for each setting that is unknown, missing or against its rule; 1 becomes 1.0 where a real number is due."""
+    """One sentence for each setting that is unknown, missing or against its rule; 1 becomes 1.0 where a real
+    number is due."""
     prefix = f"{path}." if path else ""
     unset = {key for key, value in settings.items() if value == "???"}
     fields: dict[str, Any] = {f"{name}_": (rule, ...) for name, rule in rules.items() if name not in unset}
     model = create_model("Settings", __config__=ConfigDict(extra="forbid", strict=True), **fields)
     problems = [f"{prefix}{key} must be given: {prefix}{key}=..." for key in sorted(unset)]
     try:
-        checked = model.model_validate({f"{key}_": value for key, value in settings.items() if key not in unset})
+        checked = model.model_validate(
+            {f"{key}_": value for key, value in settings.items() if key not in unset}
+        )
         settings.update({name: getattr(checked, f"{name}_") for name in rules if name not in unset})
     except ValidationError as error:
         found: dict[str, list[str]] = {}
@@ -141,20 +158,29 @@ def _problems(path: str, settings: dict[str, Any], rules: Mapping[str, Any], whe
 
 
 def _sentence(detail: Any) -> str:
-    message = str(detail["msg"]).replace("Input should be", "must be").replace("a valid boolean", "true or false")
+    message = (
+        str(detail["msg"]).replace("Input should be", "must be").replace("a valid boolean", "true or false")
+    )
     return "is missing" if detail["type"] == "missing" else message[:1].lower() + message[1:]
 
 
 def not_offered(group: str, choice: Any, offered: list[str]) -> str:
     """What to say about a choice that does not exist."""
-    return f"{group}={choice} does not exist{meant(str(choice), offered)}; {group} is one of {', '.join(offered)}"
+    return (
+        f"{group}={choice} does not exist{meant(str(choice), offered)}; {group} is one of "
+        f"{', '.join(offered)}"
+    )
 
 
 def meant(word: str, known: list[str]) -> str:
     """A "did you mean" where something known is close, by the whole path or by its last part."""
     close = get_close_matches(word, known, 3, 0.75)
     last = word.rpartition(".")[2]
-    close += [name for name in known if name.rpartition(".")[2] in get_close_matches(last, [last, *_lasts(known)], 4, 0.75)]
+    close += [
+        name
+        for name in known
+        if name.rpartition(".")[2] in get_close_matches(last, [last, *_lasts(known)], 4, 0.75)
+    ]
     unique = [name for name in dict.fromkeys(close) if "." in name or "." not in word][:3]
     return f"; did you mean {' or '.join(unique)}?" if unique else ""
 

@@ -1,4 +1,5 @@
-"""What the scripts do: parse, call, print; 0 for success, 1 for a run that failed, 2 for bad input. torch is imported late."""
+"""What the scripts do: parse, call, print; 0 for success, 1 for a run that failed, 2 for bad input. torch is
+imported late."""
 
 import shlex
 import sys
@@ -20,7 +21,8 @@ HELP = ("-h", "--help")
 
 
 def train(arguments: list[str], doc: str | None) -> int:
-    """`scripts/train.py`: one run of the configuration that the overrides describe, or Hydra's own services."""
+    """`scripts/train.py`: one run of the configuration that the overrides describe, or Hydra's own
+    services."""
     rest = [argument for argument in arguments if argument not in (*HELP, "-m", "--multirun")]
     if set(HELP) & set(arguments):
         return answered(lambda: shown(help_page(doc or "", overrides_in(rest))))
@@ -30,7 +32,9 @@ def train(arguments: list[str], doc: str | None) -> int:
     if set(FLAGS) & set(arguments):
         return answered(lambda: service(arguments))
     chosen = train_one if rest == arguments else train_many
-    return answered(lambda: chosen(overrides_in(rest)), "interrupted; the same command goes on from the last checkpoint")
+    return answered(
+        lambda: chosen(overrides_in(rest)), "interrupted; the same command goes on from the last checkpoint"
+    )
 
 
 def train_one(overrides: list[str]) -> int:
@@ -43,7 +47,11 @@ def train_one(overrides: list[str]) -> int:
             print(f"the old run is now {aside}")
     elif (results := folders.read_results(folder)) is not None:
         print(report(composition, folder, results))
-        print(wrapped(f"this run was done already; fresh=true moves it aside and starts over{_other_code(folder)}"))
+        print(
+            wrapped(
+                f"this run was done already; fresh=true moves it aside and starts over{_other_code(folder)}"
+            )
+        )
         return SUCCESS
     elif (folder / "checkpoints" / "last.ckpt").is_file():
         print(wrapped(f"going on from the last checkpoint{_other_code(folder)}"), file=sys.stderr)
@@ -84,12 +92,17 @@ def train_many(overrides: list[str]) -> int:
 
 
 def evaluate(arguments: list[str], doc: str | None) -> int:
-    """`scripts/evaluate.py`: a finished run's figures, under settings that may differ from those it was trained with."""
+    """`scripts/evaluate.py`: a finished run's figures, under settings that may differ from those it was
+    trained with."""
     if set(HELP) & set(arguments):
         chosen = overrides_in([argument for argument in arguments if "=" in argument])
-        return answered(lambda: shown((doc or "").strip() + "\n\n" + keys_page(chosen, ("attention", "task"))))
+        return answered(
+            lambda: shown((doc or "").strip() + "\n\n" + keys_page(chosen, ("attention", "task")))
+        )
     if not arguments:
-        return said(BAD_INPUT, "the folder of a run must be given: python scripts/evaluate.py RUN; --help tells more")
+        return said(
+            BAD_INPUT, "the folder of a run must be given: python scripts/evaluate.py RUN; --help tells more"
+        )
     return answered(lambda: _evaluate(Path(arguments[0]), overrides_in(arguments[1:])))
 
 
@@ -102,7 +115,10 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
         raise ConfigurationError(f"{folder} has no best checkpoint yet; its state is {state}")
     tree = folders.read_config(folder)
     if state != "done":
-        print(wrapped(f"this run is {state}, not done: the figures are those of its best checkpoint so far"), file=sys.stderr)
+        print(
+            wrapped(f"this run is {state}, not done: the figures are those of its best checkpoint so far"),
+            file=sys.stderr,
+        )
     changes = changed(tree, overrides)
     check(tree)
     from attnlab import runs
@@ -117,14 +133,18 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
 
 
 MEASURED = ("task.", "batch_size", "threads", "attention.evaluate_as", "attention.beta", "attention.k")
-MEASURED += tuple(f"trainer.{key}" for key in ("accelerator", "devices", "precision", "limit_val", "limit_test", "enable_"))
+MEASURED += tuple(
+    f"trainer.{key}" for key in ("accelerator", "devices", "precision", "limit_val", "limit_test", "enable_")
+)
 """What a measurement depends on beside the trained parameters."""
 
 
 def _refuse_without_effect(keys: list[str], tree: Mapping[str, Any]) -> None:
     for key in keys:
         if not key.startswith(MEASURED):
-            raise ConfigurationError(f"{key} changes nothing that is measured; it decided how the run was trained")
+            raise ConfigurationError(
+                f"{key} changes nothing that is measured; it decided how the run was trained"
+            )
         if key == "attention.beta" and tree["attention"].get("beta_schedule", "constant") != "constant":
             raise ConfigurationError(
                 "attention.beta is where the schedule of this run began; another beta needs with it "
@@ -137,10 +157,16 @@ def microscope(arguments: list[str], doc: str | None) -> int:
     options = parser("microscope", "[KEY=VALUE ...] [--draws N] [--seed N] [--markdown]", doc)
     told = "settings of attention; several values, with commas, are measured one after the other"
     options.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=told)
-    options.add_argument("--draws", type=int, default=100_000, metavar="N", help="estimates of each; %(default)s unless given")
-    options.add_argument("--seed", type=int, default=0, metavar="N", help="of every draw; %(default)s unless given")
+    options.add_argument(
+        "--draws", type=int, default=100_000, metavar="N", help="estimates of each; %(default)s unless given"
+    )
+    options.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="of every draw; %(default)s unless given"
+    )
     options.add_argument("--config-dir", metavar="DIR", help="a folder with choices of your own")
-    options.add_argument("--markdown", action="store_true", help="one table with papers, as the README has it")
+    options.add_argument(
+        "--markdown", action="store_true", help="one table with papers, as the README has it"
+    )
     given = options.parse_args(arguments)
     return answered(lambda: _microscope(**vars(given)))
 
@@ -149,7 +175,9 @@ def _microscope(overrides: list[str], draws: int, seed: int, config_dir: str | N
     place = overrides_in([f"--config-dir={config_dir}"]) if config_dir is not None else []
     foreign = [override for override in overrides if not override.startswith(("attention=", "attention."))]
     if foreign:
-        raise ConfigurationError(f"{foreign[0]} is no setting of attention, which is all that is measured here")
+        raise ConfigurationError(
+            f"{foreign[0]} is no setting of attention, which is all that is measured here"
+        )
     if draws < 2 or seed < 0:
         raise ConfigurationError(f"--draws must be at least 2 and --seed at least 0, got {draws} and {seed}")
     from attnlab import survey, sweeping
@@ -166,7 +194,8 @@ def _microscope(overrides: list[str], draws: int, seed: int, config_dir: str | N
 def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
     """Change settings of a stored configuration in place; returns the overrides.
 
-    Raises ConfigurationError for settings that it does not have, and for those that a measurement does not depend on.
+    Raises ConfigurationError for settings that it does not have, and for those that a measurement does not
+    depend on.
     """
     parsed = parse(overrides)
     problems = list(unknown_keys([override.key_or_group for override in parsed], tree).values())
@@ -180,7 +209,8 @@ def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
             node = node[name]
         if isinstance(node.get(last), Mapping):
             raise ConfigurationError(
-                f"{override.key_or_group} is a group; a finished run keeps its {last}, its settings can be changed"
+                f"{override.key_or_group} is a group; a finished run keeps its {last}, its settings "
+                "can be changed"
             )
         node[last] = override.value()
     _refuse_without_effect([override.key_or_group for override in parsed], tree)
@@ -188,7 +218,8 @@ def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
 
 
 def overrides_in(arguments: list[str]) -> list[str]:
-    """key=value arguments as Hydra's overrides; `--config-dir DIR` adds a person's own configuration folder."""
+    """key=value arguments as Hydra's overrides; `--config-dir DIR` adds a person's own configuration
+    folder."""
     overrides, rest = [], iter(arguments)
     for argument in rest:
         option, _, value = argument.partition("=")
@@ -199,7 +230,9 @@ def overrides_in(arguments: list[str]) -> list[str]:
                 raise ConfigurationError(f"--config-dir must be a folder, got {value!r}")
             overrides.append(f"hydra.searchpath=['file://{folder.resolve()}']")
         elif argument.startswith("-"):
-            raise ConfigurationError(f"{argument} is not an option; settings are given as key=value, --help lists them")
+            raise ConfigurationError(
+                f"{argument} is not an option; settings are given as key=value, --help lists them"
+            )
         else:
             overrides.append(argument)
     return overrides

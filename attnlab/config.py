@@ -1,7 +1,9 @@
-"""What may be typed: overrides -> a composed, wholly checked configuration, or one message that names every problem.
+"""What may be typed: overrides -> a composed, wholly checked configuration, or one message that names every
+problem.
 
-Nothing here imports torch. Hydra composes; then the whole tree is held against the signatures of the factories it names, so
-that no typo and no value out of range gets through, whether typed with `+`, `++` or in an experiment file.
+Nothing here imports torch. Hydra composes; then the whole tree is held against the signatures of the
+factories it names, so that no typo and no value out of range gets through, whether typed with `+`, `++` or in
+an experiment file.
 """
 
 import contextlib
@@ -55,7 +57,8 @@ def compose(overrides: list[str]) -> Composition:
 
 
 def composer() -> Callable[[list[str]], Composition]:
-    """`compose` for many command lines: what the choice of groups alone decides is worked out once for each choice."""
+    """`compose` for many command lines: what the choice of groups alone decides is worked out once for each
+    choice."""
     frames: dict[tuple[str, ...], Frame] = {}
     is_group = functools.cache(_is_group)
 
@@ -66,7 +69,9 @@ def composer() -> Callable[[list[str]], Composition]:
                 path = [override for override in parsed if override.key_or_group == "hydra.searchpath"]
                 chosen = [override for override in parsed if is_group(override.key_or_group)]
                 key = tuple(_text(override) for override in (*path, *chosen))
-                frame = frames[key] = frames.get(key) or _frame(chosen, [_text(override) for override in path])
+                frame = frames[key] = frames.get(key) or _frame(
+                    chosen, [_text(override) for override in path]
+                )
                 return _with(frame, [override for override in parsed if override not in (*path, *chosen)])
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(first_lines(error)) from None
@@ -87,7 +92,8 @@ def _with(frame: Frame, settings: list[Override]) -> Composition:
     unknown = unknown_keys([setting.key_or_group for setting in settings if not _adds(setting)], frame.tree)
     known = [setting for setting in settings if _adds(setting) or setting.key_or_group not in unknown]
     config = copy.deepcopy(frame.config)
-    ConfigLoaderImpl._apply_overrides_to_config(known, config)  # as Hydra does after composing, which takes ten times as long
+    # as Hydra does after composing, which takes ten times as long
+    ConfigLoaderImpl._apply_overrides_to_config(known, config)
     tree = plain(config)
     check(tree, frame.choices, unknown.values())
     return Composition(tree, frame.defaults, frame.choices)
@@ -103,7 +109,9 @@ def parse(overrides: list[str], sweep: bool = False) -> list[Override]:
         if not override.key_or_group:
             raise ConfigurationError(f"{_text(override)!r} is not key=value")
         if override.is_sweep_override() and not sweep:
-            raise ConfigurationError(f"{_text(override)} names several values; a sweep over them needs -m, a list needs [ ]")
+            raise ConfigurationError(
+                f"{_text(override)} names several values; a sweep over them needs -m, a list needs [ ]"
+            )
     return parsed
 
 
@@ -156,7 +164,9 @@ def _refuse_unless_offered(chosen: list[Override], path: list[str]) -> None:
 
 def plain(config: Any) -> dict[str, Any]:
     """Plain values, interpolations resolved; a mandatory value that is not given stays '???'."""
-    config = OmegaConf.create({key: config._get_node(key) for key in config if key not in ("hydra", "experiment")})
+    config = OmegaConf.create(
+        {key: config._get_node(key) for key in config if key not in ("hydra", "experiment")}
+    )
     tree = OmegaConf.to_container(config, resolve=True)
     assert isinstance(tree, dict)
     return {str(key): value for key, value in tree.items()}
@@ -164,6 +174,14 @@ def plain(config: Any) -> dict[str, Any]:
 
 def first_lines(error: Exception) -> str:
     """A library's message without its advice and its hints about internals."""
-    left_out = ("full_key:", "object_type=", "reference_type=", "See https://hydra.cc", "To append to your config")
-    kept = [line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith(left_out)]
+    left_out = (
+        "full_key:",
+        "object_type=",
+        "reference_type=",
+        "See https://hydra.cc",
+        "To append to your config",
+    )
+    kept = [
+        line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith(left_out)
+    ]
     return "\n".join(kept[:3]) if kept else type(error).__name__

@@ -24,7 +24,8 @@ class Softmax(Distribution):
 
 
 class Sparse(Distribution):
-    """p = project(beta * scores), where project (`functional.sparsemax` or `entmax15`) gives low scores exactly 0."""
+    """p = project(beta * scores), where project (`functional.sparsemax` or `entmax15`) gives low scores
+    exactly 0."""
 
     def __init__(self, project: Callable[[Tensor], Tensor], beta: Scheduled):
         super().__init__()
@@ -36,7 +37,8 @@ class Sparse(Distribution):
 
 
 class TopK(Distribution):
-    """p = softmax(beta * scores) over the k best scores (of equal ones, the first), 0 elsewhere; all where there are fewer."""
+    """p = softmax(beta * scores) over the k best scores (of equal ones, the first), 0 elsewhere; all where
+    there are fewer."""
 
     def __init__(self, k: int, beta: Scheduled):
         super().__init__()
@@ -60,7 +62,8 @@ class Uniform(Distribution):
 
 
 class Oracle(Distribution):
-    """Uniform over the gold positions; over all that may be attended where none is known. The scores do not matter."""
+    """Uniform over the gold positions; over all that may be attended where none is known. The scores do not
+    matter."""
 
     def forward(self, inputs: AttentionInput) -> Categorical:
         mask = inputs.mask.expand_as(inputs.scores)

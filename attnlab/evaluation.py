@@ -1,4 +1,5 @@
-"""How a trained mechanism is read at evaluation, and the figures taken: sums over examples and steps, never over batches.
+"""How a trained mechanism is read at evaluation, and the figures taken: sums over examples and steps, never
+over batches.
 
 A figure is kept as numerator and denominator, so that no batch size, padding or last short batch changes it.
 """
@@ -10,7 +11,18 @@ import torch
 from rapidfuzz.distance import Levenshtein
 
 from attnlab import functional
-from attnlab.base import EOS, PAD, AttentionInput, Batch, Distribution, Mechanism, Randomness, Selection, Selector, single
+from attnlab.base import (
+    EOS,
+    PAD,
+    AttentionInput,
+    Batch,
+    Distribution,
+    Mechanism,
+    Randomness,
+    Selection,
+    Selector,
+    single,
+)
 from attnlab.mechanisms.enumeration import Enumeration
 from attnlab.mechanisms.soft import Mixture
 from attnlab.models.seq2seq import Seq2Seq, predict
@@ -20,7 +32,9 @@ from attnlab.randomness import drawing
 class Argmax(Selector):
     """One alternative: the most probable position."""
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         probs = self.distribution(inputs).probs
         return single(functional.hardmax(probs)[None], probs)
 
@@ -31,14 +45,19 @@ RULES: dict[str, Callable[[Distribution], Selector]] = {
     "argmax": Argmax,
     "marginal": Enumeration,
 }
-FOLLOWS: dict[str, Callable[[Distribution], Selector]] = {"soft": Mixture, "expected": Argmax, "marginal": Enumeration}
+FOLLOWS: dict[str, Callable[[Distribution], Selector]] = {
+    "soft": Mixture,
+    "expected": Argmax,
+    "marginal": Enumeration,
+}
 
 
 def rule_of(mechanism: Mechanism) -> Selector:
-    """The selector that evaluation reads with: the mechanism's `evaluate_as`, where `same` follows its objective.
+    """The selector that evaluation reads with: the mechanism's `evaluate_as`, where `same` follows its
+    objective.
 
-    `soft` mixes the values of all positions, `topk` those that a truncated distribution keeps, `argmax` takes the most probable
-    position, `marginal` mixes the token probabilities of all positions.
+    `soft` mixes the values of all positions, `topk` those that a truncated distribution keeps, `argmax` takes
+    the most probable position, `marginal` mixes the token probabilities of all positions.
     """
     same = mechanism.evaluate_as == "same"
     rule = FOLLOWS[mechanism.objective] if same else RULES[mechanism.evaluate_as]
@@ -65,7 +84,8 @@ class Tally:
 
 @torch.no_grad()
 def teacher_forced(model: Seq2Seq, batch: Batch, rule: Selector) -> dict[str, tuple[float, float]]:
-    """nll (nats) and token_accuracy a valid token; attention_entropy (nats) a valid step; alignment a step with gold."""
+    """nll (nats) and token_accuracy a valid token; attention_entropy (nats) a valid step; alignment a step
+    with gold."""
     output = model(batch, drawing(torch.Generator(batch.source.device)), (), rule)
     log_probs, probs = predict(output.logits, output.selection.mass), output.selection.probs
     valid = batch.target != PAD
@@ -77,7 +97,10 @@ def teacher_forced(model: Seq2Seq, batch: Batch, rule: Selector) -> dict[str, tu
         "nll": (torch.where(valid, nll, 0.0), valid),
         "token_accuracy": (right, valid),
         "attention_entropy": (torch.where(valid, functional.entropy(probs.double()), 0.0), valid),
-        "alignment_accuracy": (gold.gather(-1, functional.argmax(probs)[..., None]).squeeze(-1) & known, known),
+        "alignment_accuracy": (
+            gold.gather(-1, functional.argmax(probs)[..., None]).squeeze(-1) & known,
+            known,
+        ),
         "alignment_mass": (torch.where(known, (probs.double() * gold).sum(-1), 0.0), known),
     }
     totals = torch.stack([tensor.double().sum() for pair in sums.values() for tensor in pair]).tolist()
@@ -86,18 +109,28 @@ def teacher_forced(model: Seq2Seq, batch: Batch, rule: Selector) -> dict[str, tu
 
 @torch.no_grad()
 def free_running(model: Seq2Seq, batch: Batch, rule: Selector, limit: int) -> dict[str, tuple[float, float]]:
-    """sequence_accuracy: share decoded exactly, greedily; error_rate: sum of edit distances over sum of reference lengths."""
+    """sequence_accuracy: share decoded exactly, greedily; error_rate: sum of edit distances over sum of
+    reference lengths."""
     references = [_symbols(row) for row in batch.target.tolist()]
     guesses = [_symbols(row) for row in model.generate(batch, rule, limit).tolist()]
     pairs = list(zip(guesses, references, strict=True))
     return {
-        "sequence_accuracy": (float(sum(guess == reference for guess, reference in pairs)), float(len(pairs))),
-        "error_rate": (float(sum(Levenshtein.distance(*pair) for pair in pairs)), float(sum(map(len, references)))),
+        "sequence_accuracy": (
+            float(sum(guess == reference for guess, reference in pairs)),
+            float(len(pairs)),
+        ),
+        "error_rate": (
+            float(sum(Levenshtein.distance(*pair) for pair in pairs)),
+            float(sum(map(len, references))),
+        ),
     }
 
 
-def soft_argmax_gap(model: Seq2Seq, batches: Iterable[Batch], distribution: Distribution, limit: int) -> float:
-    """Sequence accuracy with averaged values less that with the most probable position: what hardening the attention costs."""
+def soft_argmax_gap(
+    model: Seq2Seq, batches: Iterable[Batch], distribution: Distribution, limit: int
+) -> float:
+    """Sequence accuracy with averaged values less that with the most probable position: what hardening the
+    attention costs."""
     rules = {name: RULES[name](distribution) for name in ("soft", "argmax")}
     tallies = {name: Tally() for name in rules}
     device = next(model.parameters()).device

@@ -10,7 +10,8 @@ from typing import Any
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A place to write to; once written, it takes the path's place. A crash before that leaves the old file."""
+    """A place to write to; once written, it takes the path's place. A crash before that leaves the old
+    file."""
     partial = path.with_name(path.name + ".partial")
     yield partial
     os.replace(partial, path)

@@ -28,7 +28,8 @@ class RunBusy(RuntimeError):
 
 
 def identity(tree: Mapping[str, Any]) -> str:
-    """8 hex digits over the whole resolved configuration, less what changes no number, with data files by their contents."""
+    """8 hex digits over the whole resolved configuration, less what changes no number, with data files by
+    their contents."""
     flat = {key: value for key, value in flatten(tree).items() if key not in WITHOUT_EFFECT}
     for (group, key), path in data_files(tree).items():
         flat[f"{group}.{key}"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
@@ -44,7 +45,8 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def hyperparameters(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What the HParams tab shows: each group by its choice's name, and every setting that can change a number."""
+    """What the HParams tab shows: each group by its choice's name, and every setting that can change a
+    number."""
     named = {
         key.removesuffix("._target_"): value.rpartition(".")[2] if key.endswith("._target_") else value
         for key, value in flatten(tree).items()
@@ -54,7 +56,8 @@ def hyperparameters(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def folder_of(composition: Composition) -> Path:
-    """runs/<task>/<attention>/<what differs from the defaults>-<hash>; an existing run is found by its hash."""
+    """runs/<task>/<attention>/<what differs from the defaults>-<hash>; an existing run is found by its
+    hash."""
     tree, choices = composition.tree, composition.choices
     place = Path(tree["runs_dir"]) / choices["task"] / choices["attention"]
     digest = identity(tree)
@@ -86,7 +89,9 @@ def write_status(folder: Path, **changes: Any) -> None:
 
 def read_results(folder: Path) -> dict[str, float] | None:
     """The figures of results.json by their tags; None unless the run is done and they can be read."""
-    return (read_object(folder / "results.json") or None) if read_status(folder).get("state") == "done" else None
+    return (
+        (read_object(folder / "results.json") or None) if read_status(folder).get("state") == "done" else None
+    )
 
 
 def write_results(folder: Path, results: Mapping[str, float]) -> None:
@@ -103,7 +108,8 @@ def note_failure(folder: Path, reason: str) -> None:
 
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Hold a run's lock: it is alive as long as somebody does. Raises RunBusy where another process holds it."""
+    """Hold a run's lock: it is alive as long as somebody does. Raises RunBusy where another process holds
+    it."""
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / ".lock", timeout=0)
     try:
@@ -130,11 +136,14 @@ def is_held(folder: Path) -> bool:
 
 
 def move_aside(folder: Path) -> Path | None:
-    """Make room for a fresh run; the old one is kept under a name that says when. None where there was none."""
+    """Make room for a fresh run; the old one is kept under a name that says when. None where there was
+    none."""
     if not folder.exists():
         return None
     with held(folder):
-        aside = folder.with_name(f"{folder.name}.until-{datetime.now():%Y%m%d-%H%M%S}-{time.time_ns() % 1000:03d}")
+        aside = folder.with_name(
+            f"{folder.name}.until-{datetime.now():%Y%m%d-%H%M%S}-{time.time_ns() % 1000:03d}"
+        )
         folder.rename(aside)
     return aside
 
@@ -172,7 +181,9 @@ def code_revision() -> str:
     """The git revision of the code, with + where files are changed; "unknown" outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
-        head = subprocess.run([*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True)
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
         changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"

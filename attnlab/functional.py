@@ -1,11 +1,12 @@
 r"""hardmax, argmax, softmax, softargmax and their sparse relatives, as pure functions.
 
-    hardmax(s)    = one-hot vector of the maximum           argmax(s)     = hardmax(s) . positions   (hard attention)
-    softmax(b s)  = exp(b s) / sum exp(b s)                 softargmax(s) = softmax(b s) . positions (soft attention)
+    hardmax(s)   = one-hot vector of the maximum   argmax(s)     = hardmax(s) . positions     (hard attention)
+    softmax(b s) = exp(b s) / sum exp(b s)         softargmax(s) = softmax(b s) . positions  (soft attention)
 
-Every function takes any leading dimensions and any `dim`, floating point or integer scores (integers are read in the default
-floating dtype), and treats `-inf` as a position that is not there: its share is exactly 0 and it receives no gradient. A row
-of nothing but `-inf` yields zeros with zero gradient. Positions count from 0 along `dim`.
+Every function takes any leading dimensions and any `dim`, floating point or integer scores (integers are read
+in the default floating dtype), and treats `-inf` as a position that is not there: its share is exactly 0 and
+it receives no gradient. A row of nothing but `-inf` yields zeros with zero gradient. Positions count from 0
+along `dim`.
 """
 
 from numbers import Real
@@ -20,22 +21,24 @@ Beta = float | Real | Float[Tensor, ""]  # any number: Python's or NumPy's
 def softmax(scores: Num[Tensor, "..."], beta: Beta = 1.0, dim: int = -1) -> Float[Tensor, "..."]:
     """The distribution p_i = exp(beta * s_i) / sum_j exp(beta * s_j).
 
-    beta is the inverse temperature: beta -> 0 gives the uniform distribution, beta -> inf gives `hardmax`. The shape and
-    dtype are those of the scores. Raises ValueError for a number beta <= 0.
+    beta is the inverse temperature: beta -> 0 gives the uniform distribution, beta -> inf gives `hardmax`.
+    The shape and dtype are those of the scores. Raises ValueError for a number beta <= 0.
     """
     absent, logits = _shifted_logits(scores, beta, dim)
     return torch.softmax(logits, dim).masked_fill(absent, 0.0)
 
 
 def log_softmax(scores: Num[Tensor, "..."], beta: Beta = 1.0, dim: int = -1) -> Float[Tensor, "..."]:
-    """log p_i of `softmax`; the large finite `lowest(dtype)` stands for log 0, so that 0 * log 0 is 0 and not NaN."""
+    """log p_i of `softmax`; the large finite `lowest(dtype)` stands for log 0, so that 0 * log 0 is 0 and not
+    NaN."""
     absent, logits = _shifted_logits(scores, beta, dim)
     log_probs = torch.log_softmax(logits, dim)
     return log_probs.masked_fill(absent | log_probs.isneginf(), lowest(log_probs.dtype))
 
 
 def hardmax(scores: Num[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:
-    """The one-hot vector of the maximum; among equal maxima, the first. It is piecewise constant: there is no gradient."""
+    """The one-hot vector of the maximum; among equal maxima, the first. It is piecewise constant: there is no
+    gradient."""
     scores = _floating(scores).detach()
     absent = scores.isneginf()
     hard = _positions(scores, dim) == scores.argmax(dim, keepdim=True)
@@ -48,10 +51,11 @@ def argmax(scores: Num[Tensor, "..."], dim: int = -1) -> Int[Tensor, "..."]:
 
 
 def softargmax(scores: Num[Tensor, "..."], beta: Beta = 1.0, dim: int = -1) -> Float[Tensor, "..."]:
-    """softmax(beta * s) . positions: the expected index, a real number, differentiable in the scores; reduced over `dim`.
+    """softmax(beta * s) . positions: the expected index, a real number, differentiable in the scores; reduced
+    over `dim`.
 
-    With beta -> inf it tends to `argmax` (to the mean of the maxima where several are equal). It is computed and returned in
-    float32 at least: bfloat16 holds no index above 256 exactly.
+    With beta -> inf it tends to `argmax` (to the mean of the maxima where several are equal). It is computed
+    and returned in float32 at least: bfloat16 holds no index above 256 exactly.
     """
     scores = _floating(scores)
     scores = scores.to(torch.promote_types(scores.dtype, torch.float32))
@@ -59,7 +63,8 @@ def softargmax(scores: Num[Tensor, "..."], beta: Beta = 1.0, dim: int = -1) -> F
 
 
 def sparsemax(scores: Num[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:
-    """Euclidean projection of the scores onto the simplex: argmin_p |p - s|^2. Martins & Astudillo 2016 (1602.02068).
+    """Euclidean projection of the scores onto the simplex: argmin_p |p - s|^2. Martins & Astudillo 2016
+    (1602.02068).
 
     The solution is p_i = max(0, s_i - tau) with tau such that p sums to 1; low scores get exactly 0.
     """
@@ -75,7 +80,8 @@ def sparsemax(scores: Num[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]
 
 
 def entmax15(scores: Num[Tensor, "..."], dim: int = -1) -> Float[Tensor, "..."]:
-    """argmax_p p . s + H(p), H the Tsallis entropy of alpha 1.5: half-way to sparsemax. Peters et al. 2019 (1905.05702).
+    """argmax_p p . s + H(p), H the Tsallis entropy of alpha 1.5: half-way to sparsemax. Peters et al. 2019
+    (1905.05702).
 
     The solution is p_i = max(0, s_i / 2 - tau)^2 with tau such that p sums to 1; low scores get exactly 0.
     """
@@ -108,7 +114,8 @@ def straight_through(hard: Float[Tensor, "..."], soft: Float[Tensor, "..."]) -> 
 
 
 def lowest(dtype: torch.dtype) -> float:
-    """What stands for log 0 where -inf would turn gradients into NaN: a quarter of the most negative number of the dtype."""
+    """What stands for log 0 where -inf would turn gradients into NaN: a quarter of the most negative number
+    of the dtype."""
     return torch.finfo(dtype).min / 4
 
 
@@ -129,12 +136,15 @@ def _shifted_logits(scores: Tensor, beta: Beta, dim: int) -> tuple[Tensor, Tenso
         raise ValueError(f"beta must be positive, got {beta}; beta -> 0 is uniform, beta -> inf is argmax")
     absent, empty, shifted = _below_top(_floating(scores), dim)
     highest = torch.finfo(shifted.dtype).max
-    beta = beta.to(shifted.dtype).clamp(max=highest) if isinstance(beta, Tensor) else min(float(beta), highest)
+    beta = (
+        beta.to(shifted.dtype).clamp(max=highest) if isinstance(beta, Tensor) else min(float(beta), highest)
+    )
     return absent, (beta * shifted).masked_fill(absent & ~empty, -torch.inf)
 
 
 def _top_at_zero(scores: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """Where nothing is, and s - max s in float32 at least, cut at -4: far below any support, and safe to add up."""
+    """Where nothing is, and s - max s in float32 at least, cut at -4: far below any support, and safe to add
+    up."""
     scores = _floating(scores)
     absent, empty, shifted = _below_top(scores.to(torch.promote_types(scores.dtype, torch.float32)), dim)
     return absent, shifted.masked_fill(absent & ~empty, -4.0).clamp_min(-4.0)

@@ -1,7 +1,8 @@
-"""The pages of --help, written from the yaml files: keys, defaults and meanings stand there, and nowhere else.
+"""The pages of --help, written from the yaml files: keys, defaults and meanings stand there, and nowhere
+else.
 
-A key's meaning is the comment behind it; a choice is described by its factory's docstring, which is read without importing
-it. Every line has at most 80 columns.
+A key's meaning is the comment behind it; a choice is described by its factory's docstring, which is read
+without importing it. Every line has at most 80 columns.
 """
 
 import ast
@@ -29,7 +30,8 @@ class Key(NamedTuple):
 
 
 def help_page(doc: str, overrides: Sequence[str] = ()) -> str:
-    """A script's own words, then every group with its choices and every key of the chosen ones, or of those in `overrides`.
+    """A script's own words, then every group with its choices and every key of the chosen ones, or of those
+    in `overrides`.
 
     Raises ConfigurationError for a choice that does not exist.
     """
@@ -40,7 +42,8 @@ def help_page(doc: str, overrides: Sequence[str] = ()) -> str:
 
 
 def keys_page(overrides: Sequence[str] = (), groups: Sequence[str] = GROUPS) -> str:
-    """Every key of the choices in `overrides`, or of the default ones. Raises ConfigurationError for an unknown one."""
+    """Every key of the choices in `overrides`, or of the default ones. Raises ConfigurationError for an
+    unknown one."""
     places = _places(overrides)
     chosen = {group: choice for group, choice, _ in _groups()} | _chosen(overrides, places)
     return "\n\n".join(_choice(group, chosen[group], places) for group in groups)
@@ -64,7 +67,11 @@ def _found(pattern: re.Pattern[str], path: Path) -> list[tuple[str, str, str]]:
 
 def _places(overrides: Sequence[str]) -> list[Path]:
     """Where choices lie: folders of a person's own, then ours."""
-    own = [Path(place) for text in overrides for place in re.findall(r"^hydra\.searchpath=\['file://(.*)'\]$", text)]
+    own = [
+        Path(place)
+        for text in overrides
+        for place in re.findall(r"^hydra\.searchpath=\['file://(.*)'\]$", text)
+    ]
     return [*own, CONFIGS]
 
 
@@ -111,18 +118,22 @@ def _about(path: Path) -> str:
     module, _, name = target[1].rpartition(".") if target else ("", "", "")
     source = CONFIGS.parent / f"{module.replace('.', '/')}.py"
     body = ast.parse(source.read_text(encoding="utf-8")).body if source.is_file() else []
-    factories = [node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name]
+    factories = [
+        node for node in body if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == name
+    ]
     return (ast.get_docstring(factories[0]) or "") if factories else ""
 
 
 def _paragraphs(text: str) -> list[str]:
-    """Lines that belong together as one; a line that begins with a word and a colon (Paper: ...) stays by itself."""
+    """Lines that belong together as one; a line that begins with a word and a colon (Paper: ...) stays by
+    itself."""
     return [part for part in re.split(r"\n\n|\n(?=[A-Z]\w+: )", text.strip()) if part]
 
 
 def _listed(keys: Sequence[Key]) -> str:
     shown = [
-        key if key.default != "???" else key._replace(default="...", meaning=f"must be given: {key.meaning}") for key in keys
+        key if key.default != "???" else key._replace(default="...", meaning=f"must be given: {key.meaning}")
+        for key in keys
     ]
     return "\n".join(_entry(f"{key.name}={key.default}", key.meaning) for key in shown)
 

@@ -69,8 +69,12 @@ class MetricsFile(Logger):
 
 
 def read_metrics(path: Path) -> list[Row]:
-    """The rows of a metrics.csv, each with `step` and the figures it has. A row cut off by a crash is left out."""
+    """The rows of a metrics.csv, each with `step` and the figures it has. A row cut off by a crash is left
+    out."""
     with path.open(encoding="utf-8", newline="") as file:
         lines = [line for line in file if line.endswith("\n")]
     rows = csv.DictReader(lines)
-    return [{tag: int(value) if tag == "step" else float(value) for tag, value in row.items() if value} for row in rows]
+    return [
+        {tag: int(value) if tag == "step" else float(value) for tag, value in row.items() if value}
+        for row in rows
+    ]

@@ -1,6 +1,7 @@
 """Gradient estimates of any mechanism for any loss, and the exact gradient to hold them against.
 
-A loss takes weights (K, N, S), K alternatives in N rows over S positions, to one number each, (K, N). Rows are independent.
+A loss takes weights (K, N, S), K alternatives in N rows over S positions, to one number each, (K, N). Rows
+are independent.
 """
 
 import functools
@@ -27,8 +28,11 @@ ROWS = 2**14  # estimates made at once
 TERMS = 10**6  # of an exact bound
 
 
-def mechanism_of(overrides: Sequence[str], dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> Mechanism:
-    """The mechanism that overrides such as `["attention=hard_reinforce", "attention.samples=2"]` describe, before training."""
+def mechanism_of(
+    overrides: Sequence[str], dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+) -> Mechanism:
+    """The mechanism that overrides such as `["attention=hard_reinforce", "attention.samples=2"]` describe,
+    before training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         mechanism: Mechanism = make(settings(*overrides))
@@ -41,7 +45,8 @@ def mechanism_of(overrides: Sequence[str], dtype: torch.dtype = torch.float64, d
 
 @functools.cache
 def settings(*overrides: str) -> dict[str, Any]:
-    """The settings of attention that overrides describe; composed once, which takes longer than making the mechanism."""
+    """The settings of attention that overrides describe; composed once, which takes longer than making the
+    mechanism."""
     return compose(list(overrides)).tree["attention"]
 
 
@@ -51,9 +56,9 @@ def sample_gradients(
 ) -> Float[Tensor, "draws S"]:
     """`draws` independent estimates of the gradient in the scores, by the mechanism that overrides describe.
 
-    -inf marks a position that is not there. Works in the dtype of the scores, on their device; the same seed gives the same
-    estimates. Raises ConfigurationError for overrides that cannot be, ValueError for a loss without the gradient that the
-    mechanism needs.
+    -inf marks a position that is not there. Works in the dtype of the scores, on their device; the same seed
+    gives the same estimates. Raises ConfigurationError for overrides that cannot be, ValueError for a loss
+    without the gradient that the mechanism needs.
     """
     _check_scores(scores)
     mechanism = mechanism_of(overrides, scores.dtype, scores.device)
@@ -72,7 +77,9 @@ def _estimates(mechanism: Mechanism, scores: Tensor, loss: Loss, rows: int, seed
     losses = _losses(loss, weights.clone(), mechanism.needs)  # a copy: a loss may work in place
     valid = torch.ones_like(mask[..., 0])
     state = torch.zeros_like(leaf[..., :1])
-    surrogate = mechanism.estimator(losses[..., None], losses[..., None].detach(), selection, valid, state).loss
+    surrogate = mechanism.estimator(
+        losses[..., None], losses[..., None].detach(), selection, valid, state
+    ).loss
     if not surrogate.requires_grad:  # a control, which the scores do not enter
         return torch.zeros_like(leaf[:, 0])
     (gradient,) = torch.autograd.grad(surrogate.sum(), leaf, allow_unused=True, materialize_grads=True)
@@ -80,15 +87,18 @@ def _estimates(mechanism: Mechanism, scores: Tensor, loss: Loss, rows: int, seed
 
 
 def _losses(loss: Loss, weights: Tensor, needs: Needs) -> Tensor:
-    """The losses of weights, in their dtype. Raises ValueError for another shape, and without a gradient that is needed."""
+    """The losses of weights, in their dtype. Raises ValueError for another shape, and without a gradient that
+    is needed."""
     losses = loss(weights)
     if losses.shape != weights.shape[:2]:
         raise ValueError(
-            f"a loss takes weights (K, N, S) to losses (K, N); for weights {tuple(weights.shape)} it gave {tuple(losses.shape)}"
+            f"a loss takes weights (K, N, S) to losses (K, N); for weights {tuple(weights.shape)} it "
+            f"gave {tuple(losses.shape)}"
         )
     if needs != "value" and weights.requires_grad and not losses.requires_grad:
         raise ValueError(
-            f"the gradient of the loss in the weights is needed (needs: {needs}), and this loss has none; hard_reinforce, "
+            f"the gradient of the loss in the weights is needed (needs: {needs}), and this loss has "
+            "none; hard_reinforce, "
             "sum_and_sample, unordered_set, vimco and the enumerated mechanisms need its values alone"
         )
     return losses.to(weights.dtype)
@@ -96,7 +106,9 @@ def _losses(loss: Loss, weights: Tensor, needs: Needs) -> Tensor:
 
 def _check_scores(scores: Tensor) -> None:
     if scores.ndim != 1 or not scores.is_floating_point():
-        raise ValueError(f"scores must be one row (S,) of real numbers, got {tuple(scores.shape)} of {scores.dtype}")
+        raise ValueError(
+            f"scores must be one row (S,) of real numbers, got {tuple(scores.shape)} of {scores.dtype}"
+        )
 
 
 @torch.enable_grad()
@@ -105,8 +117,9 @@ def exact_gradient(
 ) -> Float[Tensor, "S"]:
     """The gradient in the scores, by enumeration, of what a mechanism estimates.
 
-    soft: loss(p).  expected: sum_s p_s loss(e_s).  marginal: -log sum_s p_s exp(-loss(e_s)). Here p = softmax(scores); with
-    `overrides`, p and the objective are those of that mechanism (of `vimco`, its own bound).
+    soft: loss(p).  expected: sum_s p_s loss(e_s).  marginal: -log sum_s p_s exp(-loss(e_s)). Here p =
+    softmax(scores); with `overrides`, p and the objective are those of that mechanism (of `vimco`, its own
+    bound).
     """
     _check_scores(scores)
     leaf = scores.detach().clone().requires_grad_()
@@ -123,10 +136,14 @@ def exact_gradient(
     return torch.autograd.grad(value, leaf, allow_unused=True, materialize_grads=True)[0]
 
 
-def objective_value(probs: Float[Tensor, "S"], loss: Loss, objective: Objective, bound: int = 0) -> Float[Tensor, ""]:
-    """The objective at a distribution; with `bound` > 0, -E log mean_k exp(-loss(z_k)) of so many draws from it.
+def objective_value(
+    probs: Float[Tensor, "S"], loss: Loss, objective: Objective, bound: int = 0
+) -> Float[Tensor, ""]:
+    """The objective at a distribution; with `bound` > 0, -E log mean_k exp(-loss(z_k)) of so many draws from
+    it.
 
-    Raises ValueError for an objective that does not exist, and for a bound of more terms than can be added up.
+    Raises ValueError for an objective that does not exist, and for a bound of more terms than can be added
+    up.
     """
     if objective == "soft":
         return _losses(loss, probs[None, None], "mixture")[0, 0]
@@ -146,10 +163,13 @@ def _bound(probs: Tensor, losses: Tensor, draws: int) -> Tensor:
     terms = math.comb(len(probs) + draws - 1, draws)
     if terms > TERMS:
         raise ValueError(
-            f"the exact bound of {draws} draws over {len(probs)} positions has {terms:,} terms, and at most {TERMS:,} are "
+            f"the exact bound of {draws} draws over {len(probs)} positions has {terms:,} terms, and "
+            f"at most {TERMS:,} are "
             "added up; take fewer samples"
         )
-    drawn = torch.tensor(list(itertools.combinations_with_replacement(range(len(probs)), draws)), device=probs.device)
+    drawn = torch.tensor(
+        list(itertools.combinations_with_replacement(range(len(probs)), draws)), device=probs.device
+    )
     times = (drawn[..., None] == torch.arange(len(probs), device=probs.device)).sum(1)  # terms S
     log_orders = math.lgamma(draws + 1) - torch.lgamma(times.to(probs) + 1).sum(1)
     log_chance = log_orders + (times * probs.log()).sum(1)

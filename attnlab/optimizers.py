@@ -1,4 +1,5 @@
-"""Optimizers and learning-rate schedules: what `optimizer=NAME` picks, as a function of parameters and steps to come."""
+"""Optimizers and learning-rate schedules: what `optimizer=NAME` picks, as a function of parameters and steps
+to come."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,7 +12,8 @@ from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 from attnlab.rules import NonNegative, Positive, Probability, Schedule
 
 Configure = Callable[[Iterable[Parameter], float, int], dict[str, Any]]
-"""(parameters, steps of the whole run, batches an epoch) -> what Lightning's `configure_optimizers` returns."""
+"""(parameters, steps of the whole run, batches an epoch) -> what Lightning's `configure_optimizers`
+returns."""
 
 LOWEST_LR = 1e-5  # where halving stops
 
@@ -37,16 +39,26 @@ def sgd(*, lr: Positive, schedule: Schedule, weight_decay: NonNegative, momentum
 
 
 def _scheduled(optimizer: Optimizer, schedule: Schedule, steps: float, epoch: int) -> dict[str, Any]:
-    """constant; linear to 0 at the last step; or half as much after every epoch whose val/nll is not the lowest so far."""
+    """constant; linear to 0 at the last step; or half as much after every epoch whose val/nll is not the
+    lowest so far."""
     if schedule == "constant":
         return {}
     if schedule == "linear":
         if steps == float("inf"):
-            raise ValueError("optimizer.schedule=linear needs an end: set trainer.max_steps or trainer.max_epochs")
+            raise ValueError(
+                "optimizer.schedule=linear needs an end: set trainer.max_steps or trainer.max_epochs"
+            )
         scheduler = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
         return {"lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
     plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=0.0, min_lr=LOWEST_LR)
-    # counted in batches, since Lightning moves an epoch's scheduler only after the epoch's checkpoint is written
+    # counted in batches, since Lightning moves an epoch's scheduler only after the epoch's checkpoint is
+    # written
     return {
-        "lr_scheduler": {"scheduler": plateau, "interval": "step", "frequency": epoch, "monitor": "val/nll", "strict": False},
+        "lr_scheduler": {
+            "scheduler": plateau,
+            "interval": "step",
+            "frequency": epoch,
+            "monitor": "val/nll",
+            "strict": False,
+        },
     }

@@ -14,7 +14,9 @@ if TYPE_CHECKING:  # which loads what a single run does not need
     from attnlab.sweeping import Job, Outcome
 
 
-def report(composition: Composition, folder: Path, results: Mapping[str, float], seconds: float | None = None) -> str:
+def report(
+    composition: Composition, folder: Path, results: Mapping[str, float], seconds: float | None = None
+) -> str:
     """What a person wants to know when a run is over."""
     choices, state = composition.choices, "done" if seconds is None else f"done in {seconds:.0f} s"
     title = f"{choices['attention']} on {choices['task']}: {state}"
@@ -28,7 +30,9 @@ def table(results: Mapping[str, float]) -> str:
     lines = [f"{'':20}{'val':>10}{'test':>10}"]
     for name in sorted(names, key=lambda name: (not name.startswith("sequence"), name)):
         values = [results.get(f"{split}/{name}") for split in ("val", "test")]
-        lines.append(f"{name:20}" + "".join("         -" if value is None else _figure(value) for value in values))
+        lines.append(
+            f"{name:20}" + "".join("         -" if value is None else _figure(value) for value in values)
+        )
     return "\n".join(lines)
 
 
@@ -48,6 +52,8 @@ def sweep_table(outcomes: Sequence[tuple["Job", "Outcome"]], skipped: Collection
         lines.append(f"{state:12}{accuracy:>10}  {job.name}")
         if outcome.reason:
             lines += [filled(outcome.reason, 24), f"{'':24}log: {job.folder / 'train.log'}"]
-    total = f"{counts['done']} done, {counts['skipped']} skipped since done already, {counts['failed']} failed"
+    total = (
+        f"{counts['done']} done, {counts['skipped']} skipped since done already, {counts['failed']} failed"
+    )
     rest = counts.total() - counts["done"] - counts["skipped"] - counts["failed"]
     return "\n".join([*lines, "", total + (f", {rest} not finished" if rest else "")])

@@ -1,4 +1,5 @@
-"""Explicit randomness: every draw is a function of (seed, what it is for, step), so a run can be repeated bit for bit."""
+"""Explicit randomness: every draw is a function of (seed, what it is for, step), so a run can be repeated bit
+for bit."""
 
 import hashlib
 
@@ -10,7 +11,8 @@ from attnlab.base import Randomness
 
 
 def derive(seed: int, *purpose: str | int) -> int:
-    """A seed of its own for each purpose: `derive(0, "train", 17)`. Different purposes give unrelated streams."""
+    """A seed of its own for each purpose: `derive(0, "train", 17)`. Different purposes give unrelated
+    streams."""
     digest = hashlib.blake2b(repr((seed, *purpose)).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
@@ -25,16 +27,22 @@ def drawing(generator: torch.Generator) -> Randomness:
     return Randomness(generator, torch.full((1, 1, 1), -1, device=generator.device))
 
 
-def exponential(like: Float[Tensor, "*shape"], samples: int, generator: torch.Generator) -> Float[Tensor, "samples *shape"]:
-    """Independent Exp(1) noise for every alternative and entry, in float32 at least; -log of it is Gumbel(0, 1) noise."""
+def exponential(
+    like: Float[Tensor, "*shape"], samples: int, generator: torch.Generator
+) -> Float[Tensor, "samples *shape"]:
+    """Independent Exp(1) noise for every alternative and entry, in float32 at least; -log of it is Gumbel(0,
+    1) noise."""
     dtype = torch.promote_types(like.dtype, torch.float32)
-    uniform = torch.empty((samples, *like.shape), dtype=dtype, device=like.device).uniform_(generator=generator)
+    uniform = torch.empty((samples, *like.shape), dtype=dtype, device=like.device).uniform_(
+        generator=generator
+    )
     # a uniform 0 stands for what is below its resolution; log(0) would pick masked positions
     return uniform.neg_().log1p_().neg_().clamp_min_(torch.finfo(dtype).eps / 4)
 
 
 def draw(log_probs: Float[Tensor, "B T S"], samples: int, randomness: Randomness) -> Int[Tensor, "K B T"]:
-    """`samples` independent positions a row by the Gumbel-max trick, argmax_s log p_s + G_s; forced ones are taken as given."""
+    """`samples` independent positions a row by the Gumbel-max trick, argmax_s log p_s + G_s; forced ones are
+    taken as given."""
     noise = exponential(log_probs, samples, randomness.generator)
     drawn = (log_probs.detach().to(noise.dtype) - noise.log_()).argmax(-1)
     return torch.where(randomness.forced >= 0, randomness.forced, drawn)

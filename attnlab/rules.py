@@ -1,7 +1,8 @@
 """Rules that a setting may declare in its factory's signature, checked before anything is built.
 
-A factory writes `beta: Positive` and the rule holds wherever the setting is typed: on the command line, in an experiment
-file, in a notebook. The module knows neither torch nor the rest of the package, so that configurations are checked at once.
+A factory writes `beta: Positive` and the rule holds wherever the setting is typed: on the command line, in an
+experiment file, in a notebook. The module knows neither torch nor the rest of the package, so that
+configurations are checked at once.
 """
 
 from typing import Annotated, Literal, TypedDict
@@ -39,7 +40,8 @@ Movement = Literal["constant", "linear", "exponential"]
 
 
 class Beta(TypedDict):
-    """The settings of an inverse temperature: beta moves to beta_end over beta_steps training steps, and stays there."""
+    """The settings of an inverse temperature: beta moves to beta_end over beta_steps training steps, and
+    stays there."""
 
     beta: Positive
     beta_schedule: Movement
@@ -61,7 +63,8 @@ class BetaAndTemperature(Beta, Temperature):
 
 
 class Exam(TypedDict):
-    """The settings of every task whose examples are made: training steps between two validations, and examples of each exam."""
+    """The settings of every task whose examples are made: training steps between two validations, and
+    examples of each exam."""
 
     steps_per_epoch: Count
     validation_examples: Count
@@ -69,7 +72,8 @@ class Exam(TypedDict):
 
 
 class Sequences(Exam):
-    """The settings of a task over sequences: `shortest` to `longest` symbols, out of `symbols` different ones."""
+    """The settings of a task over sequences: `shortest` to `longest` symbols, out of `symbols` different
+    ones."""
 
     shortest: Count
     longest: Count
@@ -77,8 +81,8 @@ class Sequences(Exam):
 
 
 class Recurrent(TypedDict):
-    """The settings of a recurrent model: widths (of the decoder, and of each direction of the encoder), layers in each of the
-    two, and the rate of dropout before every layer."""
+    """The settings of a recurrent model: widths (of the decoder, and of each direction of the encoder),
+    layers in each of the two, and the rate of dropout before every layer."""
 
     embedding_size: Count
     hidden_size: Count
@@ -88,4 +92,5 @@ class Recurrent(TypedDict):
 
 
 Schedule = Literal["constant", "linear", "halve_on_plateau"]
-"""How the learning rate moves: not at all, to 0 at the last step, or halved when val/nll is not the lowest so far."""
+"""How the learning rate moves: not at all, to 0 at the last step, or halved when val/nll is not the lowest so
+far."""

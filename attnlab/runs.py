@@ -1,4 +1,5 @@
-"""One run from start to end: train, keep the best, take its figures. An interrupted run goes on where it stopped."""
+"""One run from start to end: train, keep the best, take its figures. An interrupted run goes on where it
+stopped."""
 
 import contextlib
 import logging
@@ -29,7 +30,8 @@ HPARAMS = {
     "hp/nll": "val/nll",
     "hp/grad_norm": "grad_norm/total",
 }
-"""What the HParams tab shows, taken from the results of the best checkpoint (the gradient norm: of the last logged step)."""
+"""What the HParams tab shows, taken from the results of the best checkpoint (the gradient norm: of the last
+logged step)."""
 
 
 CHARTS = {
@@ -50,7 +52,8 @@ class RunFailed(RuntimeError):
 
 
 class _Events(TensorBoardLogger):
-    """TensorBoard events straight in the run's folder, one file a start; the hyperparameters are in config.yaml already."""
+    """TensorBoard events straight in the run's folder, one file a start; the hyperparameters are in
+    config.yaml already."""
 
     def save(self) -> None:
         self.experiment.flush()
@@ -63,15 +66,16 @@ class _Events(TensorBoardLogger):
 def train(tree: Mapping[str, Any], folder: Path) -> dict[str, float]:
     """Train a checked configuration in its folder and return its results.
 
-    Raises ValueError, before any file is made, for settings that do not go together; RunBusy where another process trains
-    this run; RunFailed where training stops with an error.
+    Raises ValueError, before any file is made, for settings that do not go together; RunBusy where another
+    process trains this run; RunFailed where training stops with an error.
     """
     quiet()
     torch.set_num_threads(tree["threads"])
     built = assemble(tree)
     make_trainer(tree)  # refuses what Lightning does not take
     if tree["trainer"]["max_steps"] == tree["trainer"]["max_epochs"] == -1:
-        built.training.configure(built.training.parameters(), float("inf"), 1)  # refuses a schedule that needs an end
+        # refuses a schedule that needs an end
+        built.training.configure(built.training.parameters(), float("inf"), 1)
     with folders.held(folder):
         if (already := folders.read_results(folder)) is not None:  # by another process, since this one looked
             return already
@@ -109,7 +113,8 @@ def train(tree: Mapping[str, Any], folder: Path) -> dict[str, float]:
 
 
 def attempt(tree: Mapping[str, Any], folder: Path) -> str:
-    """Train as part of a sweep: the state the run is left in. What goes wrong is in its status and log, and is not raised."""
+    """Train as part of a sweep: the state the run is left in. What goes wrong is in its status and log, and
+    is not raised."""
     try:
         train(tree, folder)
         return "done"
@@ -117,7 +122,9 @@ def attempt(tree: Mapping[str, Any], folder: Path) -> str:
         return "elsewhere"
     except Exception as error:
         if not isinstance(error, RunFailed):
-            folders.write_status(folder, state="failed", end=folders.now(), error=f"{type(error).__name__}: {error}")
+            folders.write_status(
+                folder, state="failed", end=folders.now(), error=f"{type(error).__name__}: {error}"
+            )
         return "failed"
 
 
@@ -142,7 +149,9 @@ def _train(built: Built, folder: Path) -> dict[str, float]:
     events.experiment.add_custom_scalars(CHARTS)
     callbacks = [make(node) for node in built.config["callbacks"].values()]
     trainer = make_trainer(
-        built.config, logger=[events, MetricsFile(folder / "metrics.csv", step)], callbacks=[*callbacks, checkpoints]
+        built.config,
+        logger=[events, MetricsFile(folder / "metrics.csv", step)],
+        callbacks=[*callbacks, checkpoints],
     )
     log.info("going on from step %d" if goes_on else "starting at step %d", step)
     training = built.training
@@ -166,14 +175,22 @@ def measure(built: Built, checkpoint: Path) -> dict[str, float]:
     Raises ValueError for a checkpoint of other parameters.
     """
     training, kept = built.training, load(checkpoint)
-    parameters = {name.removeprefix("model."): value for name, value in kept["state_dict"].items() if name.startswith("model.")}
+    parameters = {
+        name.removeprefix("model."): value
+        for name, value in kept["state_dict"].items()
+        if name.startswith("model.")
+    }
     try:
         training.model.load_state_dict(parameters)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
-        raise ValueError(f"what was trained does not fit these settings, of the model or the vocabulary: {reason}") from None
+        raise ValueError(
+            f"what was trained does not fit these settings, of the model or the vocabulary: {reason}"
+        ) from None
     move_all(training.model.attention, kept["global_step"])
-    trainer = make_trainer({**built.config, "trainer": {**built.config["trainer"], "enable_progress_bar": False}})
+    trainer = make_trainer(
+        {**built.config, "trainer": {**built.config["trainer"], "enable_progress_bar": False}}
+    )
     training.figures = {}
     trainer.validate(training, verbose=False)
     trainer.test(training, verbose=False)
@@ -187,17 +204,24 @@ def load(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
-def make_trainer(tree: Mapping[str, Any], logger: Any = False, callbacks: list[pl.Callback] | None = None) -> pl.Trainer:
+def make_trainer(
+    tree: Mapping[str, Any], logger: Any = False, callbacks: list[pl.Callback] | None = None
+) -> pl.Trainer:
     """Lightning's Trainer by the configuration. Raises ValueError for what Lightning refuses."""
     node = dict(tree["trainer"])
     if node["enable_progress_bar"] is None:
         node["enable_progress_bar"] = sys.stderr.isatty()
     try:
-        trainer = make(node | {"logger": logger, "callbacks": callbacks, "enable_checkpointing": bool(callbacks)})
+        trainer = make(
+            node | {"logger": logger, "callbacks": callbacks, "enable_checkpointing": bool(callbacks)}
+        )
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ValueError(f"trainer: {error}") from error
     if trainer.world_size > 1:
-        raise ValueError(f"trainer: a run trains on one device, got devices={node['devices']}, num_nodes={node['num_nodes']}")
+        raise ValueError(
+            f"trainer: a run trains on one device, got devices={node['devices']}, "
+            f"num_nodes={node['num_nodes']}"
+        )
     return trainer
 
 

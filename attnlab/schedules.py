@@ -1,4 +1,5 @@
-"""Numbers that move with the training step: beta and temperatures. The value is a function of the step, also on resuming."""
+"""Numbers that move with the training step: beta and temperatures. The value is a function of the step, also
+on resuming."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,15 +30,19 @@ class Scheduled(nn.Module):
         super().__init__()
         if not all(number is None or number > 0 for number in (start, end)):
             limits = "; beta -> 0 is uniform, beta -> inf is argmax" if name == "beta" else ""
-            raise ValueError(f"{name} must be positive, got {start if end is None or start <= 0 else end}{limits}")
+            raise ValueError(
+                f"{name} must be positive, got {start if end is None or start <= 0 else end}{limits}"
+            )
         if schedule == "constant" and (end is not None or steps is not None):
             raise ValueError(
-                f"{name}_schedule=constant leaves {name} where it is, got {name}_end={end} and {name}_steps={steps}; "
+                f"{name}_schedule=constant leaves {name} where it is, got {name}_end={end} and "
+                f"{name}_steps={steps}; "
                 "linear and exponential move it"
             )
         if schedule != "constant" and (end is None or steps is None):
             raise ValueError(
-                f"{name}_schedule={schedule} moves {name} to {name}_end over {name}_steps training steps and needs both, "
+                f"{name}_schedule={schedule} moves {name} to {name}_end over {name}_steps training "
+                "steps and needs both, "
                 f"got {name}_end={end} and {name}_steps={steps}"
             )
         self.start, self.schedule = start, schedule
@@ -52,7 +57,8 @@ class Scheduled(nn.Module):
         return self.start + share * (self.end - self.start)
 
     def move(self, step: int) -> None:
-        """Take the value that holds after so many training steps; called by training between steps, never in `forward`."""
+        """Take the value that holds after so many training steps; called by training between steps, never in
+        `forward`."""
         self.value.fill_(self.at(step))
 
     def forward(self) -> Float[Tensor, ""]:
@@ -61,12 +67,16 @@ class Scheduled(nn.Module):
 
 def scheduled(name: str, settings: Mapping[str, Any]) -> Scheduled:
     """From the settings `name`, `name_schedule`, `name_end` and `name_steps`."""
-    return Scheduled(settings[name], *(settings[f"{name}_{part}"] for part in ("schedule", "end", "steps")), name=name)
+    return Scheduled(
+        settings[name], *(settings[f"{name}_{part}"] for part in ("schedule", "end", "steps")), name=name
+    )
 
 
 def scheduled_in(module: nn.Module) -> dict[str, Scheduled]:
     """Everything scheduled inside a module, by its name there (beta, temperature)."""
-    return {path.rpartition(".")[2]: part for path, part in module.named_modules() if isinstance(part, Scheduled)}
+    return {
+        path.rpartition(".")[2]: part for path, part in module.named_modules() if isinstance(part, Scheduled)
+    }
 
 
 def move_all(module: nn.Module, step: int) -> None:

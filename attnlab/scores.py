@@ -1,4 +1,5 @@
-"""How well a query matches a key. Every score maps queries (B T Q) and keys (B S D) to scores (B T S), in any units.
+"""How well a query matches a key. Every score maps queries (B T Q) and keys (B S D) to scores (B T S), in any
+units.
 
 The factories at the end are what `score=NAME` picks; the model tells them the widths.
 """
@@ -16,7 +17,8 @@ class Score(nn.Module):
 
 
 class Dot(Score):
-    """q . k * scale: 1 in Luong et al. 2015 (1508.04025, eq. 8), 1/sqrt(D) in Vaswani et al. 2017 (1706.03762, eq. 1)."""
+    """q . k * scale: 1 in Luong et al. 2015 (1508.04025, eq. 8), 1/sqrt(D) in Vaswani et al. 2017
+    (1706.03762, eq. 1)."""
 
     def __init__(self, scale: float):
         super().__init__()
@@ -52,7 +54,8 @@ class Additive(Score):
 
 
 class Cosine(Score):
-    """q . k / (|q| |k|), between -1 and 1; Graves et al. 2014 (1410.5401, eq. 6). Choose beta of 5 or more with it."""
+    """q . k / (|q| |k|), between -1 and 1; Graves et al. 2014 (1410.5401, eq. 6). Choose beta of 5 or more
+    with it."""
 
     def forward(self, query: Float[Tensor, "B T D"], keys: Float[Tensor, "B S D"]) -> Float[Tensor, "B T S"]:
         unit = nn.functional.normalize
@@ -90,5 +93,6 @@ def cosine(query_size: int, key_size: int) -> Score:
 def _same_width(name: str, query_size: int, key_size: int) -> None:
     if query_size != key_size:
         raise ValueError(
-            f"score={name} compares vectors of one width, got queries of {query_size} and keys of {key_size}; use general"
+            f"score={name} compares vectors of one width, got queries of {query_size} and keys of "
+            f"{key_size}; use general"
         )

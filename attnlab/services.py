@@ -1,4 +1,5 @@
-"""What Hydra does beside composing: completing words at the Tab key, and telling about itself. torch is not imported."""
+"""What Hydra does beside composing: completing words at the Tab key, and telling about itself. torch is not
+imported."""
 
 import contextlib
 import io
@@ -11,17 +12,23 @@ from attnlab.answers import BAD_INPUT, said, shown
 from attnlab.config import CONFIGS
 
 FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
-ANY_SCRIPT = 'grep "@hydra.main" $file_path -q\n'  # whose outcome Hydra ignores: the Tab key would run any script
+# whose outcome Hydra ignores: the Tab key would run any script
+ANY_SCRIPT = 'grep "@hydra.main" $file_path -q\n'
 OUR_SCRIPT = 'grep -q "from attnlab.commands import train" "$file_path" || return\n'
 
 
 def service(arguments: Sequence[str]) -> int:
     """Answer a command line with one of Hydra's own flags."""
     completion = {"-sc", "--shell-completion"} & set(arguments)
-    if completion and not any(re.fullmatch("(install|uninstall|query)=(bash|fish|zsh)", text) for text in arguments):
-        return said(BAD_INPUT, 'completion is installed by\neval "$(python scripts/train.py -sc install=bash)"')
+    if completion and not any(
+        re.fullmatch("(install|uninstall|query)=(bash|fish|zsh)", text) for text in arguments
+    ):
+        return said(
+            BAD_INPUT, 'completion is installed by\neval "$(python scripts/train.py -sc install=bash)"'
+        )
     asked = bool(completion) and any(text.startswith("query=") for text in arguments)
-    quiet = contextlib.redirect_stderr(io.StringIO()) if asked else contextlib.nullcontext()  # nothing amid what is typed
+    # nothing amid what is typed
+    quiet = contextlib.redirect_stderr(io.StringIO()) if asked else contextlib.nullcontext()
     with contextlib.redirect_stdout(io.StringIO()) as printed, quiet:
         _hydra()
     text = printed.getvalue().replace(ANY_SCRIPT, OUR_SCRIPT).rstrip()

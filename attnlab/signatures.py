@@ -1,7 +1,7 @@
 """The settings of a factory, read from its source without importing it (and so without importing torch).
 
-What a factory asks for by keyword only (behind the `*`) are its settings; what stands before is handed in by the program.
-The annotations are the rules; the defaults stand in the yaml file that names the factory.
+What a factory asks for by keyword only (behind the `*`) are its settings; what stands before is handed in by
+the program. The annotations are the rules; the defaults stand in the yaml file that names the factory.
 """
 
 import ast
@@ -47,7 +47,13 @@ def _source_of(module: str, target: str) -> Path:
     spec = find_spec(top) if top else None
     if spec is not None:
         folders = spec.submodule_search_locations or []  # also of a package without __init__.py
-        files = [Path(folder).joinpath(*rest) for folder in folders] if rest else [Path(spec.origin)] if spec.origin else []
+        files = (
+            [Path(folder).joinpath(*rest) for folder in folders]
+            if rest
+            else [Path(spec.origin)]
+            if spec.origin
+            else []
+        )
         for file in files:
             for candidate in (file, file.with_suffix(".py"), file / "__init__.py"):
                 if candidate.is_file():

@@ -1,4 +1,5 @@
-"""Bias, variance, cosine and cost of every mechanism's gradient at one place: the reference problems over eight positions."""
+"""Bias, variance, cosine and cost of every mechanism's gradient at one place: the reference problems over
+eight positions."""
 
 import importlib
 import math
@@ -84,7 +85,9 @@ def measure(overrides: Sequence[str], loss: Loss, draws: int, seed: int = 0) -> 
     bias = (mean - exact).norm() / length
     cosine = torch.nn.functional.cosine_similarity(mean, exact, 0)
     p_value = _p_value(mean - exact, covariance / draws)
-    return Measurement(bias.item(), (spread / draws).sqrt().item(), p_value.item(), cosine.item(), spread.item(), cost)
+    return Measurement(
+        bias.item(), (spread / draws).sqrt().item(), p_value.item(), cosine.item(), spread.item(), cost
+    )
 
 
 def _p_value(difference: Tensor, covariance: Tensor) -> Tensor:
@@ -114,8 +117,12 @@ def jobs() -> list[list[str]]:
     """Overrides of every mechanism with its defaults, and with each of its baselines where it has some."""
     found = []
     for name in choices("attention"):
-        target = yaml.safe_load((CONFIGS / "attention" / f"{name}.yaml").read_text(encoding="utf-8"))["_target_"]
-        baselines = [[f"attention.baseline={baseline}"] for baseline in get_args(settings_of(target).get("baseline"))]
+        target = yaml.safe_load((CONFIGS / "attention" / f"{name}.yaml").read_text(encoding="utf-8"))[
+            "_target_"
+        ]
+        baselines = [
+            [f"attention.baseline={baseline}"] for baseline in get_args(settings_of(target).get("baseline"))
+        ]
         found += [[f"attention={name}", *baseline] for baseline in baselines or [[]]]
     return found
 
@@ -131,13 +138,17 @@ def lines(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> Iterator[
         for overrides, (name, *changes), objective in named:
             found = measure(overrides, loss, draws, seed)
             cosine = "-" if math.isnan(found.cosine) else f"{found.cosine:.4f}"
-            row = [f"{name:25}{objective:>10}{bias(found):>10}{cosine:>10}{variance(found):>10}{found.cost:6}"]
+            row = [
+                f"{name:25}{objective:>10}{bias(found):>10}{cosine:>10}{variance(found):>10}{found.cost:6}"
+            ]
             yield "\n".join([*row, *(f"  {setting}" for setting in changes)])
 
 
 def _words(overrides: Sequence[str]) -> list[str]:
     """What a table calls a mechanism: its name and its settings, without the word attention."""
-    own = sorted((part for part in overrides if part.startswith("attention")), key=lambda part: "=" not in part[:10])
+    own = sorted(
+        (part for part in overrides if part.startswith("attention")), key=lambda part: "=" not in part[:10]
+    )
     return [part.removeprefix("attention=").removeprefix("attention.") for part in own]
 
 
@@ -147,7 +158,9 @@ def bias(found: Measurement) -> str:
         return "-"
     if found.relative_bias < 1e-9:
         return "0"
-    return f"{found.relative_bias:.3f}" if found.biased else f"<{max(2 * found.error, found.relative_bias):.3f}"
+    return (
+        f"{found.relative_bias:.3f}" if found.biased else f"<{max(2 * found.error, found.relative_bias):.3f}"
+    )
 
 
 def variance(found: Measurement) -> str:
@@ -161,7 +174,8 @@ def markdown(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> str:
     """The table of the README, one line a mechanism."""
     problems = " / ".join(PROBLEMS)
     lines = [
-        f"| `attention=` | paper | objective | unbiased | evaluations | relative bias: {problems} | relative variance |",
+        f"| `attention=` | paper | objective | unbiased | evaluations | relative bias: {problems} | "
+        "relative variance |",
         "|---|---|---|---|---|---|---|",
     ]
     for overrides in jobs:

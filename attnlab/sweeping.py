@@ -1,7 +1,8 @@
-"""Sweeps: all jobs are checked before the first starts, one that crashes stops no other, and only what is missing is run.
+"""Sweeps: all jobs are checked before the first starts, one that crashes stops no other, and only what is
+missing is run.
 
-Hydra expands the command line and its launchers carry the jobs out; what became of them is read from the run folders, so it
-does not matter which process, or which machine on a shared file system, trained a run.
+Hydra expands the command line and its launchers carry the jobs out; what became of them is read from the run
+folders, so it does not matter which process, or which machine on a shared file system, trained a run.
 """
 
 import json
@@ -49,7 +50,8 @@ class Outcome(NamedTuple):
 
 
 def plan(overrides: list[str]) -> list[Job]:
-    """The jobs of a command line, each checked. Raises ConfigurationError with the list of those that cannot be."""
+    """The jobs of a command line, each checked. Raises ConfigurationError with the list of those that cannot
+    be."""
     settings, hydra = _separated(overrides)
     path = [text for text in hydra if text.startswith("hydra.searchpath")]  # of --config-dir
     composed = composer()
@@ -66,7 +68,9 @@ def plan(overrides: list[str]) -> list[Job]:
         except ValueError as error:
             problems.setdefault(str(error), []).append(" ".join(chosen))
     if problems:
-        lines = [f"{reason}\n" + "\n".join(f"  in {job}" for job in where) for reason, where in problems.items()]
+        lines = [
+            f"{reason}\n" + "\n".join(f"  in {job}" for job in where) for reason, where in problems.items()
+        ]
         raise ConfigurationError("nothing was started, since some jobs cannot be:\n" + "\n".join(lines))
     return list(jobs.values())
 
@@ -81,7 +85,8 @@ def outcome_of(job: Job) -> Outcome:
 
 
 def launch(jobs: list[Job], overrides: list[str]) -> None:
-    """Carry jobs out with the launcher of the command line; progress goes to stderr. Raises ConfigurationError."""
+    """Carry jobs out with the launcher of the command line; progress goes to stderr. Raises
+    ConfigurationError."""
     from attnlab.building import make
 
     _, hydra = _separated(overrides)
@@ -89,7 +94,8 @@ def launch(jobs: list[Job], overrides: list[str]) -> None:
         with hydra_at(CONFIGS), _progress(jobs):
             engine = GlobalHydra.instance().hydra
             assert engine is not None
-            place = Path(jobs[0].composition.tree["runs_dir"]).absolute()  # other processes start in other folders
+            # other processes start in other folders
+            place = Path(jobs[0].composition.tree["runs_dir"]).absolute()
             sweep = [f"hydra.sweep.dir={_quoted(str(place))}"]
             config = engine.compose_config("train", [*hydra, *sweep], RunMode.MULTIRUN, from_shell=False)
             launcher = make(cast(dict[str, Any], OmegaConf.to_container(config.hydra.launcher, resolve=True)))
@@ -104,7 +110,8 @@ def launch(jobs: list[Job], overrides: list[str]) -> None:
 
 
 def carry_out(config: Any) -> str:
-    """One job, in whatever process the launcher runs it; what went wrong is in the run's status, and stops no other job."""
+    """One job, in whatever process the launcher runs it; what went wrong is in the run's status, and stops no
+    other job."""
     from attnlab import runs
 
     tree = plain(config)
@@ -128,7 +135,8 @@ def _separated(overrides: list[str]) -> tuple[list[str], list[str]]:
 
 
 def expanded(settings: list[str]) -> list[list[str]]:
-    """Every combination of the values that a command line names. Raises ConfigurationError for what is no override."""
+    """Every combination of the values that a command line names. Raises ConfigurationError for what is no
+    override."""
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 
     with hydra_at(CONFIGS):

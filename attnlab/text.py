@@ -1,4 +1,5 @@
-"""Text for people: 80 columns at most; a path or another long word may exceed them, so that it can be copied."""
+"""Text for people: 80 columns at most; a path or another long word may exceed them, so that it can be
+copied."""
 
 import base64
 import textwrap

@@ -1,4 +1,5 @@
-"""The LightningModule: surrogate in training, figures under the evaluation rule, everything a function of (seed, step)."""
+"""The LightningModule: surrogate in training, figures under the evaluation rule, everything a function of
+(seed, step)."""
 
 from collections.abc import Callable, Iterator
 from functools import cached_property
@@ -32,7 +33,8 @@ class Training(pl.LightningModule):
         super().__init__()
         self.model = model
         self.mechanism = mechanism
-        self.estimator = mechanism.estimator  # registered, as the selector is in the model: their state is in checkpoints
+        # registered, as the selector is in the model: their state is in checkpoints
+        self.estimator = mechanism.estimator
         self.task = task
         self.configure = configure
         self.seed = seed
@@ -44,7 +46,8 @@ class Training(pl.LightningModule):
         return rule_of(self.mechanism)
 
     def record(self, figures: dict[str, float]) -> None:
-        """Note figures and write them under the current step. Lightning's `self.log` would cost 0.45 ms a figure and step."""
+        """Note figures and write them under the current step. Lightning's `self.log` would cost 0.45 ms a
+        figure and step."""
         self.figures.update(figures)
         for logger in self.trainer.loggers:
             logger.log_metrics(figures, step=self.trainer.global_step)
@@ -74,11 +77,14 @@ class Training(pl.LightningModule):
         """Let the estimator take in the returns; on logged steps, record figures."""
         self.estimator.update(outputs["returns"], outputs["valid"])
         if self.logged(outputs["step"]):
-            self.record({"train/surrogate": outputs["surrogate"].item()} | self._taken(batch) | self._schedules())
+            self.record(
+                {"train/surrogate": outputs["surrogate"].item()} | self._taken(batch) | self._schedules()
+            )
         move_all(self.model.attention, self.trainer.global_step)
 
     def logged(self, before: int) -> bool:
-        """Whether the batch just trained ended an optimizer step that is logged; `before` counts the steps before it."""
+        """Whether the batch just trained ended an optimizer step that is logged; `before` counts the steps
+        before it."""
         step = self.trainer.global_step
         return step > before and step % self.trainer.log_every_n_steps == 0  # pyright: ignore
 
@@ -92,18 +98,26 @@ class Training(pl.LightningModule):
         return {tag: figures[tag] for tag in ("train/nll", "train/token_accuracy")}
 
     def _schedules(self) -> dict[str, float]:
-        values = {f"schedule/{name}": part.value.item() for name, part in scheduled_in(self.model.attention).items()}
+        values = {
+            f"schedule/{name}": part.value.item() for name, part in scheduled_in(self.model.attention).items()
+        }
         return {"schedule/lr": float(self.trainer.optimizers[0].param_groups[0]["lr"])} | values
 
     def on_train_start(self) -> None:
         move_all(self.model.attention, self.trainer.global_step)
 
     def configure_gradient_clipping(
-        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+        self,
+        optimizer: Any,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the model and the estimator's own parameters apart: a baseline's regression shortens no step of the model."""
+        """Clip the model and the estimator's own parameters apart: a baseline's regression shortens no step
+        of the model."""
         if gradient_clip_val:
-            clip = nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
+            clip = (
+                nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
+            )
             for part in filter(None, (list(self.model.parameters()), list(self.estimator.parameters()))):
                 clip(part, gradient_clip_val)
 
@@ -126,7 +140,8 @@ class Training(pl.LightningModule):
         self.record(self.tally.figures("test"))
 
     def configure_optimizers(self) -> Any:
-        self.trainer.fit_loop.setup_data()  # which counts the batches of an epoch, trainer.limit_train_batches included
+        # which counts the batches of an epoch, trainer.limit_train_batches included
+        self.trainer.fit_loop.setup_data()
         steps, epoch = float(self.trainer.estimated_stepping_batches), int(self.trainer.num_training_batches)
         return self.configure(self.parameters(), steps, epoch)
 
@@ -139,7 +154,8 @@ class Training(pl.LightningModule):
 
     def train_dataloader(self) -> "Batches":
         def remaining() -> Iterator[Batch]:
-            # read when the first batch is asked for: iterators are made before a checkpoint's progress is restored
+            # read when the first batch is asked for: iterators are made before a checkpoint's progress is
+            # restored
             progress = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
             first = self.trainer.current_epoch * self.task.steps_per_epoch
             yield from map(self.task.train, range(first + progress, first + self.task.steps_per_epoch))
@@ -152,7 +168,8 @@ class Training(pl.LightningModule):
         return list(self.task.validation())
 
     def val_dataloader(self) -> "Batches":
-        return Batches(lambda: iter(self.validation_batches), len(self.validation_batches))  # a list would be many loaders
+        # a list would be many loaders
+        return Batches(lambda: iter(self.validation_batches), len(self.validation_batches))
 
     def test_dataloader(self) -> "Batches":
         batches = list(self.task.test())
@@ -160,9 +177,12 @@ class Training(pl.LightningModule):
 
 
 class _AfterStep(pl.Callback):
-    """Runs before checkpoints are written; the module's own hook would run after them, and what it did would be lost."""
+    """Runs before checkpoints are written; the module's own hook would run after them, and what it did would
+    be lost."""
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         pl_module.after_step(outputs, batch)
 
 

@@ -1,4 +1,5 @@
-"""Headless Chromium driven over a pair of pipes: pages in a window of any size, moved by real keys and clicks."""
+"""Headless Chromium driven over a pair of pipes: pages in a window of any size, moved by real keys and
+clicks."""
 
 import base64
 import fcntl
@@ -16,7 +17,8 @@ FLAGS = [*QUIET, "--hide-scrollbars", "--remote-debugging-pipe"]
 
 
 class Browser:
-    """One page of a browser: `with Browser(folder) as browser: browser.open(path, 360, 640)`. The folder keeps its profile."""
+    """One page of a browser: `with Browser(folder) as browser: browser.open(path, 360, 640)`. The folder
+    keeps its profile."""
 
     def __init__(self, folder: Path):
         assert CHROMIUM is not None
@@ -48,7 +50,8 @@ class Browser:
         self.answers.close()
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send one command of the DevTools protocol and return its result. Raises RuntimeError where it is refused."""
+        """Send one command of the DevTools protocol and return its result. Raises RuntimeError where it is
+        refused."""
         self.count += 1
         message = {"id": self.count, "method": method, "params": parameters, **self.session}
         self.commands.write(json.dumps(message).encode() + b"\0")
@@ -82,7 +85,9 @@ class Browser:
 
     def screenshot(self, path: Path, whole: bool = False) -> None:
         """The window, or the whole page, as PNG."""
-        image = self.call("Page.captureScreenshot", captureBeyondViewport=whole, **({"clip": self._all()} if whole else {}))
+        image = self.call(
+            "Page.captureScreenshot", captureBeyondViewport=whole, **({"clip": self._all()} if whole else {})
+        )
         path.write_bytes(base64.b64decode(image["data"]))
 
     def _all(self) -> dict[str, float]:

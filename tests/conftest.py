@@ -1,4 +1,5 @@
-"""Shapes in annotations are checked while the tests run; small models are timed and tested with one thread."""
+"""Shapes in annotations are checked while the tests run; small models are timed and tested with one
+thread."""
 
 import time
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ BEGIN = time.monotonic()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--slow-budget", type=float, default=float("inf"), help="seconds after which no slow test starts")
+    parser.addoption(
+        "--slow-budget", type=float, default=float("inf"), help="seconds after which no slow test starts"
+    )
 
 
 @pytest.fixture(autouse=True)

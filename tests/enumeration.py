@@ -1,8 +1,9 @@
-"""Brute force beside the tests: every mechanism on disk, every outcome of its draws, and its objective by a plain loop.
+"""Brute force beside the tests: every mechanism on disk, every outcome of its draws, and its objective by a
+plain loop.
 
-A mechanism is known by what configs/attention/ says. Its surrogate is averaged over every possible draw, without Monte
-Carlo, and the objective it claims is computed from torch alone: nothing here calls the library's distributions,
-selectors or estimators to find out what is right.
+A mechanism is known by what configs/attention/ says. Its surrogate is averaged over every possible draw,
+without Monte Carlo, and the objective it claims is computed from torch alone: nothing here calls the
+library's distributions, selectors or estimators to find out what is right.
 """
 
 import contextlib
@@ -45,11 +46,15 @@ class Variant(NamedTuple):
     settings: dict[str, Any]
 
     def build(self, state_size: int = 1, **overrides: Any) -> Mechanism:
-        """In double precision, for decoder states of a width; overrides of settings that it does not have are passed over."""
+        """In double precision, for decoder states of a width; overrides of settings that it does not have are
+        passed over."""
         factory, defaults = read("attention", self.name)
-        mechanism: Mechanism = factory(**{**defaults, **self.settings, **{k: v for k, v in overrides.items() if k in defaults}})
+        mechanism: Mechanism = factory(
+            **{**defaults, **self.settings, **{k: v for k, v in overrides.items() if k in defaults}}
+        )
         mechanism.estimator.prepare(state_size)
-        for number, parameter in enumerate(mechanism.estimator.parameters()):  # a learned baseline that has learned something
+        # a learned baseline that has learned something
+        for number, parameter in enumerate(mechanism.estimator.parameters()):
             nn.init.normal_(parameter, generator=torch.Generator().manual_seed(number))
         for part in mechanism[:3]:
             move_all(part.double(), 0)
@@ -60,7 +65,8 @@ class Variant(NamedTuple):
 
 
 CONTINUOUS = ("gumbel_softmax", "gumbel_straight_through", "gumbel_rao", "rebar")
-"""Their noise cannot be enumerated: test_gumbel.py certifies each of them, and holds that this list is complete."""
+"""Their noise cannot be enumerated: test_gumbel.py certifies each of them, and holds that this list is
+complete."""
 CONTROLS = ("uniform", "oracle")
 """The scores do not enter."""
 
@@ -94,9 +100,15 @@ def enumerable(samples: Iterable[int] = (1, 2, 3)) -> list[Variant]:
 
 
 def select(
-    mechanism: Mechanism, scores: Tensor, mask: Tensor, forced: Tensor, seed: int = 0, gold: Tensor | None = None
+    mechanism: Mechanism,
+    scores: Tensor,
+    mask: Tensor,
+    forced: Tensor,
+    seed: int = 0,
+    gold: Tensor | None = None,
 ) -> Selection:
-    """A selection with the controls that the estimator wants; forced (K B T, or 1 where they are alike), -1 = draw."""
+    """A selection with the controls that the estimator wants; forced (K B T, or 1 where they are alike), -1 =
+    draw."""
     gold = torch.zeros_like(mask) if gold is None else gold
     inputs = AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, gold)
     randomness = Randomness(torch.Generator().manual_seed(seed), forced)
@@ -111,14 +123,20 @@ def is_random(mechanism: Mechanism) -> bool:
 
 
 def number_of_draws(mechanism: Mechanism) -> int:
-    """How many independent draws a mechanism makes at a step, found by forcing. Randomness beyond reach is an error."""
-    scores, mask = torch.linspace(-1, 1, 8, dtype=torch.float64).view(1, 1, 8), torch.ones(1, 1, 8, dtype=torch.bool)
+    """How many independent draws a mechanism makes at a step, found by forcing. Randomness beyond reach is an
+    error."""
+    scores, mask = (
+        torch.linspace(-1, 1, 8, dtype=torch.float64).view(1, 1, 8),
+        torch.ones(1, 1, 8, dtype=torch.bool),
+    )
     at = [select(mechanism, scores, mask, torch.full((1, 1, 1), position)) for position in (0, 1)]
     for position, selection in enumerate(at):
         for seed in range(1, 6):
             again = select(mechanism, scores, mask, torch.full((1, 1, 1), position), seed)
             if not all(x.equal(y) for x, y in zip(selection, again, strict=True)):
-                raise AssertionError("forced positions leave something random: this mechanism needs an enumeration of its own")
+                raise AssertionError(
+                    "forced positions leave something random: this mechanism needs an enumeration of its own"
+                )
     if at[0].weights.equal(at[1].weights):
         return 0
     return len(at[0].weights) - len(mechanism.estimator.controls)
@@ -150,7 +168,8 @@ def _independent(draws: int, probs: Tensor) -> list[Outcome]:
 
 
 def _sets(size: int, probs: Tensor) -> list[Outcome]:
-    """P(S), the sum over all orders of drawing without replacement. Where fewer are there, all sets with them are alike."""
+    """P(S), the sum over all orders of drawing without replacement. Where fewer are there, all sets with them
+    are alike."""
     sets = list(itertools.combinations(range(probs.size(-1)), min(size, probs.size(-1))))
     chances = torch.zeros(len(sets), *probs.shape[:-1], dtype=probs.dtype)
     for place in itertools.product(*map(range, probs.shape[:-1])):
@@ -158,7 +177,9 @@ def _sets(size: int, probs: Tensor) -> list[Outcome]:
         there = {position for position, share in enumerate(p) if share > 0}
         holding = [set(chosen) >= there for chosen in sets]
         for number, chosen in enumerate(sets):
-            chances[number, *place] = holding[number] / sum(holding) if len(there) < size else _any_order(chosen, p)
+            chances[number, *place] = (
+                holding[number] / sum(holding) if len(there) < size else _any_order(chosen, p)
+            )
     return [Outcome(torch.tensor(chosen), chance) for chosen, chance in zip(sets, chances, strict=True)]
 
 
@@ -174,7 +195,8 @@ def _any_order(chosen: tuple[int, ...], p: list[float]) -> float:
 
 
 def _one_outside(size: int, probs: Tensor) -> list[Outcome]:
-    """p(z) over the sum outside the `size` most probable. Where nothing is outside, it does not matter what is drawn."""
+    """p(z) over the sum outside the `size` most probable. Where nothing is outside, it does not matter what
+    is drawn."""
     size = min(size, probs.size(-1) - 1)
     best = one_hot_rows(probs.argsort(dim=-1, descending=True, stable=True)[..., :size], probs).sum(-2).bool()
     outside = probs.masked_fill(best, 0.0)
@@ -189,12 +211,19 @@ def expectation(chance: Tensor, value: Tensor) -> Tensor:
 
 
 def mean_surrogate(
-    variant: Variant, mechanism: Mechanism, loss: Loss, scores: Tensor, mask: Tensor, valid: Tensor, probs: Tensor
+    variant: Variant,
+    mechanism: Mechanism,
+    loss: Loss,
+    scores: Tensor,
+    mask: Tensor,
+    valid: Tensor,
+    probs: Tensor,
 ) -> Tensor:
     """The surrogate averaged over every outcome under probs, summed over steps.
 
-    Choices at different steps do not interact, so one outcome is forced at all steps and each step's surrogate is
-    weighed by its own probability. The returns come with their gradient: a surrogate that lets it through is wrong.
+    Choices at different steps do not interact, so one outcome is forced at all steps and each step's
+    surrogate is weighed by its own probability. The returns come with their gradient: a surrogate that lets
+    it through is wrong.
     """
     state = torch.linspace(-1, 1, valid.numel(), dtype=scores.dtype).view(*valid.shape, 1)
     total = torch.zeros((), dtype=scores.dtype)
@@ -220,12 +249,15 @@ def softmax(scores: Tensor, mask: Tensor, beta: float) -> Tensor:
 def distribution(variant: Variant, scores: Tensor, mask: Tensor, beta: float, gold: Tensor = GOLD) -> Tensor:
     """The distribution behind a mechanism, from torch alone."""
     if variant.name.startswith("sparsemax"):
-        return _sparse(beta * scores, mask, lambda z, tau: (z - tau).clamp_min(0), lambda p: (p > 0).to(p.dtype))
+        return _sparse(
+            beta * scores, mask, lambda z, tau: (z - tau).clamp_min(0), lambda p: (p > 0).to(p.dtype)
+        )
     if variant.name.startswith("entmax15"):
         return _sparse(beta * scores, mask, lambda z, tau: (z / 2 - tau).clamp_min(0).square(), torch.sqrt)
     if variant.name == "topk":
         k = read("attention", "topk")[1]["k"]
-        rank = (scores.masked_fill(~mask, -torch.inf)[..., None, :] > scores[..., None]).sum(-1)  # how many are better
+        # how many are better
+        rank = (scores.masked_fill(~mask, -torch.inf)[..., None, :] > scores[..., None]).sum(-1)
         return softmax(scores, mask & (rank < k), beta)
     if variant.name in CONTROLS:
         mask = mask.expand_as(scores)
@@ -236,7 +268,8 @@ def distribution(variant: Variant, scores: Tensor, mask: Tensor, beta: float, go
 
 
 def _sparse(z: Tensor, mask: Tensor, at: Callable[..., Tensor], slope: Callable[[Tensor], Tensor]) -> Tensor:
-    """By bisection, p(tau) = 1, with the Jacobian diag(s) - s s' / sum s of Peters et al. 2019 (1905.05702)."""
+    """By bisection, p(tau) = 1, with the Jacobian diag(s) - s s' / sum s of Peters et al. 2019
+    (1905.05702)."""
     z = z.masked_fill(~mask, -1e4)
     with torch.no_grad():
         low, high = z.amax(-1, keepdim=True) - 1, z.amax(-1, keepdim=True)
@@ -279,14 +312,20 @@ def objective(kind: str, loss: Loss, probs: Tensor, bound: int = 0) -> Tensor:
             total = total - torch.stack([probs[..., position] for position in draws]).prod(0) * inside.log()
         return total
     if kind == "marginal":
-        return -torch.stack([probs[..., position] * torch.exp(-each[position]) for position in positions]).sum(0).log()
+        return (
+            -torch.stack([probs[..., position] * torch.exp(-each[position]) for position in positions])
+            .sum(0)
+            .log()
+        )
     raise AssertionError(f"objective {kind!r} has no enumeration")
 
 
 def at_one_hot(chance: Tensor, loss: Loss, probs: Tensor, path: Callable[[Tensor], Tensor]) -> Tensor:
-    """sum over D of chance(D) (loss(D) + dL/dw(D) . path(D)): what a straight-through estimator means by its path.
+    """sum over D of chance(D) (loss(D) + dL/dw(D) . path(D)): what a straight-through estimator means by its
+    path.
 
-    What lies behind the choice gets the gradient of the loss at the one-hot weights, the scores that of the path.
+    What lies behind the choice gets the gradient of the loss at the one-hot weights, the scores that of the
+    path.
     """
     total = torch.zeros_like(probs[..., 0])
     for position in range(probs.size(-1)):
@@ -299,14 +338,16 @@ def at_one_hot(chance: Tensor, loss: Loss, probs: Tensor, path: Callable[[Tensor
 
 
 def second_order(hard: Tensor, probs: Tensor) -> Tensor:
-    """The path of ReinMax: gradient 2 J(q) - J(p) / 2 in the scores, q = (D + p) / 2, by J(q) ds = q (dp/p - q . dp/p)."""
+    """The path of ReinMax: gradient 2 J(q) - J(p) / 2 in the scores, q = (D + p) / 2, by J(q) ds = q (dp/p -
+    q . dp/p)."""
     middle = (hard + probs.detach()) / 2
     relative = torch.where(probs > 0, probs / probs.detach().clamp_min(1e-300), 0.0)
     return 2 * middle * (relative - (middle * relative).sum(-1, keepdim=True)) - probs / 2
 
 
 def certificate(variant: Variant, mechanism: Mechanism, loss: Loss, probs: Tensor) -> Tensor:
-    """A loss per step, B T, with the gradient that the mechanism's mean must have. No mechanism passes without one."""
+    """A loss per step, B T, with the gradient that the mechanism's mean must have. No mechanism passes
+    without one."""
     if mechanism.needs != "gradient":
         return objective(mechanism.objective, loss, probs, mechanism.bound)
     if variant.name == "hard_straight_through":
@@ -315,7 +356,9 @@ def certificate(variant: Variant, mechanism: Mechanism, loss: Loss, probs: Tenso
         return at_one_hot(one_hot_rows(probs.argmax(-1), probs), loss, probs, lambda hard: probs)
     if variant.name == "reinmax":
         return at_one_hot(probs.detach(), loss, probs, lambda hard: second_order(hard, probs))
-    return pytest.fail(f"{variant.name} is biased for its objective, and what its mean should be is written nowhere here")
+    return pytest.fail(
+        f"{variant.name} is biased for its objective, and what its mean should be is written nowhere here"
+    )
 
 
 # --- comparison ---
@@ -324,11 +367,14 @@ def certificate(variant: Variant, mechanism: Mechanism, loss: Loss, probs: Tenso
 def gradients(value: Tensor, leaves: Sequence[Tensor]) -> Tensor:
     """The gradient of a scalar in all leaves, as one vector."""
     found = torch.autograd.grad(value, leaves, retain_graph=True, allow_unused=True)
-    return torch.cat([(torch.zeros_like(x) if g is None else g).flatten() for x, g in zip(leaves, found, strict=True)])
+    return torch.cat(
+        [(torch.zeros_like(x) if g is None else g).flatten() for x, g in zip(leaves, found, strict=True)]
+    )
 
 
 def assert_same_gradient(estimate: Tensor, exact: Tensor, tolerance: float = 1e-10) -> None:
-    """Direction, length and every entry. Direction alone would not see a baseline that contains its own sample."""
+    """Direction, length and every entry. Direction alone would not see a baseline that contains its own
+    sample."""
     assert exact.norm() > 1e-3, "a comparison with nothing"
     cosine = torch.nn.functional.cosine_similarity(estimate, exact, 0).item()
     ratio = (estimate.norm() / exact.norm()).item()

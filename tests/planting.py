@@ -1,4 +1,5 @@
-"""A function of the library replaced by a faulty one, and a record of whether that ran and made a difference."""
+"""A function of the library replaced by a faulty one, and a record of whether that ran and made a
+difference."""
 
 import functools
 import sys
@@ -25,7 +26,8 @@ class Record:
 
 
 def plant(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, mistake: Mistake) -> Record:
-    """Put a mistake in the place of owner.name, wherever that was imported, and compare each call with the original."""
+    """Put a mistake in the place of owner.name, wherever that was imported, and compare each call with the
+    original."""
     original, record = getattr(owner, name), Record()
 
     @functools.wraps(original)
@@ -46,7 +48,11 @@ def plant(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, mistake: Mista
         record.nan += any(isinstance(x, Tensor) and bool(x.isnan().any()) for x in found)
         return result
 
-    modules = [module for module in list(sys.modules.values()) if getattr(module, "__dict__", {}).get(name) is original]
+    modules = [
+        module
+        for module in list(sys.modules.values())
+        if getattr(module, "__dict__", {}).get(name) is original
+    ]
     for home in [owner] if isinstance(owner, type) else modules:
         monkeypatch.setattr(home, name, planted)
     return record
@@ -71,7 +77,9 @@ def observed(result: Any, given: list[Any]) -> list[Any]:
     gradients: tuple[Tensor, ...] = ()
     if outputs and inputs:
         weights = [torch.arange(1, x.numel() + 1).sin().view(x.shape).to(x.dtype) for x in outputs]
-        gradients = torch.autograd.grad(outputs, inputs, weights, retain_graph=True, allow_unused=True, materialize_grads=True)
+        gradients = torch.autograd.grad(
+            outputs, inputs, weights, retain_graph=True, allow_unused=True, materialize_grads=True
+        )
     return [x.detach().clone() if isinstance(x, Tensor) else x for x in (*values, *gradients)]
 
 

@@ -1,4 +1,5 @@
-"""A cluster of two nodes on this machine; one is killed while it trains. Run by a test, in a process of its own."""
+"""A cluster of two nodes on this machine; one is killed while it trains. Run by a test, in a process of its
+own."""
 
 import sys
 import threading
@@ -22,7 +23,8 @@ JOBS = [
 
 
 def main(runs: Path) -> int:
-    """Train four jobs on two nodes of two jobs each, and kill the second node once its jobs have checkpoints."""
+    """Train four jobs on two nodes of two jobs each, and kill the second node once its jobs have
+    checkpoints."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
     second = cluster.add_node(num_cpus=2)
     ray.init(address=cluster.address, log_to_driver=False)

@@ -1,4 +1,5 @@
-"""The README's commands and what they print: `python tests/readme.py` runs all of them and writes their output anew."""
+"""The README's commands and what they print: `python tests/readme.py` runs all of them and writes their
+output anew."""
 
 import os
 import re

@@ -45,11 +45,18 @@ def write_run(
     folder = place / "reverse" / attention / f"seed={seed}-{abs(hash(str((changes, status)))) % 16**8:08x}"
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    noted = {"start": "2026-01-01T00:00:00+00:00", "end": "2026-01-01T00:01:00+00:00", "error": None, "parameters": 1234}
+    noted = {
+        "start": "2026-01-01T00:00:00+00:00",
+        "end": "2026-01-01T00:01:00+00:00",
+        "error": None,
+        "parameters": 1234,
+    }
     (folder / "status.json").write_text(json.dumps({"state": state} | noted | status), encoding="utf-8")
     (folder / "train.log").write_text("starting at step 0\n", encoding="utf-8")
     rows = [f"{step},{0.1 + seed},{(accuracy or 0) * step / 100 if step % 20 == 0 else ''}" for step in STEPS]
-    (folder / "metrics.csv").write_text("\n".join([f"step,train/nll,{ACCURACY}", *rows, ""]), encoding="utf-8")
+    (folder / "metrics.csv").write_text(
+        "\n".join([f"step,train/nll,{ACCURACY}", *rows, ""]), encoding="utf-8"
+    )
     if state == "done":
         results = {"val/nll": 0.5 - seed / 100, "val/attention_entropy": 0.2, "grad_norm/total": 1.5}
         results |= {} if accuracy is None else {ACCURACY: accuracy}
@@ -132,7 +139,10 @@ def test_an_unknown_figure_names_those_there_are(tmp_path: Path) -> None:
 def test_a_run_is_alive_only_while_its_lock_is_held(tmp_path: Path) -> None:
     folder = write_run(tmp_path, state="running")
     assert load_runs(folder)[0].problem.startswith("interrupted at step 100")
-    hold = f"from attnlab import folders; import pathlib, sys\nwith folders.held(pathlib.Path({str(folder)!r})):\n"
+    hold = (
+        "from attnlab import folders; import pathlib, sys\nwith "
+        f"folders.held(pathlib.Path({str(folder)!r})):\n"
+    )
     holder = subprocess.Popen(
         [sys.executable, "-c", hold + "    print('held', flush=True); sys.stdin.read()"],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT,
@@ -170,7 +180,9 @@ def test_groups_differ_in_more_than_seed_and_what_has_no_effect(tmp_path: Path) 
         write_run(tmp_path / "a", seed=seed)
         write_run(tmp_path / "a", seed=seed, changes={"attention": {"beta": 10}})
         write_run(tmp_path / "a", "hard", seed=seed)
-    write_run(tmp_path / "b", seed=2, changes={"trainer": {"enable_progress_bar": True}, "attention": {"beta": 1}})
+    write_run(
+        tmp_path / "b", seed=2, changes={"trainer": {"enable_progress_bar": True}, "attention": {"beta": 1}}
+    )
     groups = group_runs(load_runs(tmp_path))
     assert [(group.label, [run.seed for run in group.runs]) for group in groups] == [
         ("hard beta=1", [0, 1]),
@@ -188,7 +200,10 @@ def test_merging_by_keys_says_what_differs_inside(tmp_path: Path) -> None:
     write_run(tmp_path, "hard", seed=1)
     hard, soft = group_runs(load_runs(tmp_path), ["attention"])
     assert (hard.label, hard.merged) == ("hard", {})
-    assert (soft.label, soft.merged) == ("soft", {"attention.beta": ["2", "10"], "optimizer.lr": ["0.003", "0.1"]})
+    assert (soft.label, soft.merged) == (
+        "soft",
+        {"attention.beta": ["2", "10"], "optimizer.lr": ["0.003", "0.1"]},
+    )
 
 
 def test_groups_that_only_have_other_keys_have_other_labels(tmp_path: Path) -> None:
@@ -211,13 +226,16 @@ def test_planted_figures_come_out_in_every_file(tmp_path: Path, capsys: Any) -> 
     assert f"{ACCURACY} (higher is better): 8 runs in 2 groups" in out
     assert re.search(r"^hard +4 +0\.6500 ", out, re.M) and re.search(r"^soft +4 +0\.7000 ", out, re.M)
     first, second = rows_of(tmp_path / "out" / "groups.csv")
-    assert float(first["mean"]) == np.mean(hard) and float(second["std"]) == pytest.approx(np.std(soft, ddof=1), rel=1e-15)
+    assert float(first["mean"]) == np.mean(hard) and float(second["std"]) == pytest.approx(
+        np.std(soft, ddof=1), rel=1e-15
+    )
     assert first["parameters"] == "1234.0" and first["steps"] == "100.0" and first["seconds"] == "60.0"
     (pair,) = rows_of(tmp_path / "out" / "pairs.csv")
     assert (pair["first"], pair["second"], pair["n"]) == ("hard", "soft", "4")
     assert float(pair["difference"]) == pytest.approx(-0.05)
     assert float(pair["probability_of_improvement"]) == (1 + 0.5) / 4
-    assert float(pair["p"]) == 12 / 16  # |+-.1 +-.2 +-.1| >= .2 for 6 of 8 sign patterns, the tie doubles both
+    # |+-.1 +-.2 +-.1| >= .2 for 6 of 8 sign patterns, the tie doubles both
+    assert float(pair["p"]) == 12 / 16
     assert len(rows_of(tmp_path / "out" / "runs.csv")) == 8
     assert max(map(len, out.split("\n\nwritten to")[0].splitlines())) <= 100
 
@@ -226,7 +244,9 @@ def test_what_does_not_count_is_named_with_its_reason_everywhere(tmp_path: Path,
     runs = tmp_path / "runs"
     write_groups(runs, soft=[0.5, 0.6])
     reasons = {
-        write_run(runs, seed=5, state="failed", error="NonFiniteLoss: <nan> at step 7\nmore"): "NonFiniteLoss: <nan> at step 7",
+        write_run(
+            runs, seed=5, state="failed", error="NonFiniteLoss: <nan> at step 7\nmore"
+        ): "NonFiniteLoss: <nan> at step 7",
         write_run(runs, seed=6, state="running"): "interrupted at step 100",
         write_run(runs, seed=7, accuracy=None): f"has no figure {ACCURACY}",
         write_run(runs, seed=8, accuracy=float("nan")): f"{ACCURACY} is nan",
@@ -241,7 +261,11 @@ def test_what_does_not_count_is_named_with_its_reason_everywhere(tmp_path: Path,
     left_out = {row["folder"]: row["not_counted_because"] for row in rows_of(tmp_path / "out" / "runs.csv")}
     assert "not counted (7):" in out and re.search(r"^lost +0 +- +- ", out, re.M)
     for folder, reason in reasons.items():
-        assert reason in out and reason.replace("<", "&lt;").replace(">", "&gt;") in page and reason in left_out[str(folder)]
+        assert (
+            reason in out
+            and reason.replace("<", "&lt;").replace(">", "&gt;") in page
+            and reason in left_out[str(folder)]
+        )
         assert folder.name in out and folder.name in page
     assert [row["n"] for row in rows_of(tmp_path / "out" / "groups.csv")] == ["0", "2"]
     assert not re.search(r"\bnan\b", (tmp_path / "out" / "groups.csv").read_text())
@@ -250,7 +274,14 @@ def test_what_does_not_count_is_named_with_its_reason_everywhere(tmp_path: Path,
 def test_unequal_work_and_code_are_warned_of(tmp_path: Path, capsys: Any) -> None:
     write_groups(tmp_path / "runs", soft=[0.5, 0.6])
     for seed in (0, 1):
-        write_run(tmp_path / "runs", "hard", seed, parameters=9999, revision="other", end="2026-01-01T01:00:00+00:00")
+        write_run(
+            tmp_path / "runs",
+            "hard",
+            seed,
+            parameters=9999,
+            revision="other",
+            end="2026-01-01T01:00:00+00:00",
+        )
     out = " ".join(compare(tmp_path / "runs", "--out", tmp_path / "out", capsys=capsys)[0].split())
     assert "unequal work: parameters range from 1,234 (soft) to 9,999 (hard)" in out
     assert "unequal work: seconds range from 60 (soft) to 3,600 (hard)" in out
@@ -263,7 +294,9 @@ def test_merged_runs_of_one_seed_count_once(tmp_path: Path, capsys: Any) -> None
             write_run(tmp_path / "runs", seed=seed, accuracy=accuracy, changes={"attention": {"beta": beta}})
     out, _ = compare(tmp_path / "runs", "--by", "attention", "--out", tmp_path / "out", capsys=capsys)
     (group,) = rows_of(tmp_path / "out" / "groups.csv")
-    assert (group["n"], group["runs"]) == ("3", "5") and float(group["mean"]) == pytest.approx(np.mean([0.2, 0.4, 0.3]))
+    assert (group["n"], group["runs"]) == ("3", "5") and float(group["mean"]) == pytest.approx(
+        np.mean([0.2, 0.4, 0.3])
+    )
     assert "merges runs that differ in more than the seed: attention.beta (1, 5)" in " ".join(out.split())
     assert "the seeds were not run with the same settings" in " ".join(out.split())
 
@@ -287,7 +320,12 @@ def test_a_figure_that_is_no_result_is_taken_from_the_end_of_training(tmp_path: 
 def test_the_report_loads_nothing_and_holds_every_plot(tmp_path: Path, capsys: Any) -> None:
     for beta in (0.5, 1.0, 5.0):
         for seed in range(3):
-            write_run(tmp_path / "runs", seed=seed, accuracy=beta / 10 + seed / 100, changes={"attention": {"beta": beta}})
+            write_run(
+                tmp_path / "runs",
+                seed=seed,
+                accuracy=beta / 10 + seed / 100,
+                changes={"attention": {"beta": beta}},
+            )
     compare(tmp_path / "runs", "--out", tmp_path / "out", capsys=capsys)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     sources = re.findall(r'(?:src|href)="([^"]*)"', page)
@@ -305,7 +343,9 @@ def test_beta_series_hold_the_means_of_each_beta(tmp_path: Path) -> None:
 
     for beta in (0.5, 5.0):
         for seed in range(3):
-            write_run(tmp_path, seed=seed, accuracy=beta / 10 + seed / 100, changes={"attention": {"beta": beta}})
+            write_run(
+                tmp_path, seed=seed, accuracy=beta / 10 + seed / 100, changes={"attention": {"beta": beta}}
+            )
     write_run(tmp_path, "hard")
     (series,) = beta_series(load_runs(tmp_path), ACCURACY, [])[ACCURACY]
     assert (series.label, series.betas) == ("soft", [0.5, 5.0])
@@ -332,7 +372,9 @@ def test_event_files_hold_mean_and_bounds_of_every_group(tmp_path: Path, capsys:
         assert bounds[1] == pytest.approx(soft.mean() * step / 100, rel=1e-6)
         assert soft.min() * step / 100 <= bounds[0] + 1e-6 and bounds[2] - 1e-6 <= soft.max() * step / 100
         assert bounds[0] < bounds[1] < bounds[2]
-        assert [read(f"hard/{part}", ACCURACY)[step] for part in ("lower", "upper")] == pytest.approx([0.3 * step / 100] * 2)
+        assert [read(f"hard/{part}", ACCURACY)[step] for part in ("lower", "upper")] == pytest.approx(
+            [0.3 * step / 100] * 2
+        )
     files = list((tmp_path / "out" / "tensorboard").rglob("*tfevents*"))
     assert len(files) == 2 * 4 and not any(os.uname().nodename in file.name for file in files)
 

@@ -70,7 +70,10 @@ def test_the_permutation_test_is_scipys(n: int) -> None:
 
 def test_ties_and_zeros_are_counted_as_by_hand() -> None:
     differences = np.array([0.1, -0.2, 0.1, 0.0, 0.3])
-    sums = [abs(sum(s * d for s, d in zip(signs, differences, strict=True))) for signs in product((-1, 1), repeat=5)]
+    sums = [
+        abs(sum(s * d for s, d in zip(signs, differences, strict=True)))
+        for signs in product((-1, 1), repeat=5)
+    ]
     assert sign_flip_p(differences) == sum(total >= 0.3 - 1e-9 for total in sums) / 32
     assert sign_flip_p(np.zeros(4)) == 1.0
 
@@ -113,7 +116,9 @@ def test_pairs_with_too_few_seeds_are_left_out_of_the_correction() -> None:
 
 
 def test_the_words_know_what_five_seeds_cannot_show() -> None:
-    assert "0.0625: no difference can get below 0.05" in what_seeds_show(5, 1) and "plan 8 seeds" in what_seeds_show(5, 1)
+    assert "0.0625: no difference can get below 0.05" in what_seeds_show(
+        5, 1
+    ) and "plan 8 seeds" in what_seeds_show(5, 1)
     assert "no difference can" not in what_seeds_show(8, 1) and "0.00781" in what_seeds_show(8, 1)
     assert "plan 9 seeds" in what_seeds_show(8, 10) and "0.0781 after Holm" in what_seeds_show(8, 10)
     assert "nothing about other seeds" in what_seeds_show(1, 0)

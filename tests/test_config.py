@@ -39,7 +39,10 @@ WRONG = {
         ["attention=hard_reinforce", "attention.samples=2.5"],
         "attention.samples: must be a valid integer",
     ),
-    "unknown baseline": (["attention=hard_reinforce", "attention.baseline=self"], "attention.baseline: must be 'none', "),
+    "unknown baseline": (
+        ["attention=hard_reinforce", "attention.baseline=self"],
+        "attention.baseline: must be 'none', ",
+    ),
     "negative seed": (["seed=-1"], "seed: must be greater than or equal to 0, got -1"),
     "batch of nothing": (["batch_size=0"], "batch_size: must be greater than or equal to 1, got 0"),
     "dropout of 1": (["model.dropout=1.0"], "model.dropout: must be less than 1, got 1.0"),
@@ -50,15 +53,27 @@ WRONG = {
     "files that must be named": (["task=pairs"], "task.train must be given"),
     "what a run owns": (["+trainer.logger=false"], "trainer.logger is not offered"),
     "misspelt argument of the trainer": (["trainer.max_step=3"], "did you mean trainer.max_steps"),
-    "word for a number in the trainer": (["trainer.gradient_clip_val=x"], "trainer.gradient_clip_val: must be a valid"),
+    "word for a number in the trainer": (
+        ["trainer.gradient_clip_val=x"],
+        "trainer.gradient_clip_val: must be a valid",
+    ),
     "word without a key": (["soft"], "'soft' is not key=value; did you mean attention=soft?"),
     "value without a key": (["=3"], "'=3' is not key=value"),
     "list that does not end": (["attention.beta=[1,2"], "'attention.beta=[1,2' is not key=value: no viable"),
-    "group with +": (["+experiment=published_small"], "experiment is chosen without +: experiment=published_small"),
+    "group with +": (
+        ["+experiment=published_small"],
+        "experiment is chosen without +: experiment=published_small",
+    ),
     "word for yes or no": (["fresh=yes"], "fresh: must be true or false, got 'yes'"),
     "no step": (["trainer.max_steps=0"], "trainer.max_steps: a run trains at least one step, got 0"),
-    "no validation": (["trainer.limit_val_batches=0"], "trainer.limit_val_batches: a run keeps the checkpoint that"),
-    "clipping that cannot be": (["trainer.precision=16-mixed"], "optimizer.fused: must be false to clip gradients"),
+    "no validation": (
+        ["trainer.limit_val_batches=0"],
+        "trainer.limit_val_batches: a run keeps the checkpoint that",
+    ),
+    "clipping that cannot be": (
+        ["trainer.precision=16-mixed"],
+        "optimizer.fused: must be false to clip gradients",
+    ),
     "unknown experiment": (["experiment=nothing"], "experiment=nothing does not exist"),
 }
 
@@ -77,11 +92,15 @@ def test_every_problem_is_named_at_once() -> None:
 def test_a_missing_data_file_is_named(tmp_path: Path) -> None:
     there = tmp_path / "there.tsv"
     there.write_text("a\tb\n", encoding="utf-8")
-    told = refusal("task=pairs", f"task.train={there}", f"task.val={there}", f"task.test={tmp_path / 'gone.tsv'}")
+    told = refusal(
+        "task=pairs", f"task.train={there}", f"task.val={there}", f"task.test={tmp_path / 'gone.tsv'}"
+    )
     assert told == f"task.test: there is no file {tmp_path / 'gone.tsv'}"
 
 
-@pytest.mark.parametrize("line, told", [("attention: {bta: 2}", "attention.bta"), ("attention: {beta: -2}", "attention.beta")])
+@pytest.mark.parametrize(
+    "line, told", [("attention: {bta: 2}", "attention.bta"), ("attention: {beta: -2}", "attention.beta")]
+)
 def test_an_experiment_file_is_checked_too(line: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{line}\n", encoding="utf-8")
@@ -95,9 +114,17 @@ def test_right_overrides_arrive() -> None:
 
 @pytest.mark.parametrize(
     "arguments, code",
-    [(["--help"], 0), (["attention.bta=1"], 2), (["attention=sotf"], 2), (["seed=x"], 2), (["--attention"], 2)],
+    [
+        (["--help"], 0),
+        (["attention.bta=1"], 2),
+        (["attention=sotf"], 2),
+        (["seed=x"], 2),
+        (["--attention"], 2),
+    ],
 )
-def test_answers_come_without_torch_traceback_or_folder(arguments: list[str], code: int, tmp_path: Path) -> None:
+def test_answers_come_without_torch_traceback_or_folder(
+    arguments: list[str], code: int, tmp_path: Path
+) -> None:
     program = (
         "import sys; from attnlab.commands import train; code = train(sys.argv[1:], 'words');"
         "assert 'torch' not in sys.modules; sys.exit(code)"
@@ -130,14 +157,35 @@ def test_a_mechanism_may_live_in_a_persons_own_package_and_folder(tmp_path: Path
     (tmp_path / "mine" / "warm.py").write_text(MECHANISM, encoding="utf-8")
     folder = tmp_path / "settings" / "attention"
     folder.mkdir(parents=True)
-    (folder / "warm.yaml").write_text("_target_: mine.warm.warm\nbeta: 3.0\nevaluate_as: same\n", encoding="utf-8")
-    small = ["trainer.max_steps=2", "model.hidden_size=4", "task.validation_examples=5", "task.test_examples=5"]
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "--config-dir", "settings", "attention=warm", *small]
+    (folder / "warm.yaml").write_text(
+        "_target_: mine.warm.warm\nbeta: 3.0\nevaluate_as: same\n", encoding="utf-8"
+    )
+    small = [
+        "trainer.max_steps=2",
+        "model.hidden_size=4",
+        "task.validation_examples=5",
+        "task.test_examples=5",
+    ]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "train.py"),
+        "--config-dir",
+        "settings",
+        "attention=warm",
+        *small,
+    ]
     environment = {"PYTHONPATH": str(tmp_path), "PATH": ""}
-    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
     assert result.returncode == 0, result.stderr
     assert "warm on reverse: done" in result.stdout
     wrong = subprocess.run(
-        [*command, "attention.beta=-1"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        [*command, "attention.beta=-1"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert wrong.returncode == 2 and "attention.beta: must be greater than 0" in wrong.stderr

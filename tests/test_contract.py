@@ -1,4 +1,5 @@
-"""What every file under configs/ must keep: adding a mechanism, score, task or model is one Python file and one yaml."""
+"""What every file under configs/ must keep: adding a mechanism, score, task or model is one Python file and
+one yaml."""
 
 import functools
 from importlib import import_module
@@ -18,7 +19,9 @@ from attnlab.signatures import settings_of
 from attnlab.training import token_losses
 
 FILES = sorted(
-    path for group in ("attention", "score", "task", "model", "optimizer") for path in (CONFIGS / group).glob("*.yaml")
+    path
+    for group in ("attention", "score", "task", "model", "optimizer")
+    for path in (CONFIGS / group).glob("*.yaml")
 )
 TINY = ["model.hidden_size=6", "model.embedding_size=5", "model.readout_size=7", "batch_size=3"]
 
@@ -37,9 +40,13 @@ def plain_tree() -> dict[str, Any]:
 
 
 def chosen(**groups: str) -> dict[str, Any]:
-    """A small configuration with other choices, put together without Hydra, which would take most of the time."""
+    """A small configuration with other choices, put together without Hydra, which would take most of the
+    time."""
     tree = plain_tree() | {group: read(CONFIGS / group / f"{name}.yaml") for group, name in groups.items()}
-    return tree | {"model": tree["model"] | {key: plain_tree()["model"][key] for key in ("hidden_size", "embedding_size")}}
+    return tree | {
+        "model": tree["model"]
+        | {key: plain_tree()["model"][key] for key in ("hidden_size", "embedding_size")}
+    }
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
@@ -69,10 +76,13 @@ def test_every_combination_trains_every_parameter(attention: str, score: str, mo
     batch = built.task.train(0)
     output = built.model(batch, drawing(generator_for(0, "test")), built.mechanism.estimator.controls)
     losses = token_losses(output.logits, batch.target)
-    surrogate = built.mechanism.estimator(losses, losses.detach(), output.selection, batch.target != 0, output.state)
+    surrogate = built.mechanism.estimator(
+        losses, losses.detach(), output.selection, batch.target != 0, output.state
+    )
     surrogate.loss.sum().backward()
     for name, parameter in built.model.named_parameters():
-        if attention in ("uniform", "oracle") and name.startswith("attention."):  # controls, which no score enters
+        # controls, which no score enters
+        if attention in ("uniform", "oracle") and name.startswith("attention."):
             assert parameter.grad is None
             continue
         assert parameter.grad is not None and torch.isfinite(parameter.grad).all(), name

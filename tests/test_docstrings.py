@@ -36,7 +36,11 @@ def raises_value_error(function: ast.FunctionDef) -> bool:
     waiting: list[ast.AST] = [*function.body]
     while waiting:
         node = waiting.pop()
-        if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and ast.unparse(node.exc.func) == "ValueError":
+        if (
+            isinstance(node, ast.Raise)
+            and isinstance(node.exc, ast.Call)
+            and ast.unparse(node.exc.func) == "ValueError"
+        ):
             return True
         waiting += [child for child in ast.iter_child_nodes(node) if not isinstance(child, ast.FunctionDef)]
     return False
@@ -60,7 +64,9 @@ def test_a_function_that_refuses_a_value_says_so(path: Path) -> None:
 
 
 def test_a_missing_docstring_would_be_found(tmp_path: Path) -> None:
-    (tmp_path / "module.py").write_text("def f(x):\n    if x:\n        raise ValueError('no')\n", encoding="utf-8")
+    (tmp_path / "module.py").write_text(
+        "def f(x):\n    if x:\n        raise ValueError('no')\n", encoding="utf-8"
+    )
     tree = parsed(tmp_path / "module.py")
     assert [(name, ast.get_docstring(node)) for name, node in public(tree)] == [("", None), ("f", None)]
     assert isinstance(tree.body[0], ast.FunctionDef) and raises_value_error(tree.body[0])

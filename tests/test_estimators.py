@@ -1,4 +1,5 @@
-"""Gradients of every mechanism on disk, averaged over all its draws, against its objective by a plain loop."""
+"""Gradients of every mechanism on disk, averaged over all its draws, against its objective by a plain
+loop."""
 
 import itertools
 from collections.abc import Callable
@@ -39,9 +40,13 @@ from attnlab.models.seq2seq import Seq2Seq
 B, T, S = 3, 2, 5
 BETAS = [0.25, 1.0, 4.0]
 HARD = [v for v in variants() if v.build().needs != "mixture" or v.name == "hard_reinforce"]
-INDEPENDENT = [v for v in enumerable() if is_random(v.build()) and v.name not in ("unordered_set", "sum_and_sample")]
+INDEPENDENT = [
+    v for v in enumerable() if is_random(v.build()) and v.name not in ("unordered_set", "sum_and_sample")
+]
 DRAWING = [v for v in enumerable() if is_random(v.build())]
-SAME_FOR_A_CONSTANT = [v for v in enumerable() if v.settings.get("baseline") not in ("none", "moving_average", "learned")]
+SAME_FOR_A_CONSTANT = [
+    v for v in enumerable() if v.settings.get("baseline") not in ("none", "moving_average", "learned")
+]
 
 STATE = torch.linspace(-1, 1, B * T, dtype=torch.float64).view(B, T, 1)
 """States of the decoder, which a learned baseline reads."""
@@ -55,7 +60,8 @@ def normal(*shape: int, seed: int) -> Tensor:
 
 
 def problem() -> tuple[Tensor, Tensor, Tensor]:
-    """Scores, mask and valid steps: a row fully open, one half masked, one with a single key; one step is padding."""
+    """Scores, mask and valid steps: a row fully open, one half masked, one with a single key; one step is
+    padding."""
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [0, 0, 0, 1, 0]], dtype=torch.bool)[:, None]
     valid = torch.tensor([[1, 1], [1, 1], [1, 0]], dtype=torch.bool)
     return normal(B, T, S, seed=1).requires_grad_(), mask, valid
@@ -68,16 +74,25 @@ def linear() -> Made:
 
 def quadratic() -> Made:
     costs, bends = normal(B, T, S, seed=2).requires_grad_(), normal(B, T, S, S, seed=3).requires_grad_()
-    return lambda w: (w * costs).sum(-1) + torch.einsum("kbts,btsr,kbtr->kbt", w.expand(-1, -1, T, -1), bends, w), [
-        costs,
-        bends,
-    ]
+    return (
+        lambda w: (
+            (w * costs).sum(-1) + torch.einsum("kbts,btsr,kbtr->kbt", w.expand(-1, -1, T, -1), bends, w)
+        ),
+        [
+            costs,
+            bends,
+        ],
+    )
 
 
 def nonlinear() -> Made:
-    """Products and sharp bends, far from any polynomial of low degree; some costs are an order above the others."""
+    """Products and sharp bends, far from any polynomial of low degree; some costs are an order above the
+    others."""
     costs, waves = normal(B, T, S, seed=2).requires_grad_(), (2 * normal(B, T, S, seed=3)).requires_grad_()
-    return lambda w: (1.5 * (w * costs).sum(-1)).exp() + torch.sin(3 * (w * waves).sum(-1)) ** 3, [costs, waves]
+    return lambda w: (1.5 * (w * costs).sum(-1)).exp() + torch.sin(3 * (w * waves).sum(-1)) ** 3, [
+        costs,
+        waves,
+    ]
 
 
 LOSSES = {"linear": linear, "quadratic": quadratic, "nonlinear": nonlinear}
@@ -124,9 +139,11 @@ def test_enumerated_and_pathwise_surrogates_have_the_value_of_their_objective(va
     loss, _ = nonlinear()
     probs = distribution(variant, scores, mask, 1.0)
     if mechanism.bound:
-        assert variant.name == "vimco"  # its score term has a value: the gradient tests are the ones that count
+        # its score term has a value: the gradient tests are the ones that count
+        assert variant.name == "vimco"
         return
-    if is_random(mechanism):  # of a draw, what counts in the mean is the loss; the score term only has a gradient
+    # of a draw, what counts in the mean is the loss; the score term only has a gradient
+    if is_random(mechanism):
         mean = torch.zeros(B, T, dtype=scores.dtype)
         for outcome in law(variant, probs):
             selection = select(mechanism, scores, mask, outcome.forced.view(-1, 1, 1))
@@ -159,7 +176,9 @@ def test_straight_through_on_a_quadratic_loss_has_the_soft_gradient_in_the_mean(
     probs = softmax(scores, mask, beta)
     soft = gradients((objective("soft", loss, probs) * valid).sum(), [scores])
     variant = Variant("hard_straight_through", {})
-    mean = gradients(mean_surrogate(variant, variant.build(beta=beta), loss, scores, mask, valid, probs), [scores])
+    mean = gradients(
+        mean_surrogate(variant, variant.build(beta=beta), loss, scores, mask, valid, probs), [scores]
+    )
     assert_same_gradient(mean, soft)
     expected = gradients((objective("expected", loss, probs) * valid).sum(), [scores])
     assert (soft - expected).norm() > 0.01 * expected.norm()  # which is another one
@@ -192,7 +211,8 @@ def test_padding_gets_no_surrogate_and_no_gradient(variant: Variant):
     surrogate = mechanism.estimator(losses, losses.detach(), selection, valid, STATE)
     assert (surrogate.loss[:, 1] == 0).all() and (surrogate.loss[:, 0] != 0).all()
     assert (surrogate.auxiliary[:, 1] == 0).all()
-    for gradient in torch.autograd.grad(surrogate.loss.sum(), [scores, *behind], allow_unused=True):  # controls use no scores
+    # controls use no scores
+    for gradient in torch.autograd.grad(surrogate.loss.sum(), [scores, *behind], allow_unused=True):
         assert gradient is None or (gradient[:, 1] == 0).all()
 
 
@@ -217,7 +237,9 @@ def test_a_constant_loss_gives_every_draw_a_zero_gradient(variant: Variant, offs
     scores, mask, valid = problem()
     for outcome in law(variant, distribution(variant, scores, mask, 1.0)):
         selection = select(mechanism, scores, mask, outcome.forced.view(-1, 1, 1))
-        losses = 0 * selection.weights.sum(-1) + torch.full((len(selection.weights), B, T), offset, dtype=scores.dtype)
+        losses = 0 * selection.weights.sum(-1) + torch.full(
+            (len(selection.weights), B, T), offset, dtype=scores.dtype
+        )
         surrogate = mechanism.estimator(losses, losses.detach(), selection, valid, STATE)
         possible = torch.where(outcome.chance > 0, surrogate.loss, 0.0).sum() + 0 * scores.sum()
         assert gradients(possible, [scores]).abs().max() < 1e-12
@@ -233,7 +255,9 @@ def test_hard_weights_are_one_hot_bit_for_bit(variant: Variant, dtype: torch.dty
     for part in mechanism[:3]:
         part.to(dtype)
     scores = (2 * normal(211, 3, 7, seed=4)).to(dtype)
-    weights = select(mechanism, scores, torch.ones(211, 1, 7, dtype=torch.bool), torch.full((1, 1, 1), -1)).weights
+    weights = select(
+        mechanism, scores, torch.ones(211, 1, 7, dtype=torch.bool), torch.full((1, 1, 1), -1)
+    ).weights
     weights = weights[: len(weights) - mechanism.estimator.controls.count("soft")]
     assert weights.dtype == dtype
     assert ((weights == 0) | (weights == 1)).all() and (weights.sum(-1) == 1).all()
@@ -260,7 +284,9 @@ def test_a_selection_has_one_unit_of_mass_and_one_way_for_the_gradient(variant: 
         assert ways == [variant.name not in CONTROLS, False, False]
 
 
-@pytest.mark.parametrize("variant", [v for v in HARD if not isinstance(v.build().estimator, Pathwise)], ids=str)
+@pytest.mark.parametrize(
+    "variant", [v for v in HARD if not isinstance(v.build().estimator, Pathwise)], ids=str
+)
 def test_log_prob_is_that_of_the_alternative_under_probs(variant: Variant):
     mechanism = variant.build()
     scores, mask, _ = problem()
@@ -281,17 +307,24 @@ def test_controls_come_last_with_no_mass_no_log_prob_and_no_gradient():
     assert selection.weights[3].equal(torch.nn.functional.one_hot(probs.argmax(-1), S).double())
     torch.testing.assert_close(selection.weights[4], probs.detach())
     assert not selection.weights.requires_grad
-    assert (selection.mass[3:] == 0).all() and (selection.log_prob[3:] == 0).all() and (selection.mass[:3] == 1 / 3).all()
+    assert (
+        (selection.mass[3:] == 0).all()
+        and (selection.log_prob[3:] == 0).all()
+        and (selection.mass[:3] == 1 / 3).all()
+    )
 
 
 @pytest.mark.parametrize("variant", INDEPENDENT, ids=str)
 def test_what_is_not_forced_is_drawn_from_probs(variant: Variant):
-    """Draws, not argmaxes: frequencies over 20,000 rows within 5 standard deviations, an argmax is off by hundreds."""
+    """Draws, not argmaxes: frequencies over 20,000 rows within 5 standard deviations, an argmax is off by
+    hundreds."""
     mechanism = variant.build()
     rows = 20_000
     scores = torch.tensor([0.5, -1.0, 1.0, 0.0, -3.0], dtype=torch.float64)
     mask = torch.tensor([1, 1, 1, 1, 0], dtype=torch.bool)
-    selection = select(mechanism, scores.expand(rows, 1, S), mask.expand(rows, 1, S), torch.full((1, 1, 1), -1), seed=5)
+    selection = select(
+        mechanism, scores.expand(rows, 1, S), mask.expand(rows, 1, S), torch.full((1, 1, 1), -1), seed=5
+    )
     drawn = len(selection.weights) - len(mechanism.estimator.controls)
     probs = softmax(scores, mask, 1.0)
     for alternative in selection.weights[:drawn]:
@@ -310,7 +343,9 @@ def test_a_set_that_is_not_forced_is_drawn_with_its_probability(variant: Variant
     scores = torch.tensor([0.5, -1.0, 1.0, 0.0, -3.0], dtype=torch.float64)
     mask = torch.tensor([1, 1, 1, 1, 0], dtype=torch.bool)
     nothing = torch.full((1, 1, 1), -1)
-    weights = select(variant.build(), scores.expand(rows, 1, S), mask.expand(rows, 1, S), nothing, seed=5).weights
+    weights = select(
+        variant.build(), scores.expand(rows, 1, S), mask.expand(rows, 1, S), nothing, seed=5
+    ).weights
     drawn = weights[-1:] if variant.name == "sum_and_sample" else weights
     taken = drawn.sum(0)[:, 0]
     for forced, chance in law(variant, softmax(scores, mask, 1.0)[None]):
@@ -336,7 +371,9 @@ def test_a_baseline_with_its_own_sample_is_noticed_by_its_length_alone(samples: 
     wrong = mechanism._replace(estimator=Reinforce(IncludingOwnSample()))
     exact = gradients((objective("expected", loss, softmax(scores, mask, 1.0)) * valid).sum(), [scores])
     variant = Variant("hard_reinforce", {"samples": samples, "baseline": "leave_one_out"})
-    mean = gradients(mean_surrogate(variant, wrong, loss, scores, mask, valid, softmax(scores, mask, 1.0)), [scores])
+    mean = gradients(
+        mean_surrogate(variant, wrong, loss, scores, mask, valid, softmax(scores, mask, 1.0)), [scores]
+    )
     assert_same_gradient(mean, (1 - 1 / samples) * exact)
     with pytest.raises(AssertionError, match=r"cosine (1\.0|0\.9999999)"):
         assert_same_gradient(mean, exact)
@@ -360,7 +397,10 @@ def test_leave_one_out_is_the_mean_of_the_others_and_leaves_controls_out():
 def test_a_number_of_samples_that_leaves_nothing_to_compare_or_too_much_is_refused(name: str, samples: int):
     with pytest.raises(ValueError, match=rf"needs (2 <= )?samples [<>]= \d.*, got {samples}"):
         Variant(
-            name, {"samples": samples, "baseline": "leave_one_out"} if name == "hard_reinforce" else {"samples": samples}
+            name,
+            {"samples": samples, "baseline": "leave_one_out"}
+            if name == "hard_reinforce"
+            else {"samples": samples},
         ).build()
 
 
@@ -438,7 +478,10 @@ def test_training_updates_a_baseline_through_the_estimator(variant: Variant):
 THETA = torch.tensor([0.9, -0.4, 0.3, -1.2, 0.6, 0, -0.8, 1.1], dtype=torch.float64)
 COSTS = torch.tensor([2, -1, 0.5, 1.5, -2, 0, 1, -0.5], dtype=torch.float64)
 BENDS = torch.tensor(
-    [[2 * torch.cos(torch.tensor(0.7 * i * j, dtype=torch.float64)) for j in range(1, 9)] for i in range(1, 9)]
+    [
+        [2 * torch.cos(torch.tensor(0.7 * i * j, dtype=torch.float64)) for j in range(1, 9)]
+        for i in range(1, 9)
+    ]
 )
 KNOWN_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
     "linear": lambda w: w @ COSTS,
@@ -446,11 +489,30 @@ KNOWN_LOSSES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 # The numbers were computed by an enumeration outside this project, to the digits that are given.
 KNOWN_GRADIENTS = {
-    "linear": [0.43125813, -0.06434732, 0.05354994, 0.03918976, -0.33971351, -0.00555113, 0.03814474, -0.15253060],
-    "quadratic": [0.48716083, -0.15260505, 0.11292230, 0.03073031, -0.38818170, 0.03824128, -0.02202414, -0.10624383],
+    "linear": [
+        0.43125813,
+        -0.06434732,
+        0.05354994,
+        0.03918976,
+        -0.33971351,
+        -0.00555113,
+        0.03814474,
+        -0.15253060,
+    ],
+    "quadratic": [
+        0.48716083,
+        -0.15260505,
+        0.11292230,
+        0.03073031,
+        -0.38818170,
+        0.03824128,
+        -0.02202414,
+        -0.10624383,
+    ],
 }
 KNOWN_NORMS = {"linear": 0.578519, "quadratic": 0.661989}
-# name, settings, loss: cosine of the mean with the exact gradient, its relative error, relative variance of an estimate
+# name, settings, loss: cosine of the mean with the exact gradient, its relative error, relative variance of
+# an estimate
 KNOWN = [
     ("hard_exact", {}, "linear", 1, 0, 0),
     ("hard_exact", {}, "quadratic", 1, 0, 0),
@@ -504,7 +566,9 @@ def test_the_exact_gradient_is_the_known_one(shape: str):
     theta = THETA.clone().requires_grad_()
     value = objective("expected", lambda w: KNOWN_LOSSES[shape](w), torch.softmax(theta, 0)[None, None]).sum()
     exact = gradients(value, [theta])
-    torch.testing.assert_close(exact, torch.tensor(KNOWN_GRADIENTS[shape], dtype=torch.float64), rtol=0, atol=1e-8)
+    torch.testing.assert_close(
+        exact, torch.tensor(KNOWN_GRADIENTS[shape], dtype=torch.float64), rtol=0, atol=1e-8
+    )
     assert exact.norm().item() == pytest.approx(KNOWN_NORMS[shape], abs=1e-6)
     chance, estimates = every_estimate(Variant("hard_exact", {}), KNOWN_LOSSES[shape])
     torch.testing.assert_close((chance[:, None] * estimates).sum(0), exact, rtol=1e-12, atol=1e-12)
@@ -521,7 +585,9 @@ def test_bias_and_variance_are_the_known_ones(
     chance, estimates = every_estimate(Variant(name, settings), KNOWN_LOSSES[shape])
     assert chance.sum().item() == pytest.approx(1, abs=1e-12)
     theta = THETA.clone().requires_grad_()
-    exact = gradients(objective("expected", KNOWN_LOSSES[shape], torch.softmax(theta, 0)[None, None]).sum(), [theta])
+    exact = gradients(
+        objective("expected", KNOWN_LOSSES[shape], torch.softmax(theta, 0)[None, None]).sum(), [theta]
+    )
     mean = (chance[:, None] * estimates).sum(0)
     spread = (chance * (estimates - mean).square().sum(1)).sum() / exact.square().sum()
     assert torch.nn.functional.cosine_similarity(mean, exact, 0).item() == pytest.approx(cosine, abs=6e-5)
@@ -533,7 +599,9 @@ def test_bias_and_variance_are_the_known_ones(
     ("baseline", "samples", "same"),
     [("leave_one_out", 2, True), ("self_critical", 1, True), ("none", 1, False)],
 )
-def test_an_offset_of_the_loss_changes_no_estimate_under_a_baseline_that_knows_it(baseline: str, samples: int, same: bool):
+def test_an_offset_of_the_loss_changes_no_estimate_under_a_baseline_that_knows_it(
+    baseline: str, samples: int, same: bool
+):
     mechanism = Variant("hard_reinforce", {"baseline": baseline, "samples": samples})
     _, plain = every_estimate(mechanism, KNOWN_LOSSES["quadratic"])
     _, offset = every_estimate(mechanism, lambda w: KNOWN_LOSSES["quadratic"](w) + 10)
@@ -544,7 +612,11 @@ def test_an_offset_of_the_loss_changes_no_estimate_under_a_baseline_that_knows_i
 
 SOURCE = torch.tensor([[4, 7, 5, 4, 6], [5, 6, 8, PAD, PAD], [8, PAD, PAD, PAD, PAD]])
 TARGET = torch.tensor([[6, 4, EOS], [7, EOS, PAD], [EOS, PAD, PAD]])
-BATCH = Batch(SOURCE, TARGET, torch.tensor([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]], dtype=torch.bool)[:, None])
+BATCH = Batch(
+    SOURCE,
+    TARGET,
+    torch.tensor([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0]], dtype=torch.bool)[:, None],
+)
 
 
 def seq2seq(variant: Variant, model: str, score: str) -> tuple[Seq2Seq, Mechanism]:
@@ -555,7 +627,9 @@ def seq2seq(variant: Variant, model: str, score: str) -> tuple[Seq2Seq, Mechanis
     make_score, _ = read("score", score)
 
     def attention(query_size: int, state_size: int) -> Attention:
-        return Attention(make_score(query_size, query_size), mechanism.selector, nn.Linear(state_size, query_size))
+        return Attention(
+            make_score(query_size, query_size), mechanism.selector, nn.Linear(state_size, query_size)
+        )
 
     sizes = {"embedding_size": 3, "hidden_size": 4, "readout_size": 5}
     net: Seq2Seq = make_model(9, 8, attention, **{**settings, **sizes}).double()
@@ -571,7 +645,8 @@ def negative_log_likelihood(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def independently(net: Seq2Seq, variant: Variant, beta: float) -> tuple[Callable[[Tensor], Tensor], Tensor]:
-    """The loss of given weights and the distribution over positions, from the model's parts but not its attention."""
+    """The loss of given weights and the distribution over positions, from the model's parts but not its
+    attention."""
     mask = SOURCE != PAD
     states = net.encoder(SOURCE, mask, torch.Generator())
     values = states @ net.decoder.from_context.weight.T
@@ -600,7 +675,8 @@ def averaged_over_draws(net: Seq2Seq, variant: Variant, mechanism: Mechanism, pr
     return torch.where(chance > 0, chance * surrogate, 0.0).sum()
 
 
-WITH_ALL = ("soft", "hard_exact", "hard_straight_through", "hard_reinforce")  # which know nothing of score and model
+# which know nothing of score and model
+WITH_ALL = ("soft", "hard_exact", "hard_straight_through", "hard_reinforce")
 COMBINATIONS = [
     pytest.param(variant, model, score, id=f"{variant}-{model}-{score}")
     for variant in enumerable()
@@ -611,7 +687,9 @@ COMBINATIONS = [
 
 
 @pytest.mark.parametrize(("variant", "model", "score"), COMBINATIONS)
-def test_every_parameter_of_the_model_gets_the_gradient_of_the_objective(variant: Variant, model: str, score: str):
+def test_every_parameter_of_the_model_gets_the_gradient_of_the_objective(
+    variant: Variant, model: str, score: str
+):
     net, mechanism = seq2seq(variant, model, score)
     with_history(mechanism)
     loss, probs = independently(net, variant, 2.0)
@@ -630,7 +708,8 @@ def test_every_parameter_of_the_model_gets_the_gradient_of_the_objective(variant
 
 @pytest.mark.parametrize("variant", INDEPENDENT, ids=str)
 def test_draws_of_different_steps_do_not_interact(variant: Variant):
-    """Why one position at all steps enumerates exactly: a step's loss is the same whatever other steps chose."""
+    """Why one position at all steps enumerates exactly: a step's loss is the same whatever other steps
+    chose."""
     net, mechanism = seq2seq(variant, "gru", "scaled_dot")
     alternatives = number_of_draws(mechanism)
 

@@ -1,4 +1,5 @@
-"""Figures against a slow computation, example by example and without padding, and against the size of batches."""
+"""Figures against a slow computation, example by example and without padding, and against the size of
+batches."""
 
 from collections.abc import Iterable, Iterator
 
@@ -93,7 +94,9 @@ def test_figures_are_those_of_a_slow_computation_without_padding(rule: str) -> N
         "sequence_accuracy": sum(exact) / len(exact),
         "error_rate": sum(edits) / sum(length),
     }
-    assert figures(subject, [batch]) == pytest.approx({f"val/{name}": value for name, value in expected.items()}, abs=1e-10)
+    assert figures(subject, [batch]) == pytest.approx(
+        {f"val/{name}": value for name, value in expected.items()}, abs=1e-10
+    )
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -112,10 +115,13 @@ def test_alignment_is_absent_where_no_gold_is_known() -> None:
     assert "val/nll" in found and not any("alignment" in tag for tag in found)
 
 
-@pytest.mark.parametrize("attention, rule", [("soft", "soft"), ("hard_reinforce", "argmax"), ("hard_marginal", "marginal")])
+@pytest.mark.parametrize(
+    "attention, rule", [("soft", "soft"), ("hard_reinforce", "argmax"), ("hard_marginal", "marginal")]
+)
 def test_same_follows_the_objective(attention: str, rule: str) -> None:
     one, other = (
-        assemble(compose([*TINY, f"attention={attention}", f"attention.evaluate_as={name}"]).tree) for name in ("same", rule)
+        assemble(compose([*TINY, f"attention={attention}", f"attention.evaluate_as={name}"]).tree)
+        for name in ("same", rule)
     )
     batch = one.task.train(0)
     outputs = [b.model(batch, drawing(torch.Generator()), (), rule_of(b.mechanism)) for b in (one, other)]

@@ -1,4 +1,5 @@
-"""The pure functions: a worked example, their definitions, and what masks, ties and extremes must not break."""
+"""The pure functions: a worked example, their definitions, and what masks, ties and extremes must "
+"not break."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +20,10 @@ MAPS: dict[str, Callable[..., Tensor]] = {
     "sparsemax": functional.sparsemax,
     "entmax15": functional.entmax15,
 }
-REDUCTIONS: dict[str, Callable[..., Tensor]] = {"argmax": functional.argmax, "softargmax": functional.softargmax}
+REDUCTIONS: dict[str, Callable[..., Tensor]] = {
+    "argmax": functional.argmax,
+    "softargmax": functional.softargmax,
+}
 SHARES = ["softmax", "hardmax", "sparsemax", "entmax15"]
 DIFFERENTIABLE = ["softmax", "log_softmax", "softargmax", "sparsemax", "entmax15"]
 ALL = MAPS | REDUCTIONS
@@ -44,7 +48,10 @@ def test_hardmax_of_the_example_is_one_hot_at_the_maximum():
 
 def test_softmax_of_the_example_by_hand():
     exponentials = [np.exp(x) for x in X.tolist()]
-    close(functional.softmax(X), torch.tensor([e / sum(exponentials) for e in exponentials], dtype=torch.float64))
+    close(
+        functional.softmax(X),
+        torch.tensor([e / sum(exponentials) for e in exponentials], dtype=torch.float64),
+    )
     rounded = torch.tensor([0.077958, 0.095218, 0.128530, 0.576033, 0.122262], dtype=torch.float64)
     close(functional.softmax(X), rounded, 5e-7)
 
@@ -63,7 +70,9 @@ def test_softargmax_of_the_example_tends_to_argmax_with_beta(beta: int, index: f
 @pytest.mark.parametrize("name", SHARES)
 @pytest.mark.parametrize("integers", [range(1, 9), range(-4, 5), range(-9, 0)], ids=str)
 def test_the_largest_share_of_integers_is_on_the_maximum_whatever_their_signs(name: str, integers: range):
-    shuffled = torch.tensor(list(integers))[torch.randperm(len(integers), generator=torch.Generator().manual_seed(1))]
+    shuffled = torch.tensor(list(integers))[
+        torch.randperm(len(integers), generator=torch.Generator().manual_seed(1))
+    ]
     shares = MAPS[name](shuffled)
     assert shares.dtype == torch.get_default_dtype()
     assert shares.argmax() == shuffled.argmax()
@@ -235,7 +244,9 @@ def test_a_row_of_nothing_has_entropy_zero_and_zero_gradient():
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("scale", [1e4, 1e30])
 @pytest.mark.parametrize("beta", [1.0, 1e4, 1e30])
-def test_nothing_overflows_for_huge_scores_and_huge_beta(name: str, dtype: torch.dtype, scale: float, beta: float):
+def test_nothing_overflows_for_huge_scores_and_huge_beta(
+    name: str, dtype: torch.dtype, scale: float, beta: float
+):
     scores = (scale * normal(3, 5)).to(dtype)
     scores[0, 2] = -torch.inf
     scores[1, :2] = scores[1, 2:].max()  # a tie
@@ -306,7 +317,9 @@ def test_log_softmax_agrees_with_torch(beta: float):
     close(functional.log_softmax(scores, beta), torch.log_softmax(beta * scores, -1))
     close(functional.log_softmax(scores, beta).exp(), functional.softmax(scores, beta))
     ours = torch.autograd.grad((functional.log_softmax(scores, beta) * normal(3, 5, seed=1)).sum(), scores)[0]
-    theirs = torch.autograd.grad((torch.log_softmax(beta * scores, -1) * normal(3, 5, seed=1)).sum(), scores)[0]
+    theirs = torch.autograd.grad((torch.log_softmax(beta * scores, -1) * normal(3, 5, seed=1)).sum(), scores)[
+        0
+    ]
     close(ours, theirs)
 
 
@@ -348,7 +361,8 @@ def test_entmax15_solves_its_optimality_conditions():
     scores = problems()
     probs = functional.entmax15(scores)
     close(probs, by_bisection(lambda x: x.clamp_min(0).square(), scores / 2), 1e-10)
-    # of p . s + H(p), where dH/dp_i = -2 sqrt(p_i) + const: s_i - 2 sqrt(p_i) is one number on the support, the largest
+    # of p . s + H(p), where dH/dp_i = -2 sqrt(p_i) + const: s_i - 2 sqrt(p_i) is one number on the support,
+    # the largest
     marginal = scores - 2 * probs.sqrt()
     multiplier = (marginal * probs).sum(-1, keepdim=True)
     assert ((marginal - multiplier).abs()[probs > 0] < 1e-9).all()
@@ -359,7 +373,10 @@ def test_entmax15_solves_its_optimality_conditions():
 
 def test_entmax15_lies_between_softmax_and_sparsemax():
     scores = problems()
-    entropies = [functional.entropy(map(scores)) for map in (functional.softmax, functional.entmax15, functional.sparsemax)]
+    entropies = [
+        functional.entropy(map(scores))
+        for map in (functional.softmax, functional.entmax15, functional.sparsemax)
+    ]
     assert (entropies[0] >= entropies[1]).all() and (entropies[1] >= entropies[2] - 1e-12).all()
 
 
@@ -385,7 +402,9 @@ def test_vmap_equals_a_loop(name: str):
 @pytest.mark.parametrize("name", DIFFERENTIABLE)
 def test_vmap_of_the_gradient_equals_a_loop(name: str):
     scores = masked(normal(4, 7))
-    gradient = torch.func.grad(lambda row: (ALL[name](row)[..., None] * torch.arange(1.0, 8)).sum(-1).square().sum())
+    gradient = torch.func.grad(
+        lambda row: (ALL[name](row)[..., None] * torch.arange(1.0, 8)).sum(-1).square().sum()
+    )
     mapped = torch.func.vmap(gradient)(scores)
     close(mapped, torch.stack([gradient(row) for row in scores]))
 
@@ -401,7 +420,9 @@ def test_straight_through_has_the_value_of_hard_bit_for_bit_and_the_gradient_of_
     weights = functional.straight_through(hard, soft)
     assert weights.dtype == dtype and weights.equal(hard)
     seen = normal(500, 7, seed=1, dtype=dtype)
-    through, direct = (torch.autograd.grad((w * seen).sum(), scores, retain_graph=True)[0] for w in (weights, soft))
+    through, direct = (
+        torch.autograd.grad((w * seen).sum(), scores, retain_graph=True)[0] for w in (weights, soft)
+    )
     assert through.equal(direct) and (through != 0).any()
 
 

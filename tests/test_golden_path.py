@@ -7,7 +7,13 @@ import pytest
 
 from attnlab.commands import train
 
-EASY = ["task.shortest=2", "task.longest=4", "task.symbols=5", "model.hidden_size=32", "trainer.max_steps=400"]
+EASY = [
+    "task.shortest=2",
+    "task.longest=4",
+    "task.symbols=5",
+    "model.hidden_size=32",
+    "trainer.max_steps=400",
+]
 
 
 def sequence_accuracy(runs: Path, split: str) -> float:

@@ -1,7 +1,9 @@
-"""Mechanisms of continuous noise: equal to their definition for given noise, and in the mean where a mean is claimed.
+"""Mechanisms of continuous noise: equal to their definition for given noise, and in the mean where a mean is
+claimed.
 
-The mean is a quadrature for two positions, where only r = log(E_other / E_D), a logistic variable, matters; for more it is a
-Monte Carlo mean with a fixed seed, a chi-square test, and a wrong estimator that the same test refuses.
+The mean is a quadrature for two positions, where only r = log(E_other / E_D), a logistic variable, matters;
+for more it is a Monte Carlo mean with a fixed seed, a chi-square test, and a wrong estimator that the same
+test refuses.
 """
 
 import math
@@ -21,7 +23,19 @@ from enumeration import (
     variants,
 )
 from scipy.stats import chi2
-from test_estimators import BATCH, BETAS, KNOWN_LOSSES, LOSSES, SOURCE, TARGET, THETA, independently, normal, problem, seq2seq
+from test_estimators import (
+    BATCH,
+    BETAS,
+    KNOWN_LOSSES,
+    LOSSES,
+    SOURCE,
+    TARGET,
+    THETA,
+    independently,
+    normal,
+    problem,
+    seq2seq,
+)
 from torch import Tensor
 
 from attnlab.base import EOS, PAD, Batch, Randomness
@@ -38,14 +52,21 @@ REBAR = Variant("rebar", {})
 def weights_and_their_gradient(variant: Variant, seed: int) -> Tensor:
     """With different positions forced at every step."""
     draws = 1 if variant.name in CONTINUOUS else variant.settings.get("samples", 1)
-    scores, mask = torch.zeros(1, 50, 8, dtype=torch.float64).requires_grad_(), torch.ones(1, 1, 8, dtype=torch.bool)
+    scores, mask = (
+        torch.zeros(1, 50, 8, dtype=torch.float64).requires_grad_(),
+        torch.ones(1, 1, 8, dtype=torch.bool),
+    )
     weights = select(variant.build(), scores, mask, torch.arange(draws).view(-1, 1, 1), seed).weights
     value = (weights * torch.arange(8)).sum() + 0 * scores.sum()
     return torch.cat([weights.flatten(), gradients(value, [scores])])
 
 
 def test_every_mechanism_whose_noise_cannot_be_enumerated_is_certified_here():
-    found = {v.name for v in variants() if not weights_and_their_gradient(v, 0).equal(weights_and_their_gradient(v, 1))}
+    found = {
+        v.name
+        for v in variants()
+        if not weights_and_their_gradient(v, 0).equal(weights_and_their_gradient(v, 1))
+    }
     assert found == set(CONTINUOUS)
 
 
@@ -130,7 +151,9 @@ def test_for_given_noise_weights_and_their_gradient_are_those_of_the_definition(
     selection = select(variant.build(temperature=temperature), scores, mask, position[None])
     relaxed = by_definition(position, softmax(scores, mask, 1.0).detach(), noise, temperature)
     hard = one_hot_rows(position, relaxed)[None]
-    expected = {"gumbel_softmax": relaxed, "rebar": torch.cat([hard, relaxed, relaxed])}.get(variant.name, hard)
+    expected = {"gumbel_softmax": relaxed, "rebar": torch.cat([hard, relaxed, relaxed])}.get(
+        variant.name, hard
+    )
     torch.testing.assert_close(selection.weights, expected, rtol=1e-12, atol=1e-12)
     assert (selection.weights.masked_select(~mask) == 0).all()
     index = 1 if variant.name == "rebar" else 0
@@ -142,7 +165,9 @@ def test_for_given_noise_weights_and_their_gradient_are_those_of_the_definition(
 
 @pytest.mark.parametrize("score", ["additive", "scaled_dot"])
 @pytest.mark.parametrize("model", ["lstm", "gru"])
-@pytest.mark.parametrize("variant", [v for v in variants() if v.name in CONTINUOUS and v.name != "rebar"], ids=str)
+@pytest.mark.parametrize(
+    "variant", [v for v in variants() if v.name in CONTINUOUS and v.name != "rebar"], ids=str
+)
 def test_for_given_noise_every_parameter_of_the_model_gets_the_gradient_of_the_definition(
     variant: Variant, model: str, score: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -169,7 +194,8 @@ def test_for_given_noise_every_parameter_of_the_model_gets_the_gradient_of_the_d
 
 
 def logistic_nodes() -> tuple[Tensor, Tensor]:
-    """Nodes r and weights of the trapezoid rule under the logistic density, whose error is below 1e-12 here."""
+    """Nodes r and weights of the trapezoid rule under the logistic density, whose error is below 1e-12
+    here."""
     r = torch.linspace(-40, 40, 801, dtype=torch.float64)
     return r, torch.sigmoid(r) * torch.sigmoid(-r) * 0.1
 
@@ -202,7 +228,9 @@ def test_the_mean_gradient_of_rebar_is_that_of_the_expected_loss(
     def loss(weights: Tensor) -> Tensor:  # of the first row and step, at positions 1 and 3
         wide = torch.zeros(*weights.shape[:2], 1, S, dtype=torch.float64)
         wide = wide.index_copy(-1, torch.tensor([1, 3]), weights)
-        return full(wide.transpose(1, 2).reshape(-1, 1, 1, S).expand(-1, B, T, S))[:, 0, 0].view(len(weights), -1, 1)
+        return full(wide.transpose(1, 2).reshape(-1, 1, 1, S).expand(-1, B, T, S))[:, 0, 0].view(
+            len(weights), -1, 1
+        )
 
     mean = torch.zeros((), dtype=torch.float64)
     for position in range(2):
@@ -252,7 +280,8 @@ def test_the_mean_gradient_of_rebar_through_the_model_is_exact(model: str, monke
 
 
 def p_value(estimates: Tensor, exact: Tensor) -> float:
-    """Chi-square test that the mean of rows is `exact`; gradients in scores sum to 0, so S - 1 directions count."""
+    """Chi-square test that the mean of rows is `exact`; gradients in scores sum to 0, so S - 1 directions
+    count."""
     difference = estimates.mean(0) - exact
     covariance = torch.cov(estimates.T) / len(estimates)
     statistic = difference @ torch.linalg.pinv(covariance, rtol=1e-9, hermitian=True) @ difference
@@ -272,7 +301,8 @@ def test_rebar_has_no_bias_that_a_million_draws_would_show(shape: str, temperatu
 
 @pytest.mark.parametrize("shape", KNOWN_LOSSES)
 def test_gumbel_rao_has_the_mean_of_straight_through_gumbel_for_every_m_and_less_variance(shape: str):
-    """Two samples of 100,000 draws; power: the estimator differentiated through its noise is refused at the same threshold."""
+    """Two samples of 100,000 draws; power: the estimator differentiated through its noise is refused at the
+    same threshold."""
     found = {
         m: sample_gradients(
             ["attention=gumbel_rao", "attention.temperature=0.5", f"attention.samples={m}"],
@@ -284,7 +314,11 @@ def test_gumbel_rao_has_the_mean_of_straight_through_gumbel_for_every_m_and_less
         for m in (1, 2, 10)
     }
     single = sample_gradients(
-        ["attention=gumbel_straight_through", "attention.temperature=0.5"], THETA, KNOWN_LOSSES[shape], 100_000, seed=9
+        ["attention=gumbel_straight_through", "attention.temperature=0.5"],
+        THETA,
+        KNOWN_LOSSES[shape],
+        100_000,
+        seed=9,
     )
     for estimates in found.values():
         assert p_value(estimates - single, torch.zeros(8, dtype=torch.float64)) > 1e-4
@@ -293,7 +327,9 @@ def test_gumbel_rao_has_the_mean_of_straight_through_gumbel_for_every_m_and_less
 
 
 @pytest.mark.parametrize("shape", KNOWN_LOSSES)
-def test_differentiating_gumbel_rao_through_its_noise_is_refused_by_the_same_test(shape: str, monkeypatch: pytest.MonkeyPatch):
+def test_differentiating_gumbel_rao_through_its_noise_is_refused_by_the_same_test(
+    shape: str, monkeypatch: pytest.MonkeyPatch
+):
     overrides = ["attention=gumbel_rao", "attention.temperature=0.5", "attention.samples=10"]
     right = sample_gradients(overrides, THETA, KNOWN_LOSSES[shape], 20_000, seed=1)
     monkeypatch.setattr(gumbel, "reparametrised", gumbel.perturbed)
@@ -302,7 +338,9 @@ def test_differentiating_gumbel_rao_through_its_noise_is_refused_by_the_same_tes
     assert p_value(wrong - right, torch.zeros(8, dtype=torch.float64)) < 1e-10
 
 
-KNOWN = [  # computed outside this project: cosine of the mean with the exact gradient, its relative error, relative variance
+# computed outside this project: cosine of the mean with the exact gradient, its relative error, relative
+# variance
+KNOWN = [
     ("gumbel_softmax", 1.0, 1, "linear", 0.9951, 0.3352, 0.342),
     ("gumbel_softmax", 1.0, 1, "quadratic", 0.9874, 0.3470, 0.427),
     ("gumbel_softmax", 0.5, 1, "quadratic", 0.9941, 0.1398, 2.105),
@@ -330,7 +368,9 @@ def test_bias_and_variance_are_the_known_ones(
 
 
 @pytest.mark.parametrize("variant", STRAIGHT, ids=str)
-def test_straight_through_gumbel_is_exact_in_the_mean_for_affine_losses_when_the_temperature_is_low(variant: Variant):
+def test_straight_through_gumbel_is_exact_in_the_mean_for_affine_losses_when_the_temperature_is_low(
+    variant: Variant,
+):
     overrides = [f"attention={variant.name}", "attention.temperature=0.05"]
     if "samples" in variant.settings:
         overrides.append(f"attention.samples={variant.settings['samples']}")
@@ -345,7 +385,9 @@ def test_straight_through_gumbel_is_exact_in_the_mean_for_affine_losses_when_the
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
 @pytest.mark.parametrize("variant", [v for v in variants() if v.name in CONTINUOUS], ids=str)
-def test_masked_positions_have_no_weight_and_no_gradient_at_low_temperature(variant: Variant, dtype: torch.dtype):
+def test_masked_positions_have_no_weight_and_no_gradient_at_low_temperature(
+    variant: Variant, dtype: torch.dtype
+):
     mechanism = variant.build(temperature=0.1)
     for part in mechanism[:3]:
         part.to(dtype)
@@ -357,7 +399,9 @@ def test_masked_positions_have_no_weight_and_no_gradient_at_low_temperature(vari
     costs = normal(B, T, S, seed=2).to(dtype)
     losses = (selection.weights * costs).sum(-1).exp()
     valid = torch.ones(B, T, dtype=torch.bool)
-    surrogate = mechanism.estimator(losses, losses.detach(), selection, valid, torch.zeros(B, T, 1, dtype=dtype))
+    surrogate = mechanism.estimator(
+        losses, losses.detach(), selection, valid, torch.zeros(B, T, 1, dtype=dtype)
+    )
     (gradient,) = torch.autograd.grad(surrogate.loss.sum(), scores)
     assert torch.isfinite(gradient).all() and (gradient.masked_select(~mask) == 0).all()
     assert (gradient[2].abs() < 1e-6).all()  # a single position

@@ -23,7 +23,9 @@ from attnlab.sweeping import plan
 
 ROOT = Path(__file__).parents[1]
 SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
-WITHOUT_TORCH = "import runpy, sys; sys.modules['torch'] = None; runpy.run_path(sys.argv[0], run_name='__main__')"
+WITHOUT_TORCH = (
+    "import runpy, sys; sys.modules['torch'] = None; runpy.run_path(sys.argv[0], run_name='__main__')"
+)
 CHOICES = [f"{group}={choice}" for group in GROUPS for choice in choices(group)]
 
 
@@ -87,14 +89,18 @@ def test_help_beside_a_choice_shows_its_keys_with_default_and_meaning(choice: st
     page = help_page("words", [choice])
     assert wide(page) == []
     sections = re.split(r"\n\n(?=Keys of \w+=|\w+=\w+ has no keys)", page)
-    (section,) = [part for part in sections if part.startswith((f"Keys of {choice}:", f"{choice} has no keys:"))]
+    (section,) = [
+        part for part in sections if part.startswith((f"Keys of {choice}:", f"{choice} has no keys:"))
+    ]
     keys = keys_of(CONFIGS / group / f"{name}.yaml")
     for key in keys:
         assert f"{group}.{key.name}={'...' if key.default == '???' else key.default}" in section
         assert key.meaning.split(" ")[0] in section
 
 
-@pytest.mark.parametrize("path", [CONFIGS / "train.yaml", *(CONFIGS / f"{'/'.join(c.split('='))}.yaml" for c in CHOICES)])
+@pytest.mark.parametrize(
+    "path", [CONFIGS / "train.yaml", *(CONFIGS / f"{'/'.join(c.split('='))}.yaml" for c in CHOICES)]
+)
 def test_every_key_of_ours_is_explained_where_its_default_stands(path: Path) -> None:
     unexplained = [key.name for key in keys_of(path) if not key.meaning]
     assert unexplained == [] or path.parent.name == "trainer"  # whose arguments Lightning explains
@@ -105,9 +111,13 @@ def test_an_unknown_choice_beside_help_is_refused(capsys: pytest.CaptureFixture[
     assert "did you mean soft?" in capsys.readouterr().err
 
 
-def test_a_choice_of_a_persons_own_folder_is_listed_and_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_choice_of_a_persons_own_folder_is_listed_and_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "attention").mkdir()
-    text = "# Soft, at twice its temperature.\n_target_: mine.warm.warm\nbeta: 3.0  # inverse temperature, > 0\n"
+    text = (
+        "# Soft, at twice its temperature.\n_target_: mine.warm.warm\nbeta: 3.0  # inverse temperature, > 0\n"
+    )
     (tmp_path / "attention" / "warm.yaml").write_text(text, encoding="utf-8")
     assert train(["--config-dir", str(tmp_path), "attention=warm", "-h"], "words") == 0
     page = capsys.readouterr().out
@@ -116,7 +126,9 @@ def test_a_choice_of_a_persons_own_folder_is_listed_and_shown(tmp_path: Path, ca
 
 def test_the_examples_of_help_can_be_typed() -> None:
     page = call("train", "--help").stdout
-    examples = [shlex.split(line)[2:] for line in page.splitlines() if line.startswith("  python scripts/train.py ")]
+    examples = [
+        shlex.split(line)[2:] for line in page.splitlines() if line.startswith("  python scripts/train.py ")
+    ]
     for arguments in examples:
         if "-m" in arguments:
             assert len(plan([argument for argument in arguments if argument != "-m"])) == 6
@@ -138,8 +150,16 @@ def test_a_reader_that_has_read_enough_is_no_error(command: str) -> None:
 
 MESSAGES = {
     "every choice named": ["attention=sotf"],
-    "several problems": ["++attention.beta=-1", "model.layers=0", "optimizer.schedule=cosine", "trainer.max_step=2"],
-    "missing files": ["task=pairs", *(f"task.{name}=a/rather/long/path/to/{name}.tsv" for name in ("train", "val", "test"))],
+    "several problems": [
+        "++attention.beta=-1",
+        "model.layers=0",
+        "optimizer.schedule=cosine",
+        "trainer.max_step=2",
+    ],
+    "missing files": [
+        "task=pairs",
+        *(f"task.{name}=a/rather/long/path/to/{name}.tsv" for name in ("train", "val", "test")),
+    ],
     "not an option": ["--attention", "soft"],
     "long rule": ["attention=hard_reinforce", "attention.samples=1"],
     "job of a sweep": ["-m", "attention=soft,hard_reinforce", "attention.samples=1,4"],
@@ -196,13 +216,17 @@ complete -p python
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
 def test_completion_is_installed_by_the_line_in_help(tmp_path: Path) -> None:
     assert TAB.splitlines()[1] in call("train", "--help").stdout
-    (tmp_path / "python").write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8")
+    (tmp_path / "python").write_text(
+        f'#!/bin/sh\nexec {shlex.quote(sys.executable)} "$@"\n', encoding="utf-8"
+    )
     (tmp_path / "python").chmod(0o755)
 
     def typed(line: str) -> list[str]:
         places = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
         command = ["bash", "-c", TAB, "bash", line]
-        done = subprocess.run(command, cwd=ROOT, env=os.environ | places, capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            command, cwd=ROOT, env=os.environ | places, capture_output=True, text=True, check=True
+        )
         assert done.stderr == ""
         return done.stdout.splitlines()
 

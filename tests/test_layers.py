@@ -53,11 +53,21 @@ def test_a_module_imports_only_from_floors_below(path: Path) -> None:
     inside = path.relative_to(ROOT / "attnlab").with_suffix("").parts
     part = "" if inside == ("__init__",) else inside[0]
     for other in imported(path):
-        assert other == part or floor_of(other) < floor_of(part) or {other, part} in FLOORS, f"{part} imports {other}"
+        assert other == part or floor_of(other) < floor_of(part) or {other, part} in FLOORS, (
+            f"{part} imports {other}"
+        )
 
 
 @pytest.mark.parametrize(
-    "module", ["attnlab", "attnlab.checking", "attnlab.config", "attnlab.folders", "attnlab.commands", "attnlab.sweeping"]
+    "module",
+    [
+        "attnlab",
+        "attnlab.checking",
+        "attnlab.config",
+        "attnlab.folders",
+        "attnlab.commands",
+        "attnlab.sweeping",
+    ],
 )
 def test_configurations_are_checked_without_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -1,4 +1,5 @@
-"""The model as a whole: step by step equals all at once, padding is nothing, rows are apart, and torch agrees."""
+"""The model as a whole: step by step equals all at once, padding is nothing, rows are apart, and torch
+agrees."""
 
 from typing import Any
 
@@ -94,13 +95,17 @@ def test_a_symbol_influences_later_steps_and_no_earlier_one(model: str, selector
 
 
 def generated(net: Seq2Seq, sources: Tensor, limit: int) -> Tensor:
-    batch = Batch(sources, torch.zeros(len(sources), 1, dtype=torch.int64), torch.zeros_like(sources[:, None]).bool())
+    batch = Batch(
+        sources, torch.zeros(len(sources), 1, dtype=torch.int64), torch.zeros_like(sources[:, None]).bool()
+    )
     return net.generate(batch, net.attention.selector, limit)
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
 @pytest.mark.parametrize("model", names("model"))
-def test_generation_takes_the_best_symbol_given_its_own_prefix_up_to_eos_and_pads_behind(model: str, selector: str):
+def test_generation_takes_the_best_symbol_given_its_own_prefix_up_to_eos_and_pads_behind(
+    model: str, selector: str
+):
     net = make(model, 2, selector)
     with torch.no_grad():  # large weights and a push towards EOS: sentences of many lengths
         for parameter in net.parameters():
@@ -135,7 +140,9 @@ class Recording(Selector):
         super().__init__(inner.distribution)
         self.inner, self.seen = inner, []
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         self.seen.append(inputs.gold)
         return self.inner(inputs, randomness, controls)
 
@@ -177,7 +184,9 @@ def test_padding_gets_no_gradient(model: str, layers: int, selector: str):
     """Not even at what is embedded for it: the embedding of PAD itself never has one."""
     net, embedded = make(model, layers, selector).train(), []
     for part in (net.encoder, net.decoder):
-        part.embedding.register_forward_hook(lambda module, given, result: result.retain_grad() or embedded.append(result))
+        part.embedding.register_forward_hook(
+            lambda module, given, result: result.retain_grad() or embedded.append(result)
+        )
     output = net(BATCH, free())
     chosen = predict(output.logits, output.selection.mass).gather(-1, TARGET[..., None])[..., 0]
     chosen[TARGET != PAD].sum().backward()
@@ -213,7 +222,9 @@ def test_the_encoder_is_the_packed_bidirectional_network_of_torch(cell: str, lay
                 for name, parameter in source.named_parameters():
                     getattr(theirs, name.replace("_l0", f"_l{layer}{suffix}")).copy_(parameter)
     mask = SOURCE != PAD
-    packed = nn.utils.rnn.pack_padded_sequence(ours.embedding(SOURCE), mask.sum(1), batch_first=True, enforce_sorted=False)
+    packed = nn.utils.rnn.pack_padded_sequence(
+        ours.embedding(SOURCE), mask.sum(1), batch_first=True, enforce_sorted=False
+    )
     expected, _ = nn.utils.rnn.pad_packed_sequence(theirs(packed)[0], batch_first=True)
     states = ours(SOURCE, mask, torch.Generator())
     close(states, expected)
@@ -244,7 +255,11 @@ def test_logits_are_the_readout_of_state_and_context_by_hand(selector: str):
             for t in range(T):
                 weights = output.selection.weights[k, b, min(t, output.selection.weights.size(2) - 1)]
                 context = sum(weights[s] * states[b, s] for s in range(S))
-                hidden = part.from_state.weight @ output.state[b, t] + part.from_state.bias + part.from_context.weight @ context
+                hidden = (
+                    part.from_state.weight @ output.state[b, t]
+                    + part.from_state.bias
+                    + part.from_context.weight @ context
+                )
                 close(output.logits[k, b, t], part.output.weight @ hidden.tanh() + part.output.bias)
 
 
@@ -261,7 +276,9 @@ def test_attention_masks_once_and_a_selector_handed_in_replaces_its_own():
     hard = ArgmaxStraightThrough(Softmax(1.0).double())
     output = net(BATCH, free(), (), hard)
     assert ((output.selection.weights == 0) | (output.selection.weights == 1)).all()
-    assert not ((net(BATCH, free()).selection.weights == 1) | (net(BATCH, free()).selection.weights == 0))[0, 0].any()
+    assert not ((net(BATCH, free()).selection.weights == 1) | (net(BATCH, free()).selection.weights == 0))[
+        0, 0
+    ].any()
     assert (output.selection.weights.argmax(-1)[0] <= torch.tensor([[4], [2], [0]])).all()
 
 

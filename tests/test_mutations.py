@@ -1,8 +1,10 @@
-"""Mistakes of published software, planted into the library one by one, are each caught by a test that is there already.
+"""Mistakes of published software, planted into the library one by one, are each caught by a test that is
+there already.
 
-A mistake is a function of the original and its arguments, set in the place of the original by the test. It is caught if a
-check, a test of another file called with small parameters, refuses it; and it counts as tried only if it ran to its end,
-gave no NaN, and gave something else than the original for the same arguments, in value or in gradient.
+A mistake is a function of the original and its arguments, set in the place of the original by the test. It is
+caught if a check, a test of another file called with small parameters, refuses it; and it counts as tried
+only if it ran to its end, gave no NaN, and gave something else than the original for the same arguments, in
+value or in gradient.
 """
 
 import inspect
@@ -25,7 +27,17 @@ from enumeration import Variant
 from planting import Mistake, plant
 from torch import Tensor
 
-from attnlab import attention, baselines, distributions, estimators, evaluation, folders, functional, randomness, training
+from attnlab import (
+    attention,
+    baselines,
+    distributions,
+    estimators,
+    evaluation,
+    folders,
+    functional,
+    randomness,
+    training,
+)
 from attnlab.base import Categorical, Mechanism, Selection, Surrogate
 from attnlab.mechanisms import gumbel, rebar, sets, sum_and_sample, vimco
 from attnlab.schedules import Scheduled
@@ -33,7 +45,8 @@ from attnlab.schedules import Scheduled
 Check = partial[None]
 """A test of another file with its parameters; `monkeypatch` and `tmp_path` are filled in."""
 
-REFUSED = (AssertionError, pytest.fail.Exception)  # the second where an error was expected; a crash is neither
+# the second where an error was expected; a crash is neither
+REFUSED = (AssertionError, pytest.fail.Exception)
 
 
 class Mutant(NamedTuple):
@@ -49,26 +62,42 @@ class Mutant(NamedTuple):
 # --- the mistakes ---
 
 
-def inverted_sign(original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any) -> Any:
+def inverted_sign(
+    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any
+) -> Any:
     return original(estimator, losses, returns, selection._replace(log_prob=-selection.log_prob), *rest)
 
 
-def log_prob_of_another_step(original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any):
-    return original(estimator, losses, returns, selection._replace(log_prob=selection.log_prob.roll(1, -1)), *rest)
+def log_prob_of_another_step(
+    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any
+):
+    return original(
+        estimator, losses, returns, selection._replace(log_prob=selection.log_prob.roll(1, -1)), *rest
+    )
 
 
-def return_of_another_step(original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any):
+def return_of_another_step(
+    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any
+):
     return original(estimator, losses, returns.roll(1, -1), selection, *rest)
 
 
 def reward_with_its_gradient(
-    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor
+    original: Any,
+    estimator: Any,
+    losses: Tensor,
+    returns: Tensor,
+    selection: Selection,
+    valid: Tensor,
+    state: Tensor,
 ) -> Surrogate:
     advantage = returns - estimator.baseline(returns, selection, valid, state)
     return estimators.masked((selection.mass * (losses + advantage * selection.log_prob)).sum(0), valid)
 
 
-def mean_of_all_draws(original: Any, baseline: Any, returns: Tensor, selection: Selection, *rest: Any) -> Tensor:
+def mean_of_all_draws(
+    original: Any, baseline: Any, returns: Tensor, selection: Selection, *rest: Any
+) -> Tensor:
     drawn = selection.mass > 0
     return torch.where(drawn, returns, 0.0).sum(0, keepdim=True) / drawn.sum(0)
 
@@ -81,7 +110,13 @@ def average_that_knows_the_present(
 
 
 def estimator_that_updates_first(
-    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor
+    original: Any,
+    estimator: Any,
+    losses: Tensor,
+    returns: Tensor,
+    selection: Selection,
+    valid: Tensor,
+    state: Tensor,
 ) -> Surrogate:
     estimator.update(returns, valid)
     return original(estimator, losses, returns, selection, valid, state)
@@ -97,10 +132,14 @@ def argmax_for_a_sample(original: Any, log_probs: Tensor, samples: int, given: A
     return torch.where(given.forced >= 0, given.forced, log_probs.argmax(-1).expand(samples, -1, -1))
 
 
-def best_members_for_a_sample(original: Any, selector: Any, inputs: Any, given: Any, controls: Any = ()) -> Selection:
+def best_members_for_a_sample(
+    original: Any, selector: Any, inputs: Any, given: Any, controls: Any = ()
+) -> Selection:
     size = min(selector.samples, inputs.scores.size(-1))
     best = inputs.scores.detach().topk(size, -1).indices.movedim(-1, 0)
-    return original(selector, inputs, given._replace(forced=torch.where(given.forced >= 0, given.forced, best)), controls)
+    return original(
+        selector, inputs, given._replace(forced=torch.where(given.forced >= 0, given.forced, best)), controls
+    )
 
 
 def one_noise_for_all(axis: int) -> Mistake:
@@ -128,17 +167,23 @@ def set_without_its_own_share(
     original: Any, baseline: Any, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor
 ) -> Tensor:
     member = torch.eye(len(returns), dtype=torch.bool)
-    alone = [original(baseline, torch.where(own[:, None, None], 0.0, returns), selection, valid, state) for own in member]
+    alone = [
+        original(baseline, torch.where(own[:, None, None], 0.0, returns), selection, valid, state)
+        for own in member
+    ]
     return torch.stack([alone[own][own] for own in range(len(returns))])
 
 
-def set_with_ratios_of_first_order(original: Any, baseline: Any, returns: Tensor, selection: Selection, *rest: Any) -> Tensor:
+def set_with_ratios_of_first_order(
+    original: Any, baseline: Any, returns: Tensor, selection: Selection, *rest: Any
+) -> Tensor:
     return (selection.mass * returns).sum(0, keepdim=True).expand_as(returns)
 
 
 @torch.no_grad()
 def by_integral(original: Any, weights: Tensor, log_prob: Tensor, probs: Tensor) -> Tensor:
-    """P(set) = integral over v in [0, 1] of prod_s (1 - v^(p_s / p of the rest)), by 1,000 points (Kool et al. 2020)."""
+    """P(set) = integral over v in [0, 1] of prod_s (1 - v^(p_s / p of the rest)), by 1,000 points (Kool et
+    al. 2020)."""
     present = weights.sum(-1) > 0
     rest = (probs * (1 - weights.sum(0))).sum(-1)
     power = log_prob.exp() / torch.where(rest > 0, rest, 1.0)
@@ -156,7 +201,9 @@ def by_integral(original: Any, weights: Tensor, log_prob: Tensor, probs: Tensor)
 def set_of_one(original: Any, *, samples: int, evaluate_as: str, **beta: Any) -> Mechanism:
     distribution = distributions.Softmax(Scheduled(beta["beta"], name="beta"))
     estimator = estimators.Reinforce(sets.SetMean())
-    return Mechanism(distribution, sets.UnorderedSet(distribution, samples), estimator, "expected", "value", evaluate_as)
+    return Mechanism(
+        distribution, sets.UnorderedSet(distribution, samples), estimator, "expected", "value", evaluate_as
+    )
 
 
 def even_share_for_the_rest(original: Any, selector: Any, inputs: Any, *rest: Any) -> Selection:
@@ -167,7 +214,13 @@ def even_share_for_the_rest(original: Any, selector: Any, inputs: Any, *rest: An
 
 
 def bound_less_itself(
-    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor
+    original: Any,
+    estimator: Any,
+    losses: Tensor,
+    returns: Tensor,
+    selection: Selection,
+    valid: Tensor,
+    state: Tensor,
 ) -> Surrogate:
     bound = torch.logsumexp(-losses, 0) - math.log(len(losses))
     signal = (bound - bound).detach() * selection.log_prob
@@ -175,17 +228,28 @@ def bound_less_itself(
 
 
 def marginal_without_prior(
-    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor
+    original: Any,
+    estimator: Any,
+    losses: Tensor,
+    returns: Tensor,
+    selection: Selection,
+    valid: Tensor,
+    state: Tensor,
 ) -> Surrogate:
     return estimators.masked(-torch.logsumexp(-losses, 0), valid)
 
 
-def padding_that_counts(original: Any, loss: Tensor, valid: Tensor, auxiliary: Tensor | None = None) -> Surrogate:
+def padding_that_counts(
+    original: Any, loss: Tensor, valid: Tensor, auxiliary: Tensor | None = None
+) -> Surrogate:
     return original(loss, torch.ones_like(valid), auxiliary)
 
 
 def mean_over_padding(original: Any, model: Any, batch: Any, rule: Any) -> dict[str, tuple[float, float]]:
-    return {name: (above, float(batch.target.numel())) for name, (above, _) in original(model, batch, rule).items()}
+    return {
+        name: (above, float(batch.target.numel()))
+        for name, (above, _) in original(model, batch, rule).items()
+    }
 
 
 def mean_of_means(original: Any, *arguments: Any) -> dict[str, tuple[float, float]]:
@@ -194,7 +258,9 @@ def mean_of_means(original: Any, *arguments: Any) -> dict[str, tuple[float, floa
 
 def mask_after_softmax(original: Any, distribution: Any, inputs: Any) -> Categorical:
     """With scores of 0 where the mask is False, as multiplication by the mask leaves them."""
-    probs, log_probs = original(distribution, inputs._replace(scores=inputs.scores.masked_fill(~inputs.mask, 0.0)))
+    probs, log_probs = original(
+        distribution, inputs._replace(scores=inputs.scores.masked_fill(~inputs.mask, 0.0))
+    )
     lowest = functional.lowest(log_probs.dtype)
     return Categorical(probs.masked_fill(~inputs.mask, 0.0), log_probs.masked_fill(~inputs.mask, lowest))
 
@@ -243,8 +309,12 @@ def rao(samples: int) -> Check:
 PLAIN, ONE_OUT, AVERAGE = reinforce("none", 1), reinforce("leave_one_out", 2), reinforce("moving_average", 1)
 STRAIGHT = Variant("gumbel_straight_through", {})
 PAIR, TRIPLE = ({"samples": n} for n in (2, 3))
-REBAR = partial(test_gumbel.test_the_mean_gradient_of_rebar_is_that_of_the_expected_loss, 1.0, "nonlinear", 1.0, 0.5)
-DRAWN_JOINTLY = partial(test_randomness.test_draws_of_different_alternatives_rows_and_steps_are_jointly_independent)
+REBAR = partial(
+    test_gumbel.test_the_mean_gradient_of_rebar_is_that_of_the_expected_loss, 1.0, "nonlinear", 1.0, 0.5
+)
+DRAWN_JOINTLY = partial(
+    test_randomness.test_draws_of_different_alternatives_rows_and_steps_are_jointly_independent
+)
 DRAWN = test_estimators.test_what_is_not_forced_is_drawn_from_probs
 SET_DRAWN = test_estimators.test_a_set_that_is_not_forced_is_drawn_with_its_probability
 PADDING = test_estimators.test_padding_gets_no_surrogate_and_no_gradient
@@ -268,7 +338,10 @@ MUTANTS: dict[str, Mutant] = {
         estimators.Reinforce, "forward", return_of_another_step, (mean(PLAIN), mean(ONE_OUT), model(PLAIN))
     ),
     "the reward is not detached": Mutant(
-        estimators.Reinforce, "forward", reward_with_its_gradient, (mean(PLAIN), mean("unordered_set", **PAIR), model(PLAIN))
+        estimators.Reinforce,
+        "forward",
+        reward_with_its_gradient,
+        (mean(PLAIN), mean("unordered_set", **PAIR), model(PLAIN)),
     ),
     "a baseline contains its own sample": Mutant(
         baselines.LeaveOneOut,
@@ -281,7 +354,10 @@ MUTANTS: dict[str, Mutant] = {
         baselines.LeaveOneOut,
         "forward",
         mean_of_all_draws,
-        (partial(test_estimators.test_leave_one_out_is_the_mean_of_the_others_and_leaves_controls_out), model(ONE_OUT)),
+        (
+            partial(test_estimators.test_leave_one_out_is_the_mean_of_the_others_and_leaves_controls_out),
+            model(ONE_OUT),
+        ),
     ),
     "a moving average takes in the returns before it is subtracted": Mutant(
         baselines.MovingAverage,
@@ -294,7 +370,10 @@ MUTANTS: dict[str, Mutant] = {
         ),
     ),
     "an estimator updates its baseline before it asks": Mutant(
-        estimators.Reinforce, "forward", estimator_that_updates_first, (mean(AVERAGE), partial(UNCHANGED, AVERAGE))
+        estimators.Reinforce,
+        "forward",
+        estimator_that_updates_first,
+        (mean(AVERAGE), partial(UNCHANGED, AVERAGE)),
     ),
     "training updates a baseline before the surrogate": Mutant(
         training.Training,
@@ -316,7 +395,10 @@ MUTANTS: dict[str, Mutant] = {
         ),
     ),
     "the best members are taken for a set that is drawn": Mutant(
-        sets.UnorderedSet, "forward", best_members_for_a_sample, (partial(SET_DRAWN, Variant("unordered_set", PAIR)),)
+        sets.UnorderedSet,
+        "forward",
+        best_members_for_a_sample,
+        (partial(SET_DRAWN, Variant("unordered_set", PAIR)),),
     ),
     "all alternatives share their noise": Mutant(
         randomness, "exponential", one_noise_for_all(0), (partial(DRAWN, ONE_OUT), DRAWN_JOINTLY)
@@ -338,7 +420,10 @@ MUTANTS: dict[str, Mutant] = {
             one_hot("reinmax", torch.float32),
             one_hot("gumbel_rao", torch.bfloat16, samples=3),
             *(
-                partial(test_functional.test_straight_through_has_the_value_of_hard_bit_for_bit_and_the_gradient_of_soft, dtype)
+                partial(
+                    test_functional.test_straight_through_has_the_value_of_hard_bit_for_bit_and_the_gradient_of_soft,
+                    dtype,
+                )
                 for dtype in (torch.bfloat16, torch.float32, torch.float64)
             ),
         ),
@@ -350,7 +435,11 @@ MUTANTS: dict[str, Mutant] = {
         (
             rao(1),
             rao(3),
-            partial(test_gumbel.test_for_given_noise_weights_and_their_gradient_are_those_of_the_definition, STRAIGHT, 0.5),
+            partial(
+                test_gumbel.test_for_given_noise_weights_and_their_gradient_are_those_of_the_definition,
+                STRAIGHT,
+                0.5,
+            ),
             partial(test_gumbel.test_reparametrised_logits_hold_their_noise_fixed_and_perturbed_ones_do_not),
             REBAR,
         ),
@@ -362,13 +451,21 @@ MUTANTS: dict[str, Mutant] = {
         sets.SetMean,
         "forward",
         set_without_its_own_share,
-        (mean("unordered_set", **PAIR), mean("unordered_set", **TRIPLE), model(Variant("unordered_set", PAIR))),
+        (
+            mean("unordered_set", **PAIR),
+            mean("unordered_set", **TRIPLE),
+            model(Variant("unordered_set", PAIR)),
+        ),
     ),
     "a set's baseline uses ratios of first order for those of second": Mutant(
         sets.SetMean,
         "forward",
         set_with_ratios_of_first_order,
-        (mean("unordered_set", **PAIR), mean("unordered_set", **TRIPLE), model(Variant("unordered_set", PAIR))),
+        (
+            mean("unordered_set", **PAIR),
+            mean("unordered_set", **TRIPLE),
+            model(Variant("unordered_set", PAIR)),
+        ),
     ),
     "the probability of a set is an integral over 1,000 points": Mutant(
         sets, "log_completion", by_integral, (mean("unordered_set", **PAIR), mean("unordered_set", **TRIPLE))
@@ -389,7 +486,11 @@ MUTANTS: dict[str, Mutant] = {
         sum_and_sample.SumAndSample,
         "forward",
         even_share_for_the_rest,
-        (mean("sum_and_sample", **PAIR), mean("sum_and_sample", **TRIPLE), partial(MASS, Variant("sum_and_sample", PAIR))),
+        (
+            mean("sum_and_sample", **PAIR),
+            mean("sum_and_sample", **TRIPLE),
+            partial(MASS, Variant("sum_and_sample", PAIR)),
+        ),
     ),
     "VIMCO keeps the own term, and its signal is zero": Mutant(
         vimco.Vimco,
@@ -408,13 +509,19 @@ MUTANTS: dict[str, Mutant] = {
         "masked",
         padding_that_counts,
         (
-            *(partial(PADDING, v) for v in (PLAIN, reinforce("learned", 1), Variant("soft", {}), Variant("vimco", PAIR))),
+            *(
+                partial(PADDING, v)
+                for v in (PLAIN, reinforce("learned", 1), Variant("soft", {}), Variant("vimco", PAIR))
+            ),
             mean("hard_marginal"),
             model(ONE_OUT),
         ),
     ),
     "a figure is a mean over padding": Mutant(
-        evaluation, "teacher_forced", mean_over_padding, (partial(SLOWLY, "argmax"), partial(BATCHES, "soft", 4))
+        evaluation,
+        "teacher_forced",
+        mean_over_padding,
+        (partial(SLOWLY, "argmax"), partial(BATCHES, "soft", 4)),
     ),
     "a figure is a mean of means over batches": Mutant(
         evaluation, "teacher_forced", mean_of_means, (partial(BATCHES, "argmax", 4),)
@@ -423,7 +530,13 @@ MUTANTS: dict[str, Mutant] = {
         distributions.Softmax,
         "forward",
         mask_after_softmax,
-        (mean("soft"), mean("hard_exact"), mean(PLAIN), partial(MASS, Variant("soft", {})), model(Variant("soft", {}))),
+        (
+            mean("soft"),
+            mean("hard_exact"),
+            mean(PLAIN),
+            partial(MASS, Variant("soft", {})),
+            model(Variant("soft", {})),
+        ),
     ),
     "the mask is too small a number": Mutant(
         attention.Attention,
@@ -457,7 +570,11 @@ def shown(check: Check) -> str:
 
 
 CHECKS = {shown(check): check for mutant in MUTANTS.values() for check in mutant.checks}
-TRIED = [pytest.param(name, check, id=f"{name}: {shown(check)}") for name in MUTANTS for check in MUTANTS[name].checks]
+TRIED = [
+    pytest.param(name, check, id=f"{name}: {shown(check)}")
+    for name in MUTANTS
+    for check in MUTANTS[name].checks
+]
 PLACES: dict[tuple[Any, str], Check] = {}
 for mutant in MUTANTS.values():
     if mutant.mistake is not set_of_one:  # there the original refuses
@@ -479,7 +596,10 @@ def test_every_mistake_has_a_check_of_another_file():
     assert len(MUTANTS) >= 30
     for mutant in MUTANTS.values():
         assert mutant.checks
-        assert all(check.func.__module__ != __name__ and check.func.__name__.startswith("test_") for check in mutant.checks)
+        assert all(
+            check.func.__module__ != __name__ and check.func.__name__.startswith("test_")
+            for check in mutant.checks
+        )
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -491,8 +611,11 @@ def test_the_checks_pass_without_a_mistake(name: str, run: Callable[[Check], Non
 def test_planting_the_original_in_its_own_place_changes_nothing(
     owner: Any, name: str, run: Callable[[Check], None], monkeypatch: pytest.MonkeyPatch
 ):
-    """So what is caught is the mistake and not the planting, and where there is no difference none is recorded."""
-    record = plant(monkeypatch, owner, name, lambda original, *arguments, **named: original(*arguments, **named))
+    """So what is caught is the mistake and not the planting, and where there is no difference none is
+    recorded."""
+    record = plant(
+        monkeypatch, owner, name, lambda original, *arguments, **named: original(*arguments, **named)
+    )
     run(PLACES[owner, name])
     assert record.calls == record.finished > 0 and record.differed == record.nan == 0
 

@@ -1,4 +1,5 @@
-"""A person's own files: what is read, what is refused, and that epochs, seeds and resuming do what they promise."""
+"""A person's own files: what is read, what is refused, and that epochs, seeds and resuming do what they
+promise."""
 
 import inspect
 import logging
@@ -23,7 +24,9 @@ DATA = ROOT.parent / "shared" / "data"
 def make(tmp_path: Path):
     """Writes the three files (val and test like train unless given) and builds the task."""
 
-    def build(train: str | bytes, val: str | bytes | None = None, test: str | bytes | None = None, **settings) -> Pairs:
+    def build(
+        train: str | bytes, val: str | bytes | None = None, test: str | bytes | None = None, **settings
+    ) -> Pairs:
         paths = {}
         for name, content in {"train": train, "val": val or train, "test": test or train}.items():
             path = tmp_path / f"{name}.tsv"
@@ -51,7 +54,8 @@ def epoch(task: Pairs, number: int = 0) -> list[Batch]:
 
 
 def numbered(rows: int) -> str:
-    """Row i begins with the digits of i, so that it is known again, and goes on for a while, so that lengths vary."""
+    """Row i begins with the digits of i, so that it is known again, and goes on for a while, so that lengths
+    vary."""
     return "".join(f"{' '.join(str(i))}{' x' * (i % 7)}\ty{' z' * (i % 5)}\n" for i in range(rows))
 
 
@@ -111,7 +115,9 @@ def test_features_are_symbols_of_their_own_even_where_letters_look_the_same(make
     assert rows == {(6, 5, 8), (4, 7, PAD)}
 
 
-@pytest.mark.parametrize(("column", "line"), [(1, "V;PST\tgo\twent"), (2, "go\tV;PST\twent"), (3, "go\twent\tV;PST")])
+@pytest.mark.parametrize(
+    ("column", "line"), [(1, "V;PST\tgo\twent"), (2, "go\tV;PST\twent"), (3, "go\twent\tV;PST")]
+)
 def test_features_may_stand_in_any_column(make, column: int, line: str):
     task = make(line, source_separator="", target_separator="", features_column=column)
     assert shown(task, task.test()) == [(["[V]", "[PST]", "g", "o"], ["w", "e", "n", "t", "<eos>"])]
@@ -133,7 +139,8 @@ def test_unknown_symbols_become_unk_on_both_sides_and_training_holds_none(make):
     task = make("a b\tp q\tV\n", "a z\tp y q\tN\n", features_column=3)
     (batch,) = task.validation()
     assert batch.source.tolist() == [[UNK, 5, UNK]]
-    assert batch.target.tolist() == [[4, UNK, 5, EOS]]  # kept in place, so that the reference does not get easier
+    # kept in place, so that the reference does not get easier
+    assert batch.target.tolist() == [[4, UNK, 5, EOS]]
     for training in epoch(task):
         for side in (training.source, training.target):
             assert not torch.isin(side, torch.tensor([UNK, BOS])).any()
@@ -150,9 +157,16 @@ def test_byte_order_marks_windows_line_ends_and_a_missing_last_line_end_change_n
     lines = "a b\tp q\n", "c d\tr s\n"
     settings = {"source_separator": separator, "target_separator": separator}
     plain = make("".join(lines), **settings)
-    for other in ("".join(lines).rstrip(), "\ufeff" + "".join(lines), "".join(lines).replace("\n", "\r\n") + "\r\n\n"):
+    for other in (
+        "".join(lines).rstrip(),
+        "\ufeff" + "".join(lines),
+        "".join(lines).replace("\n", "\r\n") + "\r\n\n",
+    ):
         task = make(other, **settings)
-        assert task.source_vocabulary == plain.source_vocabulary and task.target_vocabulary == plain.target_vocabulary
+        assert (
+            task.source_vocabulary == plain.source_vocabulary
+            and task.target_vocabulary == plain.target_vocabulary
+        )
         assert shown(task, task.validation()) == shown(plain, plain.validation())
 
 
@@ -161,11 +175,21 @@ def test_byte_order_marks_windows_line_ends_and_a_missing_last_line_end_change_n
     [
         ("a", "expected 2 columns (source, target), got 1: 'a'"),
         ("", "expected 2 columns (source, target), got an empty line"),
-        ("a\tb\tV;PST", "expected 2 columns (source, target), got 3: 'a\\tb\\tV;PST'; task.features_column=3"),
+        (
+            "a\tb\tV;PST",
+            "expected 2 columns (source, target), got 3: 'a\\tb\\tV;PST'; task.features_column=3",
+        ),
         ("\tb", "expected at least one symbol of source, got an empty column"),
         ("a\t", "expected at least one symbol of target, got an empty column"),
-        ("a  b\tc", "one separator ' ' between two symbols of source, none at the ends; got an empty symbol in 'a  b'"),
-        ("a\tb ", "one separator ' ' between two symbols of target, none at the ends; got an empty symbol in 'b '"),
+        (
+            "a  b\tc",
+            "one separator ' ' between two symbols of source, none at the ends; got an empty symbol "
+            "in 'a  b'",
+        ),
+        (
+            "a\tb ",
+            "one separator ' ' between two symbols of target, none at the ends; got an empty symbol in 'b '",
+        ),
         (b"a\tcaf\xe9", "expected UTF-8, got the byte 0xe9 at position 6 of b'a\\tcaf\\xe9'"),
         ("a\t" + "b" * 500 + "\t\t", "got 4: 'a\\t" + "b" * 58 + "'..."),
     ],
@@ -182,7 +206,10 @@ def test_a_malformed_line_is_named_with_what_was_expected_and_what_came(make, li
     ("line", "said"),
     [
         ("a\tb", "expected 3 columns (source, target, features), got 2: 'a\\tb'; task.features_column=null"),
-        ("a\tb\tV;;PST", "one separator ';' between two symbols of features, none at the ends; got an empty symbol"),
+        (
+            "a\tb\tV;;PST",
+            "one separator ';' between two symbols of features, none at the ends; got an empty symbol",
+        ),
     ],
 )
 def test_malformed_features_are_refused(make, line: str, said: str):
@@ -213,7 +240,9 @@ def test_a_missing_file_and_a_folder_are_refused_by_name(tmp_path: Path):
         assert str(error.value).startswith(f"{path}: expected a file")
 
 
-@pytest.mark.parametrize(("rows", "batch_size"), [(1, 3), (2, 3), (3, 3), (307, 1), (307, 3), (706, 7), (5, 11)])
+@pytest.mark.parametrize(
+    ("rows", "batch_size"), [(1, 3), (2, 3), (3, 3), (307, 1), (307, 3), (706, 7), (5, 11)]
+)
 def test_an_epoch_is_every_row_once_with_at_most_one_short_batch(make, rows: int, batch_size: int):
     task = make(numbered(rows), batch_size=batch_size)
     assert task.steps_per_epoch == -(-rows // batch_size)
@@ -223,7 +252,9 @@ def test_an_epoch_is_every_row_once_with_at_most_one_short_batch(make, rows: int
         batches = epoch(task, number)
         assert Counter(name for batch in batches for name in names(batch)) == everything
         sizes = sorted(len(batch.source) for batch in batches)
-        assert sizes[1:] == [batch_size] * (len(batches) - 1) and sizes[0] == rows - batch_size * (len(batches) - 1)
+        assert sizes[1:] == [batch_size] * (len(batches) - 1) and sizes[0] == rows - batch_size * (
+            len(batches) - 1
+        )
 
 
 def test_a_step_is_a_function_of_seed_and_step_alone(make):
@@ -238,19 +269,24 @@ def test_a_task_can_be_sent_to_another_process_at_the_size_of_its_data(make):
     task = make(numbered(500), batch_size=5)
     task.train(0)
     sent = pickle.dumps(task)
-    assert len(sent) < 200_000  # 500 rows of at most 9 + 6 symbols of 8 bytes; tensors that share storage are sent whole
+    # 500 rows of at most 9 + 6 symbols of 8 bytes; tensors that share storage are sent whole
+    assert len(sent) < 200_000
     assert same(pickle.loads(sent).train(17), task.train(17))
 
 
 def test_epochs_and_seeds_have_orders_of_their_own(make):
     task, other = make(numbered(53), batch_size=5), make(numbered(53), batch_size=5, seed=1)
-    orders = [tuple(names(batch)[0] for batch in epoch(*which)) for which in [(task, 0), (task, 1), (other, 0)]]
+    orders = [
+        tuple(names(batch)[0] for batch in epoch(*which)) for which in [(task, 0), (task, 1), (other, 0)]
+    ]
     assert len(set(orders)) == 3
 
 
 def test_no_row_is_always_left_in_the_short_batch(make):
     task = make(numbered(11), batch_size=5)
-    alone = [names(batch)[0] for number in range(60) for batch in epoch(task, number) if len(batch.source) == 1]
+    alone = [
+        names(batch)[0] for number in range(60) for batch in epoch(task, number) if len(batch.source) == 1
+    ]
     assert len(alone) == 60 and len(set(alone)) > 5
 
 
@@ -271,7 +307,8 @@ def test_batches_hold_rows_of_similar_size_but_not_always_the_same_rows():
     sizes = torch.randint(100, (3 * POOL * batch_size,), generator=generator)
     spread = [sizes[rows].max() - sizes[rows].min() for rows in epoch_plan(sizes, batch_size, generator)]
     assert len(spread) == 3 * POOL
-    assert torch.stack(spread).double().mean() < 2  # a pool has five rows of every size; a random batch spans 67
+    # a pool has five rows of every size; a random batch spans 67
+    assert torch.stack(spread).double().mean() < 2
     plans = [epoch_plan(sizes, batch_size, generator) for _ in range(2)]
     together = [{frozenset(rows) for rows in plan} for plan in plans]
     assert len(together[0] & together[1]) < POOL // 10
@@ -282,7 +319,8 @@ def test_words_that_were_meant_to_be_split_are_noticed(make, caplog, side: str):
     def line(word: str) -> str:
         return f"{word}\tw\tV;PST\n" if side == "source" else f"w\t{word}\tV;PST\n"
 
-    make(line("walk") + line("talk"), line("walk") + line("balk"), features_column=3)  # half of the rows are known
+    # half of the rows are known
+    make(line("walk") + line("talk"), line("walk") + line("balk"), features_column=3)
     assert not caplog.records
     make(line("walk") + line("talk"), line("walk") + line("balk") + line("falk"), features_column=3)
     (record,) = caplog.records
@@ -308,18 +346,27 @@ def test_the_yaml_builds_the_task_once_the_files_are_named(tmp_path: Path):
         ("inflection", ("latin.train.high", "latin.dev", "latin.test"), "", 3),
     ],
 )
-def test_real_data_is_read_whole_and_padded_little(folder: str, parts: tuple[str, ...], separator: str, column):
+def test_real_data_is_read_whole_and_padded_little(
+    folder: str, parts: tuple[str, ...], separator: str, column
+):
     paths = [DATA / folder / f"{part}.tsv" for part in parts]
     settings = {"source_separator": separator, "target_separator": separator, "features_column": column}
     files = dict(zip(("train", "val", "test"), map(str, paths), strict=True))
     task = pairs(0, 20, **files, **settings)
-    lines = [[line.split("\t") for line in path.read_text(encoding="utf-8").split("\n") if line] for path in paths]
+    lines = [
+        [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n") if line] for path in paths
+    ]
     expected = Counter(tuple(f"[{f}]" for f in line[2].split(";")) if column else () for line in lines[0])
     batches = epoch(task)
     rows = shown(task, batches)
-    words = Counter((separator.join(s for s in source if len(s) == 1), separator.join(t[:-1])) for source, t in rows)
+    words = Counter(
+        (separator.join(s for s in source if len(s) == 1), separator.join(t[:-1])) for source, t in rows
+    )
     assert words == Counter((line[0], line[1]) for line in lines[0])
     assert Counter(tuple(s for s in source if len(s) > 1) for source, _ in rows) == expected
-    assert [sum(len(b.source) for b in exam) for exam in (task.validation(), task.test())] == list(map(len, lines[1:]))
+    assert [sum(len(b.source) for b in exam) for exam in (task.validation(), task.test())] == list(
+        map(len, lines[1:])
+    )
     padding = sum(int((side == PAD).sum()) for batch in batches for side in batch[:2])
-    assert padding < 0.05 * sum(side.numel() for batch in batches for side in batch[:2])  # 27 and 40 % in random batches
+    # 27 and 40 % in random batches
+    assert padding < 0.05 * sum(side.numel() for batch in batches for side in batch[:2])

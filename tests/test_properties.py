@@ -1,7 +1,7 @@
 """What must hold whatever the scores, the mask and the loss are, over every mechanism on disk.
 
-Problems are made by hypothesis, the same ones in every run. Masked scores are -inf and are themselves differentiated, so
-that a NaN on its way to them is seen.
+Problems are made by hypothesis, the same ones in every run. Masked scores are -inf and are themselves
+differentiated, so that a NaN on its way to them is seen.
 """
 
 import itertools
@@ -34,20 +34,29 @@ FREE = torch.full((1, 1, 1), -1)
 def made(variant: Variant) -> Mechanism:
     """With no setting at 1, where a mistake could hide, and a moving average that remembers something."""
     mechanism = variant.build(beta=BETA, temperature=0.5 if variant.name in CONTINUOUS else 1.5)
-    mechanism.estimator.update(torch.full((2, 3, 5), 0.75, dtype=torch.float64), torch.ones(3, 5, dtype=torch.bool))
+    mechanism.estimator.update(
+        torch.full((2, 3, 5), 0.75, dtype=torch.float64), torch.ones(3, 5, dtype=torch.bool)
+    )
     return mechanism
 
 
 VARIANTS = {str(variant): variant for variant in variants()}
 MECHANISMS = {name: made(variant) for name, variant in VARIANTS.items()}
 BLIND = [
-    name for name, variant in VARIANTS.items() if variant.settings.get("baseline") in ("none", "moving_average", "learned")
+    name
+    for name, variant in VARIANTS.items()
+    if variant.settings.get("baseline") in ("none", "moving_average", "learned")
 ]
-"""Their baseline does not move with the loss: a constant in the loss is noise of mean zero, and reaches every sample."""
+"""Their baseline does not move with the loss: a constant in the loss is noise of mean zero, and reaches every
+sample."""
 SEEING = [name for name in MECHANISMS if name not in BLIND]
-LINEAR = [name for name, m in MECHANISMS.items() if m.objective != "marginal" and name not in BLIND or "baseline=none" in name]
-"""Those whose gradient scales with the loss. -log E exp(-loss) is not linear in it (hard_marginal, vimco), and a baseline
-that remembers or has learned something keeps its size while the loss grows."""
+LINEAR = [
+    name
+    for name, m in MECHANISMS.items()
+    if m.objective != "marginal" and name not in BLIND or "baseline=none" in name
+]
+"""Those whose gradient scales with the loss. -log E exp(-loss) is not linear in it (hard_marginal, vimco),
+and a baseline that remembers or has learned something keeps its size while the loss grows."""
 DETERMINISTIC = [name for name, mechanism in MECHANISMS.items() if not is_random(mechanism)]
 HARD = [
     name
@@ -77,11 +86,17 @@ class Problem(NamedTuple):
         """Weights K B #T S -> losses K B T."""
         affine = (weights * self.costs).sum(-1) + 0.5
         bent = (weights[..., None, :] @ self.bends @ weights[..., None]).squeeze((-1, -2))
-        return {"linear": affine, "quadratic": affine + bent, "exponential": affine.exp() + torch.sin(3 * bent)}[self.kind]
+        return {
+            "linear": affine,
+            "quadratic": affine + bent,
+            "exponential": affine.exp() + torch.sin(3 * bent),
+        }[self.kind]
 
     def at(self, positions: Tensor) -> "Problem":
         """The problem that has these positions only, in this order."""
-        scores, mask, gold, costs = (x[..., positions] for x in (self.scores, self.mask, self.gold, self.costs))
+        scores, mask, gold, costs = (
+            x[..., positions] for x in (self.scores, self.mask, self.gold, self.costs)
+        )
         return Problem(scores, mask, gold, self.kind, costs, self.bends[..., positions, :][..., positions])
 
     @property
@@ -92,14 +107,20 @@ class Problem(NamedTuple):
 
 @st.composite
 def problems(draw: st.DrawFn, ties: bool = False, most: int = 7) -> Problem:
-    """S in 2..7, T in 1..3, B in 1..4, scores of at most about 6 on a grid of tenths, off it by a little unless `ties`."""
+    """S in 2..7, T in 1..3, B in 1..4, scores of at most about 6 on a grid of tenths, off it by a little
+    unless `ties`."""
     batch, steps, positions = draw(st.integers(1, 4)), draw(st.integers(1, 3)), draw(st.integers(2, most))
     shape, size = (batch, steps, positions), batch * steps * positions
-    grid = torch.tensor(draw(st.lists(st.integers(-60, 60), min_size=size, max_size=size))).view(shape).double() / 10
+    grid = (
+        torch.tensor(draw(st.lists(st.integers(-60, 60), min_size=size, max_size=size))).view(shape).double()
+        / 10
+    )
     rows = (batch, draw(st.sampled_from((1, steps))))
     size = rows[0] * rows[1] * positions
     hidden = torch.tensor(draw(st.lists(st.booleans(), min_size=size, max_size=size))).view(*rows, positions)
-    open_ = torch.tensor(draw(st.lists(st.integers(0, positions - 1), min_size=size // positions, max_size=size // positions)))
+    open_ = torch.tensor(
+        draw(st.lists(st.integers(0, positions - 1), min_size=size // positions, max_size=size // positions))
+    )
     source = torch.Generator().manual_seed(draw(st.integers(0, 2**32)))
     costs = 3 * torch.rand(shape, generator=source, dtype=torch.float64) - 1.5
     bends = 2 * torch.rand(*shape, positions, generator=source, dtype=torch.float64) - 1
@@ -187,7 +208,8 @@ def test_weights_are_shares_of_one_and_none_lies_on_a_masked_position(name: str,
     close(total, torch.ones_like(total), 1e-12)
     close(probs.sum(-1), torch.ones_like(probs[..., 0]), 1e-12)
     close(mass.sum(0), torch.ones_like(mass[0]), 1e-12)
-    if isinstance(mechanism.selector, Enumeration):  # which tries every position, and counts the masked ones for nothing
+    # which tries every position, and counts the masked ones for nothing
+    if isinstance(mechanism.selector, Enumeration):
         weights = weights * mass[..., None]
     assert (weights.masked_select(problem.hidden) == 0).all()
 
@@ -195,7 +217,9 @@ def test_weights_are_shares_of_one_and_none_lies_on_a_masked_position(name: str,
 @every
 @few
 @given(problems(ties=True))
-def test_the_gradient_is_finite_sums_to_zero_and_is_exactly_zero_on_masked_positions(name: str, problem: Problem):
+def test_the_gradient_is_finite_sums_to_zero_and_is_exactly_zero_on_masked_positions(
+    name: str, problem: Problem
+):
     gradient = estimate(MECHANISMS[name], problem).gradient
     assert gradient.isfinite().all() and (gradient[problem.hidden] == 0).all()
     close(gradient.sum(-1), torch.zeros_like(gradient[..., 0]))
@@ -214,8 +238,15 @@ def test_a_single_position_leaves_no_entropy_and_no_gradient(name: str, problem:
 @every
 @few
 @given(problems(), st.lists(st.integers(-500, 500), min_size=12, max_size=12))
-def test_a_shift_of_the_scores_changes_neither_the_choice_nor_the_gradient(name: str, problem: Problem, shifts: list[int]):
-    shift = torch.tensor(shifts, dtype=torch.float64)[: problem.scores[..., 0].numel()].view_as(problem.scores[..., 0]) / 10
+def test_a_shift_of_the_scores_changes_neither_the_choice_nor_the_gradient(
+    name: str, problem: Problem, shifts: list[int]
+):
+    shift = (
+        torch.tensor(shifts, dtype=torch.float64)[: problem.scores[..., 0].numel()].view_as(
+            problem.scores[..., 0]
+        )
+        / 10
+    )
     plain = estimate(MECHANISMS[name], problem)
     shifted = estimate(MECHANISMS[name], problem._replace(scores=problem.scores + shift[..., None]))
     close(shifted.selection.weights, plain.selection.weights)
@@ -270,11 +301,18 @@ def test_a_row_does_not_feel_the_scores_of_another(name: str, problem: Problem, 
 @every
 @few
 @given(problems(), st.integers(0, 2**32))
-def test_a_draw_is_a_function_of_the_generator_alone_and_nothing_is_written(name: str, problem: Problem, seed: int):
+def test_a_draw_is_a_function_of_the_generator_alone_and_nothing_is_written(
+    name: str, problem: Problem, seed: int
+):
     mechanism = MECHANISMS[name]
-    state, buffers = torch.get_rng_state(), {key: x.clone() for part in mechanism[:3] for key, x in part.state_dict().items()}
+    state, buffers = (
+        torch.get_rng_state(),
+        {key: x.clone() for part in mechanism[:3] for key, x in part.state_dict().items()},
+    )
     one, again = (estimate(mechanism, problem, seed=seed) for _ in range(2))
-    assert all(x.equal(y) for x, y in zip(one.selection, again.selection, strict=True)) and one.gradient.equal(again.gradient)
+    assert all(
+        x.equal(y) for x, y in zip(one.selection, again.selection, strict=True)
+    ) and one.gradient.equal(again.gradient)
     assert torch.get_rng_state().equal(state)
     assert all(x.equal(buffers[key]) for part in mechanism[:3] for key, x in part.state_dict().items())
 
@@ -283,7 +321,9 @@ def test_a_draw_is_a_function_of_the_generator_alone_and_nothing_is_written(name
 @pytest.mark.parametrize("name", HARD)
 @settings(few, max_examples=3)
 @given(problems(ties=True))
-def test_hard_weights_are_one_hot_bit_for_bit_and_never_on_a_masked_position(name: str, dtype: torch.dtype, problem: Problem):
+def test_hard_weights_are_one_hot_bit_for_bit_and_never_on_a_masked_position(
+    name: str, dtype: torch.dtype, problem: Problem
+):
     mechanism = made(VARIANTS[name])
     for part in mechanism[:3]:
         part.to(dtype)
@@ -314,10 +354,14 @@ def test_a_constant_loss_gives_every_sample_a_zero_gradient(name: str, problem: 
 @pytest.mark.parametrize("name", BLIND)
 @settings(few, max_examples=3)
 @given(problems(most=4))
-def test_a_constant_loss_gives_a_baseline_that_does_not_see_it_a_zero_gradient_in_the_mean(name: str, problem: Problem):
+def test_a_constant_loss_gives_a_baseline_that_does_not_see_it_a_zero_gradient_in_the_mean(
+    name: str, problem: Problem
+):
     mean, largest = torch.zeros_like(problem.scores), 0.0
     for outcome in law(VARIANTS[name], softmax(problem.scores, problem.mask, BETA)):
-        found = estimate(MECHANISMS[name], problem, outcome.forced.view(-1, 1, 1), loss=lambda w: 0 * problem.loss(w) + 3)
+        found = estimate(
+            MECHANISMS[name], problem, outcome.forced.view(-1, 1, 1), loss=lambda w: 0 * problem.loss(w) + 3
+        )
         part = torch.where(outcome.chance[..., None] > 0, outcome.chance[..., None] * found.gradient, 0.0)
         mean, largest = mean + part, max(largest, part.abs().max().item())
     close(mean, torch.zeros_like(mean), 1e-12)
@@ -336,10 +380,15 @@ def test_a_constant_added_to_the_loss_changes_no_sample(name: str, problem: Prob
 @pytest.mark.parametrize("name", [*BLIND, "rebar with eta 0.75"])
 @few
 @given(problems(), st.integers(-10, 10))
-def test_a_constant_that_the_baseline_does_not_see_multiplies_the_gradient_of_log_p(name: str, problem: Problem, constant: int):
-    """The mechanisms that the tests above leave out, and how far off each is: rebar subtracts eta of the constant."""
+def test_a_constant_that_the_baseline_does_not_see_multiplies_the_gradient_of_log_p(
+    name: str, problem: Problem, constant: int
+):
+    """The mechanisms that the tests above leave out, and how far off each is: rebar subtracts eta of the
+    constant."""
     blind = name in BLIND
-    mechanism, unseen = (MECHANISMS[name], 1.0) if blind else (Variant("rebar", {"eta": 0.75}).build(beta=BETA), 0.25)
+    mechanism, unseen = (
+        (MECHANISMS[name], 1.0) if blind else (Variant("rebar", {"eta": 0.75}).build(beta=BETA), 0.25)
+    )
     plain = estimate(mechanism, problem)
     raised = estimate(mechanism, problem, loss=lambda w: problem.loss(w) + constant)
     drawn = plain.selection.weights.mean(0) if blind else plain.selection.weights[0].detach()
@@ -360,9 +409,13 @@ def test_scaling_the_loss_scales_the_gradient(name: str, problem: Problem, tenth
 def test_where_scaling_is_not_promised_it_does_not_hold(name: str):
     scores = torch.tensor([[[0.5, -0.25, 1.0]]], dtype=torch.float64)
     mask = torch.ones(1, 1, 3, dtype=torch.bool)
-    problem = Problem(scores, mask, ~mask, "linear", 2 * scores.flip(-1), torch.zeros(1, 1, 3, 3, dtype=torch.float64))
+    problem = Problem(
+        scores, mask, ~mask, "linear", 2 * scores.flip(-1), torch.zeros(1, 1, 3, 3, dtype=torch.float64)
+    )
     forced = torch.tensor([0, 1, 2]).view(3, 1, 1)[: VARIANTS[name].settings.get("samples", 1)]
-    plain, scaled = (estimate(MECHANISMS[name], problem, forced, loss=lambda w, a=a: a * problem.loss(w)) for a in (1, 3))
+    plain, scaled = (
+        estimate(MECHANISMS[name], problem, forced, loss=lambda w, a=a: a * problem.loss(w)) for a in (1, 3)
+    )
     assert (scaled.gradient - 3 * plain.gradient).abs().max() > 0.01
 
 
@@ -372,11 +425,15 @@ def test_where_scaling_is_not_promised_it_does_not_hold(name: str):
 @pytest.mark.parametrize("name", ["sparsemax", "entmax15"])
 @many
 @given(problems(), st.randoms(use_true_random=False))
-def test_sparse_weights_and_their_gradient_are_those_of_the_entmax_package(name: str, problem: Problem, random: Random):
+def test_sparse_weights_and_their_gradient_are_those_of_the_entmax_package(
+    name: str, problem: Problem, random: Random
+):
     scores = problem.scores.masked_fill(problem.hidden, -torch.inf).requires_grad_()
     ours, theirs = getattr(functional, name)(scores), getattr(entmax, name)(scores, dim=-1)
     close(ours, theirs, 1e-12)
-    for_each = torch.tensor([random.uniform(-1, 1) for _ in range(scores.numel())], dtype=torch.float64).view_as(scores)
+    for_each = torch.tensor(
+        [random.uniform(-1, 1) for _ in range(scores.numel())], dtype=torch.float64
+    ).view_as(scores)
     gradients = [torch.autograd.grad((probs * for_each).sum(), scores)[0] for probs in (ours, theirs)]
     close(gradients[0], gradients[1], 1e-12)
 
@@ -445,7 +502,9 @@ def without(members: Sequence[int], *gone: int) -> list[int]:
 def sets(draw: st.DrawFn, size: int) -> tuple[list[int], Tensor]:
     """`size` members and the scores of a row which they leave some of, or nothing."""
     total = draw(st.integers(size, 7))
-    scores = torch.tensor(draw(st.lists(st.floats(-6, 6), min_size=total, max_size=total)), dtype=torch.float64)
+    scores = torch.tensor(
+        draw(st.lists(st.floats(-6, 6), min_size=total, max_size=total)), dtype=torch.float64
+    )
     return draw(st.permutations(range(total)))[:size], scores
 
 
@@ -463,7 +522,9 @@ def test_the_probability_of_a_set_is_the_sum_over_all_orders(size: int, data: st
         assert chance == pytest.approx(in_any_order(without(members, *held), probs, held), rel=1e-12)
     whole = in_any_order(members, probs)
     expected = [probs[s] * in_any_order(without(members, s), probs, [s]) / whole for s in members]
-    assert mass.flatten().tolist() == pytest.approx(expected, rel=1e-12) and sum(expected) == pytest.approx(1, abs=1e-12)
+    assert mass.flatten().tolist() == pytest.approx(expected, rel=1e-12) and sum(expected) == pytest.approx(
+        1, abs=1e-12
+    )
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5])
@@ -477,7 +538,8 @@ def test_the_baseline_of_a_member_weighs_the_set_by_shares_of_one(size: int, dat
     members = selection.weights.argmax(-1).flatten().tolist()
     valid, state = torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, 1, 1, dtype=torch.float64)
     returns = torch.eye(size, dtype=torch.float64)[..., None, None]  # one member's loss at a time
-    shares = torch.stack([SetMean()(single, selection, valid, state).flatten() for single in returns], 1)  # s s'
+    # s s'
+    shares = torch.stack([SetMean()(single, selection, valid, state).flatten() for single in returns], 1)
     for row, s in zip(shares.tolist(), members, strict=True):
         rest = in_any_order(without(members, s), probs, [s])
         expected = [probs[o] * in_any_order(without(members, s, o), probs, [s, o]) / rest for o in members]
@@ -490,7 +552,9 @@ def test_the_order_of_the_members_does_not_matter(problem: Problem, samples: int
     mechanism = Variant("unordered_set", {"samples": samples}).build(beta=BETA)
     scores = problem.scores.masked_fill(problem.hidden, -torch.inf).requires_grad_()
     inputs = AttentionInput(scores, problem.mask, problem.gold)
-    weights, mass, log_prob, probs = mechanism.selector(inputs, Randomness(torch.Generator().manual_seed(0), FREE))
+    weights, mass, log_prob, probs = mechanism.selector(
+        inputs, Randomness(torch.Generator().manual_seed(0), FREE)
+    )
     order = torch.tensor(random.sample(range(len(mass)), len(mass)))
     valid, state = torch.ones_like(mass[0], dtype=torch.bool), torch.zeros_like(scores[..., :1])
     found = []
@@ -541,20 +605,29 @@ def test_samples_enough_for_all_positions_give_the_exact_gradient_in_every_draw(
 
 @pytest.mark.parametrize("name", ["unordered_set", "sum_and_sample"])
 def test_members_that_a_short_source_does_not_have_are_absent(name: str):
-    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [0, 1, 1, 0, 0], [1, 0, 0, 0, 0]], dtype=torch.bool)[:, None]
+    mask = torch.tensor(
+        [[1, 1, 1, 1, 1], [1, 0, 1, 1, 0], [0, 1, 1, 0, 0], [1, 0, 0, 0, 0]], dtype=torch.bool
+    )[:, None]
     scores = torch.linspace(-1, 1, 20, dtype=torch.float64).sin().view(4, 1, 5)
     mechanism = Variant(name, {"samples": 4}).build(beta=BETA)
     weights, mass, log_prob, _ = mechanism.selector(
-        AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, mask), Randomness(torch.Generator().manual_seed(0), FREE)
+        AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, mask),
+        Randomness(torch.Generator().manual_seed(0), FREE),
     )
     present = mass > 0  # K B T
     assert present.sum(0).flatten().tolist() == [4, 3, 2, 1]
-    assert ((weights * present[..., None]).sum(0) <= mask.double()).all()  # different ones, and none that is masked
-    assert (log_prob < 0).flatten(1)[:, :3].equal(present.flatten(1)[:, :3]) and (log_prob[~present] == 0).all()
-    assert ((weights == 1).sum(-1) == 1).all() and (weights * ~mask == 0).all()  # what is absent reads what is there
+    # different ones, and none that is masked
+    assert ((weights * present[..., None]).sum(0) <= mask.double()).all()
+    assert (log_prob < 0).flatten(1)[:, :3].equal(present.flatten(1)[:, :3]) and (
+        log_prob[~present] == 0
+    ).all()
+    # what is absent reads what is there
+    assert ((weights == 1).sum(-1) == 1).all() and (weights * ~mask == 0).all()
 
 
-@pytest.mark.parametrize("name", ["unordered_set", "sum_and_sample", "sparsemax_expected", "entmax15_expected", "hard_exact"])
+@pytest.mark.parametrize(
+    "name", ["unordered_set", "sum_and_sample", "sparsemax_expected", "entmax15_expected", "hard_exact"]
+)
 def test_a_loss_that_is_infinite_where_nothing_can_be_chosen_leaves_the_gradient_finite(name: str):
     """-log of what is read, at masked positions and off the support; no weights at all would read 0."""
     scores = torch.tensor([0.0, -torch.inf, 1.0, -9.0], dtype=torch.float64)
@@ -575,10 +648,15 @@ def test_a_loss_that_is_infinite_where_nothing_can_be_chosen_leaves_the_gradient
 
 @many
 @given(problems(), st.integers(2, 6), st.integers(0, 99))
-def test_what_sum_and_sample_draws_is_never_among_the_most_probable_that_it_sums(problem: Problem, samples: int, seed: int):
-    found = estimate(Variant("sum_and_sample", {"samples": samples}).build(beta=BETA), problem, seed=seed).selection
+def test_what_sum_and_sample_draws_is_never_among_the_most_probable_that_it_sums(
+    problem: Problem, samples: int, seed: int
+):
+    found = estimate(
+        Variant("sum_and_sample", {"samples": samples}).build(beta=BETA), problem, seed=seed
+    ).selection
     probs = softmax(problem.scores, problem.mask, BETA)
-    most = min(samples, problem.scores.size(-1)) - 1  # the last one left need not be summed, it is sure to be drawn
+    # the last one left need not be summed, it is sure to be drawn
+    most = min(samples, problem.scores.size(-1)) - 1
     present = (found.mass > 0)[..., None]
     summed, drawn = (found.weights * present)[:-1].sum(0), (found.weights * present)[-1]
     assert (summed.sum(-1) == problem.mask.sum(-1).clamp_max(most)).all() and (summed <= 1).all()
@@ -613,7 +691,9 @@ def test_vmap_over_a_leading_axis_gives_what_a_loop_gives(name: str, problem: Pr
 def test_all_kinds_of_mechanism_take_part():
     assert {"soft", "sparsemax", "entmax15", "topk", "hard_exact", *CONTROLS} <= set(DETERMINISTIC)
     assert set(CONTINUOUS) <= {variant.name for variant in VARIANTS.values()}
-    assert {"rebar", "reinmax", "unordered_set-samples=3", "hard_reinforce-baseline=none-samples=2"} <= set(LINEAR)
+    assert {"rebar", "reinmax", "unordered_set-samples=3", "hard_reinforce-baseline=none-samples=2"} <= set(
+        LINEAR
+    )
     assert {variant.name for name, variant in VARIANTS.items() if name not in LINEAR} == {
         "hard_marginal",
         "hard_reinforce",

@@ -1,4 +1,5 @@
-"""Seeds, draws and dropout: streams apart from each other, right frequencies, and independence where it is claimed."""
+"""Seeds, draws and dropout: streams apart from each other, right frequencies, and independence where it is
+claimed."""
 
 import itertools
 import subprocess
@@ -56,7 +57,14 @@ def test_a_seed_and_a_purpose_give_one_stream_for_ever():
 
 
 def test_purposes_seeds_and_steps_have_streams_of_their_own():
-    purposes: list[tuple[str | int, ...]] = [(), ("train",), ("train", "1"), ("train1",), ("1", "train"), ("train,", 1)]
+    purposes: list[tuple[str | int, ...]] = [
+        (),
+        ("train",),
+        ("train", "1"),
+        ("train1",),
+        ("1", "train"),
+        ("train,", 1),
+    ]
     purposes += [(name, step) for name in ("train", "validation", "test", "draws") for step in range(500)]
     seeds = [derive(seed, *purpose) for seed in range(5) for purpose in purposes]
     assert len(set(seeds)) == len(seeds)
@@ -74,7 +82,8 @@ def test_neighbouring_streams_are_not_alike():
 
 
 def test_draws_have_the_frequencies_of_their_distribution():
-    """60,000 draws. A distribution sharpened by a tenth (beta 1.1) is rejected by the same test: that is its power."""
+    """60,000 draws. A distribution sharpened by a tenth (beta 1.1) is rejected by the same test: that is its
+    power."""
     n = 60_000
     probs = torch.softmax(SCORES, 0)
     right = count(draw(log_probs((n // 2, 1)), 2, drawing(generator(0))))
@@ -96,7 +105,8 @@ def test_draws_in_low_precision_follow_the_rounded_distribution(dtype: torch.dty
 def test_rare_positions_are_drawn_as_often_as_they_should_be(dtype: torch.dtype):
     """200,000 draws of a position of probability 1e-4: 20 expected, standard deviation 4.5.
 
-    Noise of the 8 bits of bfloat16 would draw it at least once in 256 times, whenever the uniform number is 0.
+    Noise of the 8 bits of bfloat16 would draw it at least once in 256 times, whenever the uniform number is
+    0.
     """
     rare = torch.tensor([1 - 1e-4, 1e-4]).log().to(dtype).expand(200_000, 1, 2)
     assert 5 <= draw(rare, 1, drawing(generator(0))).sum() <= 40
@@ -117,7 +127,8 @@ def shared(*axes: int) -> Draw:
 
 
 def least_independence(draw: Draw) -> float:
-    """The smallest p-value, over pairs of places (k, b, t), of their joint frequencies against the product of p with p.
+    """The smallest p-value, over pairs of places (k, b, t), of their joint frequencies against the product of
+    p with p.
 
     4,000 repetitions. Two places that share their noise always agree.
     """

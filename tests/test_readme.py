@@ -28,7 +28,9 @@ def typed() -> list[str]:
 
 
 def test_there_is_something_to_check():
-    assert len(typed()) >= 6 and len(blocks("console")) >= 5 and len(PROGRAMS) >= 2 and len(blocks("yaml")) == 1
+    assert (
+        len(typed()) >= 6 and len(blocks("console")) >= 5 and len(PROGRAMS) >= 2 and len(blocks("yaml")) == 1
+    )
 
 
 @pytest.mark.parametrize("command", [line for line in typed() if "train.py" in line])
@@ -53,13 +55,19 @@ def test_the_choices_of_a_group_are_all_listed(group: str):
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_a_program_runs_as_it_stands(program: str):
     assert len(program.splitlines()) <= 16
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_a_mechanism_of_ones_own_takes_twenty_lines():
     (block,) = (block for block in blocks("python") if block.startswith("# mine/"))
-    code = [line for line in block.splitlines() if line.strip() and not line.lstrip().startswith(("#", '"""', "from"))]
+    code = [
+        line
+        for line in block.splitlines()
+        if line.strip() and not line.lstrip().startswith(("#", '"""', "from"))
+    ]
     assert len(code) <= 20
 
 
@@ -74,13 +82,16 @@ NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?![\w.]*[a-z])")
 
 
 def compare_outputs(written: str, made: str, exact: bool) -> None:
-    """The same words; figures within what another processor's rounding may move. Times and hashes may differ."""
+    """The same words; figures within what another processor's rounding may move. Times and hashes may
+    differ."""
     for pattern in (r"\bin \d+ s\b", r"-[0-9a-f]{8}\b"):
         written, made = (re.sub(pattern, "~", text) for text in (written, made))
     for one, other in zip(written.splitlines(), made.splitlines(), strict=True):
         assert re.sub(r"[\s-]+", " ", NUMBER.sub("#", one)) == re.sub(r"[\s-]+", " ", NUMBER.sub("#", other))
         for x, y in zip(NUMBER.findall(one), NUMBER.findall(other), strict=True):
-            assert not exact or float(x.replace(",", "")) == pytest.approx(float(y.replace(",", "")), abs=0.05, rel=0.1)
+            assert not exact or float(x.replace(",", "")) == pytest.approx(
+                float(y.replace(",", "")), abs=0.05, rel=0.1
+            )
 
 
 def test_a_figure_that_is_off_is_noticed():
@@ -100,9 +111,12 @@ def test_every_command_prints_what_the_readme_shows(tmp_path: Path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the plain program lies beside the project, where it is there at all")
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the plain program lies beside the project, where it is there at all"
+)
 def test_a_run_takes_about_as_long_as_a_plain_program(tmp_path: Path):
-    """A ratio, side by side on one core, of processor time in training 600 steps; import and start are taken off both."""
+    """A ratio, side by side on one core, of processor time in training 600 steps; import and start are taken
+    off both."""
     prepare(tmp_path)
     shutil.copy(SHARED / "reference" / "plain.py", tmp_path / "plain.py")
     ours = "python scripts/train.py model.hidden_size=64 optimizer.lr=0.003 fresh=true trainer.max_steps={}"
@@ -111,7 +125,9 @@ def test_a_run_takes_about_as_long_as_a_plain_program(tmp_path: Path):
     def seconds(command: str) -> float:
         spent = "import resource as r; u = r.getrusage(r.RUSAGE_CHILDREN); print(u.ru_utime + u.ru_stime)"
         call = f"import subprocess; subprocess.run({shlex.split(command)!r}, stdout=-3, check=True); {spent}"
-        return float(run(f"python -c {shlex.quote(call.replace(repr('python'), repr(sys.executable)))}", tmp_path))
+        return float(
+            run(f"python -c {shlex.quote(call.replace(repr('python'), repr(sys.executable)))}", tmp_path)
+        )
 
     ratios = []
     for _ in range(2):

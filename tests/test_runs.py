@@ -26,8 +26,19 @@ SMALL = [
     "batch_size=8",
     "trainer.log_every_n_steps=5",
 ]
-TOY = [*SMALL, "task.validation_examples=30", "task.test_examples=30", "task.steps_per_epoch=10", "trainer.max_steps=25"]
-STATEFUL = ["attention=hard_reinforce", "attention.baseline=moving_average", "model.dropout=0.2", "checkpoint_every=4"]
+TOY = [
+    *SMALL,
+    "task.validation_examples=30",
+    "task.test_examples=30",
+    "task.steps_per_epoch=10",
+    "trainer.max_steps=25",
+]
+STATEFUL = [
+    "attention=hard_reinforce",
+    "attention.baseline=moving_average",
+    "model.dropout=0.2",
+    "checkpoint_every=4",
+]
 
 
 def folder_in(place: Path) -> Path:
@@ -39,7 +50,10 @@ def folder_in(place: Path) -> Path:
 def metrics(folder: Path) -> list[dict[str, str]]:
     """The rows of metrics.csv without clock times."""
     with (folder / "metrics.csv").open(encoding="utf-8") as file:
-        return [{tag: value for tag, value in row.items() if not tag.startswith("speed/")} for row in csv.DictReader(file)]
+        return [
+            {tag: value for tag, value in row.items() if not tag.startswith("speed/")}
+            for row in csv.DictReader(file)
+        ]
 
 
 def results(folder: Path) -> dict[str, float]:
@@ -68,9 +82,20 @@ def test_figures_are_logged_under_their_tags(done: Path) -> None:
     rows = metrics(done)
     assert [row["step"] for row in rows] == ["5", "10", "15", "20", "25"]
     parts = ("total", "encoder", "attention", "decoder", "clipped")
-    expected = {f"grad_norm/{part}" for part in parts} | {"train/nll", "train/surrogate", "train/token_accuracy"}
+    expected = {f"grad_norm/{part}" for part in parts} | {
+        "train/nll",
+        "train/surrogate",
+        "train/token_accuracy",
+    }
     assert all(row[tag] for row in rows for tag in expected | {"schedule/lr", "schedule/beta"})
-    measured = ("nll", "token_accuracy", "sequence_accuracy", "error_rate", "alignment_accuracy", "alignment_mass")
+    measured = (
+        "nll",
+        "token_accuracy",
+        "sequence_accuracy",
+        "error_rate",
+        "alignment_accuracy",
+        "alignment_mass",
+    )
     splits = {f"{split}/{name}" for split in ("val", "test") for name in (*measured, "attention_entropy")}
     assert splits <= set(results(done))
     assert [bool(row["val/nll"]) for row in rows] == [False, True, False, True, True]
@@ -81,16 +106,20 @@ def test_tensorboard_holds_the_same_figures_and_the_hyperparameters(done: Path) 
     events.Reload()
     for tag in ("val/nll", "grad_norm/total", "train/surrogate"):
         logged = {str(event.step): event.value for event in events.Scalars(tag)}
-        assert logged == {row["step"]: pytest.approx(float(row[tag]), rel=1e-6) for row in metrics(done) if row[tag]}
+        assert logged == {
+            row["step"]: pytest.approx(float(row[tag]), rel=1e-6) for row in metrics(done) if row[tag]
+        }
     for tag, source in runs.HPARAMS.items():
         assert events.Scalars(tag)[-1].value == torch.tensor(results(done)[source]).item()
-    assert any("hparams" in plugin for plugin in events.summary_metadata and events.Tags() or {}) or events.PluginTagToContent(
-        "hparams"
-    )
+    assert any(
+        "hparams" in plugin for plugin in events.summary_metadata and events.Tags() or {}
+    ) or events.PluginTagToContent("hparams")
 
 
 def test_a_finished_run_typed_again_prints_its_result(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = {path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file() and path.name != ".lock"}
+    before = {
+        path: path.stat().st_mtime_ns for path in done.rglob("*") if path.is_file() and path.name != ".lock"
+    }
     assert train([*TOY, *STATEFUL, f"runs_dir={done.parents[2]}"], None) == 0
     assert "done already; fresh=true" in capsys.readouterr().out
     assert before == {path: path.stat().st_mtime_ns for path in before}
@@ -112,7 +141,9 @@ def test_another_rule_or_length_gives_other_figures(done: Path, capsys: pytest.C
 
 
 @pytest.mark.parametrize("changes", [["task.shorter=1"], ["task.shortest=0"], ["attention=soft"]])
-def test_evaluate_refuses_what_cannot_be(done: Path, changes: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_evaluate_refuses_what_cannot_be(
+    done: Path, changes: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert evaluate([str(done), *changes], "words") == 2
     assert capsys.readouterr().err.startswith("error: ")
 
@@ -151,10 +182,20 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     place = tmp_path_factory.mktemp("data")
     generator = generator_for(0, "pairs")
     for name, number in (("train", 75), ("val", 20), ("test", 20)):
-        words = ["".join(chr(97 + int(i)) for i in torch.randint(6, (3 + n % 4,), generator=generator)) for n in range(number)]
+        words = [
+            "".join(chr(97 + int(i)) for i in torch.randint(6, (3 + n % 4,), generator=generator))
+            for n in range(number)
+        ]
         (place / name).write_text("".join(f"{word}\t{word[::-1]}\n" for word in words), encoding="utf-8")
     files = [f"task.{name}={place / name}" for name in ("train", "val", "test")]
-    return [*SMALL, "task=pairs", *files, "task.source_separator=''", "task.target_separator=''", "trainer.max_steps=25"]
+    return [
+        *SMALL,
+        "task=pairs",
+        *files,
+        "task.source_separator=''",
+        "task.target_separator=''",
+        "trainer.max_steps=25",
+    ]
 
 
 def same(one: Any, other: Any) -> bool:
@@ -192,7 +233,9 @@ def test_an_interrupted_run_ends_as_if_it_had_not_been(
     assert results(whole) == results(broken)
 
 
-def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_step(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = [*TOY, "attention=hard_exact", "optimizer.lr=1e36", f"runs_dir={tmp_path}"]
     assert train(command, None) == 1
     told = capsys.readouterr().err
@@ -242,7 +285,14 @@ def identity_of(*overrides: str) -> str:
     return folders.identity(compose(list(overrides)).tree)
 
 
-SETTINGS = ["seed=1", "attention.beta=2", "optimizer.lr=0.001", "score=dot", "trainer.max_steps=9", "attention=hard_exact"]
+SETTINGS = [
+    "seed=1",
+    "attention.beta=2",
+    "optimizer.lr=0.001",
+    "score=dot",
+    "trainer.max_steps=9",
+    "attention=hard_exact",
+]
 
 
 @pytest.mark.parametrize("others", [SETTINGS])
@@ -251,7 +301,9 @@ def test_identity_follows_every_setting_that_matters(others: list[str]) -> None:
 
 
 def test_identity_passes_over_what_changes_no_number() -> None:
-    assert identity_of() == identity_of("runs_dir=elsewhere", "fresh=true", "trainer.enable_progress_bar=false")
+    assert identity_of() == identity_of(
+        "runs_dir=elsewhere", "fresh=true", "trainer.enable_progress_bar=false"
+    )
 
 
 def test_identity_follows_the_contents_of_files_and_not_their_names(pairs: list[str], tmp_path: Path) -> None:
@@ -277,8 +329,11 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> dict[int, dict[str, Tensor]]:
 
 
 @pytest.mark.parametrize("baseline", ["leave_one_out", "moving_average"])
-def test_gradient_norms_are_those_computed_by_hand(baseline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the moving average as it was before the step: one that knows the step's own returns has other gradients."""
+def test_gradient_norms_are_those_computed_by_hand(
+    baseline: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the moving average as it was before the step: one that knows the step's own returns has other
+    gradients."""
     states, clip = captured(monkeypatch), 0.05
     command = [
         *TOY,
@@ -295,10 +350,16 @@ def test_gradient_norms_are_those_computed_by_hand(baseline: str, tmp_path: Path
     output = built.model(batch, drawing(generator_for(0, "draws", 4)))
     losses = token_losses(output.logits, batch.target)
     valid = batch.target != PAD
-    surrogate = built.mechanism.estimator(losses, losses.detach(), output.selection, valid, output.state.detach())
+    surrogate = built.mechanism.estimator(
+        losses, losses.detach(), output.selection, valid, output.state.detach()
+    )
     (surrogate.loss.sum() / valid.sum()).backward()
     squares = {
-        part: sum(float(p.grad.square().sum()) for p in getattr(built.model, part).parameters() if p.grad is not None)
+        part: sum(
+            float(p.grad.square().sum())
+            for p in getattr(built.model, part).parameters()
+            if p.grad is not None
+        )
         for part in ("encoder", "attention", "decoder")
     }
     (row,) = metrics(folder_in(tmp_path))
@@ -319,19 +380,35 @@ def test_training_touches_no_global_randomness(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("schedule, expected", [("constant", [0.1, 0.1]), ("linear", [0.05, 0.0])])
 def test_the_learning_rate_follows_its_schedule(schedule: str, expected: list[float], tmp_path: Path) -> None:
-    command = [*TOY, "trainer.max_steps=10", "optimizer.lr=0.1", f"optimizer.schedule={schedule}", f"runs_dir={tmp_path}"]
+    command = [
+        *TOY,
+        "trainer.max_steps=10",
+        "optimizer.lr=0.1",
+        f"optimizer.schedule={schedule}",
+        f"runs_dir={tmp_path}",
+    ]
     assert train(command, None) == 0
-    assert [float(row["schedule/lr"]) for row in metrics(folder_in(tmp_path))] == pytest.approx(expected, abs=1e-9)
+    assert [float(row["schedule/lr"]) for row in metrics(folder_in(tmp_path))] == pytest.approx(
+        expected, abs=1e-9
+    )
 
 
 def test_the_learning_rate_is_halved_when_validation_gets_worse(tmp_path: Path) -> None:
-    command = [*TOY, "trainer.max_steps=60", "optimizer.lr=0.5", "optimizer.schedule=halve_on_plateau", f"runs_dir={tmp_path}"]
+    command = [
+        *TOY,
+        "trainer.max_steps=60",
+        "optimizer.lr=0.5",
+        "optimizer.schedule=halve_on_plateau",
+        f"runs_dir={tmp_path}",
+    ]
     assert train(command, None) == 0
     rows = metrics(folder_in(tmp_path))
     best, rate = float("inf"), 0.5
     for row in rows:
         if row["val/nll"]:
-            after = [float(later["schedule/lr"]) for later in rows if int(later["step"]) == int(row["step"]) + 5]
+            after = [
+                float(later["schedule/lr"]) for later in rows if int(later["step"]) == int(row["step"]) + 5
+            ]
             rate = rate / 2 if float(row["val/nll"]) > best else rate
             best = min(best, float(row["val/nll"]))
             assert all(value == pytest.approx(rate) for value in after)

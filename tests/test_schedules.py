@@ -16,13 +16,22 @@ from attnlab.runs import load, measure, train
 from attnlab.schedules import Scheduled, move_all, scheduled_in
 from attnlab.signatures import settings_of
 
-SMALL = ["model.hidden_size=6", "model.embedding_size=5", "batch_size=4", "task.steps_per_epoch=5", "trainer.max_steps=10"]
+SMALL = [
+    "model.hidden_size=6",
+    "model.embedding_size=5",
+    "batch_size=4",
+    "task.steps_per_epoch=5",
+    "trainer.max_steps=10",
+]
 SMALL += ["task.validation_examples=8", "task.test_examples=8", "trainer.log_every_n_steps=1"]
 
 
 @pytest.mark.parametrize(
     ("schedule", "expected"),
-    [("linear", [2.0, 2.75, 3.5, 4.25, 5.0, 5.0]), ("exponential", [2 * 2.5 ** (step / 4) for step in range(5)] + [5.0])],
+    [
+        ("linear", [2.0, 2.75, 3.5, 4.25, 5.0, 5.0]),
+        ("exponential", [2 * 2.5 ** (step / 4) for step in range(5)] + [5.0]),
+    ],
 )
 def test_a_number_moves_to_its_end_and_stays(schedule: str, expected: list[float]):
     number = Scheduled(2.0, schedule, 5.0, 4)  # pyright: ignore[reportArgumentType]
@@ -38,8 +47,17 @@ def test_it_may_fall_too_and_constant_stays():
 
 
 def test_everything_scheduled_in_a_mechanism_moves_under_its_own_name():
-    settings = ["attention=gumbel_rao", "attention.beta_schedule=linear", "attention.beta_end=3", "attention.beta_steps=10"]
-    more = ["attention.temperature_schedule=exponential", "attention.temperature_end=0.25", "attention.temperature_steps=4"]
+    settings = [
+        "attention=gumbel_rao",
+        "attention.beta_schedule=linear",
+        "attention.beta_end=3",
+        "attention.beta_steps=10",
+    ]
+    more = [
+        "attention.temperature_schedule=exponential",
+        "attention.temperature_end=0.25",
+        "attention.temperature_steps=4",
+    ]
     mechanism = assemble(compose([*settings, *more]).tree).mechanism
     move_all(mechanism.selector, 2)
     found = {name: part.value.item() for name, part in scheduled_in(mechanism.selector).items()}
@@ -53,10 +71,16 @@ def test_everything_scheduled_in_a_mechanism_moves_under_its_own_name():
 
 
 WRONG = {
-    "an end that nothing moves to": (["attention.beta_end=5"], "beta_schedule=constant leaves beta where it is"),
+    "an end that nothing moves to": (
+        ["attention.beta_end=5"],
+        "beta_schedule=constant leaves beta where it is",
+    ),
     "no end": (["attention.beta_schedule=linear", "attention.beta_steps=5"], "needs both, got beta_end=None"),
     "no steps": (["attention.beta_schedule=exponential", "attention.beta_end=5"], "beta_steps=None"),
-    "temperature": (["attention=rebar", "attention.temperature_steps=5"], "temperature_schedule=constant leaves temperature"),
+    "temperature": (
+        ["attention=rebar", "attention.temperature_steps=5"],
+        "temperature_schedule=constant leaves temperature",
+    ),
 }
 
 
@@ -91,18 +115,29 @@ def trained(folder: Path, *overrides: str) -> list[dict[str, str]]:
 
 
 def test_training_moves_and_logs_beta_and_temperature(tmp_path: Path):
-    beta = ["attention.beta=1", "attention.beta_schedule=linear", "attention.beta_end=2", "attention.beta_steps=5"]
+    beta = [
+        "attention.beta=1",
+        "attention.beta_schedule=linear",
+        "attention.beta_end=2",
+        "attention.beta_steps=5",
+    ]
     temperature = [
         "attention.temperature_schedule=exponential",
         "attention.temperature_end=0.5",
         "attention.temperature_steps=5",
     ]
-    rows = [row for row in trained(tmp_path, "attention=gumbel_softmax", *beta, *temperature) if row["schedule/beta"]]
+    rows = [
+        row
+        for row in trained(tmp_path, "attention=gumbel_softmax", *beta, *temperature)
+        if row["schedule/beta"]
+    ]
     steps = [int(row["step"]) for row in rows]
     assert steps == list(range(1, 11))
     before = [min(step - 1, 5) / 5 for step in steps]  # the value that the step was taken with
     assert [float(row["schedule/beta"]) for row in rows] == pytest.approx([1 + share for share in before])
-    assert [float(row["schedule/temperature"]) for row in rows] == pytest.approx([0.5**share for share in before])
+    assert [float(row["schedule/temperature"]) for row in rows] == pytest.approx(
+        [0.5**share for share in before]
+    )
 
 
 def test_evaluation_uses_the_beta_that_the_best_checkpoint_was_validated_with(tmp_path: Path):
@@ -126,7 +161,11 @@ def test_evaluation_takes_another_beta_and_refuses_one_that_would_change_nothing
     for extra in ([], beta):
         composition = compose([*SMALL, "attention=soft", *extra, f"runs_dir={tmp_path}"])
         train(composition.tree, place := folders.folder_of(composition))
-        constant = ["attention.beta_schedule=constant", "attention.beta_end=null", "attention.beta_steps=null"] if extra else []
+        constant = (
+            ["attention.beta_schedule=constant", "attention.beta_end=null", "attention.beta_steps=null"]
+            if extra
+            else []
+        )
         assert evaluate([str(place)], None) == 0
         before = capsys.readouterr().out
         assert evaluate([str(place), "attention.beta=500", *constant], None) == 0
@@ -137,13 +176,19 @@ def test_evaluation_takes_another_beta_and_refuses_one_that_would_change_nothing
     assert "needs with it attention.beta_schedule=constant" in " ".join(capsys.readouterr().err.split())
 
 
-@pytest.mark.parametrize("override", ["optimizer.lr=1", "attention.samples=2", "seed=3", "model.hidden_size=6", "score.x=1"])
-def test_evaluation_refuses_what_only_decided_the_training(override: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+@pytest.mark.parametrize(
+    "override", ["optimizer.lr=1", "attention.samples=2", "seed=3", "model.hidden_size=6", "score.x=1"]
+)
+def test_evaluation_refuses_what_only_decided_the_training(
+    override: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     composition = compose([*SMALL, "attention=hard_reinforce", f"runs_dir={tmp_path}"])
     train(composition.tree, place := folders.folder_of(composition))
     capsys.readouterr()
     assert evaluate([str(place), override], None) == 2
-    assert re.search("changes nothing that is measured|not a setting", " ".join(capsys.readouterr().err.split()))
+    assert re.search(
+        "changes nothing that is measured|not a setting", " ".join(capsys.readouterr().err.split())
+    )
 
 
 def rules_of(name: str) -> list[str]:

@@ -1,4 +1,5 @@
-"""Sweeps: checked before they start, not stopped by a job that crashes, and typed again they run only what is missing."""
+"""Sweeps: checked before they start, not stopped by a job that crashes, and typed again they run only what is
+missing."""
 
 import json
 import os
@@ -28,7 +29,10 @@ TWELVE = ["attention=hard_exact,hard_reinforce", "optimizer.lr=0.001,1e36", "see
 
 def states(place: Path) -> dict[str, str]:
     """The state of every run below a folder, by its name."""
-    return {str(path.parent.relative_to(place)): json.loads(path.read_text())["state"] for path in place.rglob("status.json")}
+    return {
+        str(path.parent.relative_to(place)): json.loads(path.read_text())["state"]
+        for path in place.rglob("status.json")
+    }
 
 
 def starts(place: Path) -> dict[str, int]:
@@ -37,7 +41,9 @@ def starts(place: Path) -> dict[str, int]:
     return {str(log.parent.relative_to(place)): log.read_text().count("starting at step") for log in logs}
 
 
-@pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]], ids=["basic", "joblib"])
+@pytest.mark.parametrize(
+    "launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]], ids=["basic", "joblib"]
+)
 def test_crashing_jobs_stop_no_other_and_are_tried_again(
     launcher: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,7 +74,9 @@ def test_a_combination_that_cannot_be_is_refused_before_anything_starts(
     wrong = ["attention=soft,hard_reinforce", "attention.samples=1,4", f"runs_dir={place}"]
     assert train(["-m", *SMALL, *wrong], None) == 2
     told = capsys.readouterr().err
-    assert "attention.samples is not a setting" in told and "needs samples >= 2, got 1" in " ".join(told.split())
+    assert "attention.samples is not a setting" in told and "needs samples >= 2, got 1" in " ".join(
+        told.split()
+    )
     assert told.count("attention=soft") == 2 and told.count("attention=hard_reinforce") == 1
     assert not place.exists()
 
@@ -76,16 +84,21 @@ def test_a_combination_that_cannot_be_is_refused_before_anything_starts(
 def test_an_unknown_launcher_is_refused_with_those_there_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert train(["-m", "hydra/launcher=foo", "seed=0,1"], None) == 2
     told = capsys.readouterr().err
-    assert "hydra/launcher=foo does not exist" in told and all(name in told for name in ("basic", "joblib", "ray"))
+    assert "hydra/launcher=foo does not exist" in told and all(
+        name in told for name in ("basic", "joblib", "ray")
+    )
 
 
-def test_damaged_data_is_refused_before_anything_starts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_data_is_refused_before_anything_starts(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for name, text in (("train", "a b\tb a\n"), ("val", "a\tb\n"), ("test", "a no tab\n")):
         (tmp_path / name).write_text(text, encoding="utf-8")
     files = [f"task.{name}={tmp_path / name}" for name in ("train", "val", "test")]
     assert train(["-m", "task=pairs", *files, "seed=0,1", f"runs_dir={tmp_path / 'runs'}"], None) == 2
     told = capsys.readouterr().err
-    assert told.count(f"{tmp_path / 'test'}") == 3 and told.count("line 1") == 1  # once in the reason, once in each job
+    # once in the reason, once in each job
+    assert told.count(f"{tmp_path / 'test'}") == 3 and told.count("line 1") == 1
     assert not (tmp_path / "runs").exists()
 
 
@@ -98,13 +111,24 @@ def test_a_sweep_trains_what_single_commands_train(tmp_path: Path) -> None:
     assert train(["-m", *SMALL, "seed=0,1", f"runs_dir={tmp_path / 'sweep'}"], None) == 0
     for seed in (0, 1):
         assert train([*SMALL, f"seed={seed}", f"runs_dir={tmp_path / 'single'}"], None) == 0
-    sweep, single = ({run.folder.name: run.results for run in load_runs(tmp_path / name)} for name in ("sweep", "single"))
+    sweep, single = (
+        {run.folder.name: run.results for run in load_runs(tmp_path / name)} for name in ("sweep", "single")
+    )
     assert sweep == single and len(sweep) == 2
 
 
 def test_two_sweeps_started_in_the_same_second_corrupt_nothing(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "-m", *SMALL, "seed=0,1,2", f"runs_dir={tmp_path}"]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    command = [
+        sys.executable,
+        str(ROOT / "scripts" / "train.py"),
+        "-m",
+        *SMALL,
+        "seed=0,1,2",
+        f"runs_dir={tmp_path}",
+    ]
+    both = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     told = [process.communicate() for process in both]
     assert all("Traceback" not in out + err for out, err in told), told
     assert set(states(tmp_path).values()) == {"done"} and len(states(tmp_path)) == 3
@@ -113,7 +137,9 @@ def test_two_sweeps_started_in_the_same_second_corrupt_nothing(tmp_path: Path) -
 
 @pytest.mark.slow
 def test_slurm_jobs_run_with_the_local_executor(tmp_path: Path) -> None:
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason='needs the extra: pip install -e ".[slurm]"')
+    pytest.importorskip(
+        "hydra_plugins.hydra_submitit_launcher", reason='needs the extra: pip install -e ".[slurm]"'
+    )
     launcher = ["hydra/launcher=submitit_local", f"hydra.launcher.submitit_folder={tmp_path / 'submitit'}"]
     assert train(["-m", *launcher, *SMALL, "seed=0,1", f"runs_dir={tmp_path / 'runs'}"], None) == 0
     assert set(states(tmp_path / "runs").values()) == {"done"}
@@ -125,7 +151,9 @@ def test_jobs_of_a_lost_ray_node_go_on_elsewhere_from_their_checkpoints(tmp_path
     program = Path(__file__).with_name("ray_cluster.py")
     command = [sys.executable, str(program), str(tmp_path)]
     environment = {**os.environ, "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
-    result = subprocess.run(command, capture_output=True, text=True, timeout=500, env=environment, check=False)
+    result = subprocess.run(
+        command, capture_output=True, text=True, timeout=500, env=environment, check=False
+    )
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     assert set(states(tmp_path).values()) == {"done"} and len(states(tmp_path)) == 4
     logs = [log.read_text() for log in tmp_path.rglob("train.log")]

@@ -1,4 +1,5 @@
-"""Every synthetic task on disk: reproducible, apart, and right by a slow check of each example's definition."""
+"""Every synthetic task on disk: reproducible, apart, and right by a slow check of each example's
+definition."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,7 +27,8 @@ def together(batches: Iterator[Batch]) -> Batch:
     return Batch(*(torch.cat(tensors) for tensors in zip(*batches, strict=True)))
 
 
-# --- definitions: source symbols without padding -> target symbols without EOS, and the right positions of each ---
+# --- definitions: source symbols without padding -> target symbols without EOS, and the right positions of
+# each ---
 
 Definition = Callable[[list[int], dict[str, Any]], tuple[list[int], list[set[int]]]]
 
@@ -41,7 +43,9 @@ def reverse(source: list[int], settings: dict[str, Any]) -> tuple[list[int], lis
 
 def sort(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list[set[int]]]:
     ordered = sorted(source)
-    return ordered, [{position for position, other in enumerate(source) if other == symbol} for symbol in ordered]
+    return ordered, [
+        {position for position, other in enumerate(source) if other == symbol} for symbol in ordered
+    ]
 
 
 def lookup(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list[set[int]]]:
@@ -76,7 +80,11 @@ def test_targets_and_gold_positions_are_right_for_every_example(name: str):
         assert target == [*expected, EOS, *[PAD] * (len(target) - m - 1)]
         assert gold == [*positions, *[set()] * (len(gold) - m)], "EOS and padding have no gold"
         assert all(position < n for row in gold for position in row), "gold lies inside the source"
-        assert min(source[:n]) >= SPECIAL and max(source) < task.source_symbols and max(target) < task.target_symbols
+        assert (
+            min(source[:n]) >= SPECIAL
+            and max(source) < task.source_symbols
+            and max(target) < task.target_symbols
+        )
         lengths.add(n - PREFIX.get(name, lambda settings: 0)(settings))
         assert m + 1 <= task.longest_target
     assert lengths == set(range(settings["shortest"], settings["longest"] + 1))
@@ -138,7 +146,10 @@ def test_no_long_source_of_an_exam_is_seen_in_training(name: str):
     """Sources of 10 symbols out of 17: by chance, one in 10^12 would return."""
     task = make(name)
     seen = {tuple(row) for step in range(50) for row in task.train(step).source.tolist()}
-    exams = {kind: {tuple(row) for row in together(getattr(task, kind)()).source.tolist()} for kind in ("validation", "test")}
+    exams = {
+        kind: {tuple(row) for row in together(getattr(task, kind)()).source.tolist()}
+        for kind in ("validation", "test")
+    }
     longest = {row for rows in exams.values() for row in rows if PAD not in row}
     assert len(longest) > 100
     assert not longest & seen

@@ -15,7 +15,12 @@ from pypdf import PdfReader
 from attnlab.commands import train
 
 SMALL = ["model.hidden_size=6", "batch_size=8", "trainer.log_every_n_steps=2", "task.validation_examples=10"]
-SWEEP = ["attention=soft,hard_exact", "optimizer.lr=0.001,1e36", "trainer.max_steps=8", "task.test_examples=10"]
+SWEEP = [
+    "attention=soft,hard_exact",
+    "optimizer.lr=0.001,1e36",
+    "trainer.max_steps=8",
+    "task.test_examples=10",
+]
 
 pytestmark = [
     pytest.mark.slow,
@@ -73,6 +78,10 @@ def test_the_hparams_table_shows_every_run(server: str, tmp_path: Path) -> None:
 def test_the_custom_page_puts_one_figure_of_all_runs_into_one_chart(server: str, tmp_path: Path) -> None:
     text = rendered(f"{server}/#custom_scalars", tmp_path)
     assert "runs compared" in text
-    for figure in ("sequence accuracy (validation)", "alignment accuracy (validation)", "gradient norm (before clipping)"):
+    for figure in (
+        "sequence accuracy (validation)",
+        "alignment accuracy (validation)",
+        "gradient norm (before clipping)",
+    ):
         assert figure in text
     assert "Matches (2)" in text  # the runs that lived to a logged step share each chart

@@ -1,4 +1,5 @@
-"""The tour: its numbers are those of attnlab.functional and autograd, its figures are there, its page stands alone."""
+"""The tour: its numbers are those of attnlab.functional and autograd, its figures are there, its page stands
+alone."""
 
 import re
 import subprocess
@@ -45,13 +46,21 @@ def test_the_example_prints_what_functional_computes() -> None:
     assert row("hardmax(x)") == functional.hardmax(x).tolist()
     assert row("softmax(x)") == pytest.approx(functional.softmax(x).tolist(), abs=5e-4)
     text = example.text()
-    assert f"1*3 + 0*4 = {functional.argmax(x)}" in text and f"0.122*4 = {functional.softargmax(x):.2f}" in text
+    assert (
+        f"1*3 + 0*4 = {functional.argmax(x)}" in text and f"0.122*4 = {functional.softargmax(x):.2f}" in text
+    )
     assert "softargmax 3.00" in next(line for line in text.splitlines() if "beta 10 " in line)
 
 
 def test_the_example_gives_the_known_answers() -> None:
     text = example.text()
-    for answer in ("0*4 = 3\n", "0.122*4 = 2.57\n", "the first, 1.", "goes to 2.00, the mean of 1 and", "a score of 0.60"):
+    for answer in (
+        "0*4 = 3\n",
+        "0.122*4 = 2.57\n",
+        "the first, 1.",
+        "goes to 2.00, the mean of 1 and",
+        "a score of 0.60",
+    ):
         assert answer in text
 
 
@@ -63,7 +72,9 @@ def test_the_example_fits_eighty_columns() -> None:
 def test_the_gradient_of_softargmax_has_the_formula_that_the_tour_names(beta: float) -> None:
     scores = torch.tensor([0.3, -1.2, 0.8, 0.5, 0.0], dtype=torch.float64)
     weights, index = functional.softmax(scores, beta), functional.softargmax(scores, beta)
-    torch.testing.assert_close(example.gradient(scores, beta), beta * weights * (POSITIONS - index), rtol=1e-12, atol=1e-14)
+    torch.testing.assert_close(
+        example.gradient(scores, beta), beta * weights * (POSITIONS - index), rtol=1e-12, atol=1e-14
+    )
 
 
 def test_the_gradient_grows_with_beta_and_then_dies() -> None:
@@ -86,7 +97,9 @@ def test_the_figures_are_the_same_whenever_they_are_drawn() -> None:
 
 
 def test_the_page_is_filled_from_the_numbers_it_is_given() -> None:
-    text = page.page(dict.fromkeys([f"{draw.__name__}.png" for draw in (*figures.FIGURES, *training.FIGURES)], b"png"), [])
+    text = page.page(
+        dict.fromkeys([f"{draw.__name__}.png" for draw in (*figures.FIGURES, *training.FIGURES)], b"png"), []
+    )
     assert "data:image/png;base64,cG5n" in text and "0.122·4 = 2.57" in text
 
 
@@ -96,7 +109,9 @@ def test_tensorboard_has_every_figure_and_the_curves_over_beta(tour: Path) -> No
     points = {event.step: event.value for event in board.Scalars("beta_times_10/softargmax")}
     for step in (1, 10, 100):
         assert points[step] == pytest.approx(float(functional.softargmax(example.SCORES, step / 10)))
-    assert board.Scalars("beta_times_10/gradient_norm")[9].value == pytest.approx(training.gradient_norms(torch.ones(1))[0])
+    assert board.Scalars("beta_times_10/gradient_norm")[9].value == pytest.approx(
+        training.gradient_norms(torch.ones(1))[0]
+    )
 
 
 def test_writing_twice_leaves_one_event_file(tour: Path) -> None:
@@ -151,7 +166,9 @@ def test_a_file_is_no_folder_to_write_to(capsys: pytest.CaptureFixture[str], tmp
 
 
 @pytest.mark.parametrize("arguments", [["--out"], ["--outt", "x"], ["tour", "tour"]])
-def test_what_cannot_be_read_ends_with_code_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_read_ends_with_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SystemExit, match="2"):
         command.tour(arguments, None)
     assert "usage" in capsys.readouterr().err
@@ -178,7 +195,9 @@ def test_the_mean_arrow_of_an_unbiased_mechanism_is_the_exact_one() -> None:
     measured = arrows.measure("hard_reinforce")
     off = (measured.single.mean(0) - measured.expected) / (measured.single.std(0) / arrows.DRAWS**0.5)
     assert off.abs().max() < 4
-    torch.testing.assert_close(sample_gradients(["attention=hard_exact"], arrows.SCORES, arrows.cost, 1)[0], measured.expected)
+    torch.testing.assert_close(
+        sample_gradients(["attention=hard_exact"], arrows.SCORES, arrows.cost, 1)[0], measured.expected
+    )
 
 
 @pytest.mark.slow

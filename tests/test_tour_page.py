@@ -1,4 +1,5 @@
-"""The tour's sliders in a real browser, held against attnlab.functional and autograd: headless Chromium, where installed."""
+"""The tour's sliders in a real browser, held against attnlab.functional and autograd: headless Chromium,
+where installed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +19,23 @@ pytestmark = [
 ]
 POSITIONS = torch.arange(5, dtype=torch.float64)
 
-DETERMINISTIC = ["soft", "entmax15", "sparsemax", "argmax", "argmax_straight_through", "hard_exact", "hard_marginal"]
-RANDOM = ["hard_reinforce_1", "hard_reinforce", "hard_straight_through", "reinmax", "gumbel_softmax", "gumbel_straight_through"]
+DETERMINISTIC = [
+    "soft",
+    "entmax15",
+    "sparsemax",
+    "argmax",
+    "argmax_straight_through",
+    "hard_exact",
+    "hard_marginal",
+]
+RANDOM = [
+    "hard_reinforce_1",
+    "hard_reinforce",
+    "hard_straight_through",
+    "reinmax",
+    "gumbel_softmax",
+    "gumbel_straight_through",
+]
 WEIGHTS = {"entmax15": functional.entmax15, "sparsemax": functional.sparsemax, "argmax": functional.hardmax}
 MOVES = [  # where the sliders are put: scores, log10 beta, target
     ([0.1, 0.3, 0.6, 2.1, 0.55], 0.0, 1.0),
@@ -54,7 +70,8 @@ def move(browser: Browser, **values: Any) -> dict[str, Any]:
     for name, value in values.items():
         browser.run(
             f"""(() => {{ const control = document.getElementById({name.replace("_", "-")!r});
-            control.value = {value!r}; control.dispatchEvent(new Event("input", {{ bubbles: true }})); }})()"""
+            control.value = {value!r};
+            control.dispatchEvent(new Event("input", {{ bubbles: true }})); }})()"""
         )
     return browser.run("JSON.parse(document.getElementById('sliders').dataset.numbers)")
 
@@ -71,7 +88,9 @@ def reference(shown: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
     paid = {
         "hard_exact": weights @ each,
         "hard_marginal": -(weights @ (-each).exp()).log(),
-        "argmax_straight_through": cost(shown, functional.straight_through(functional.hardmax(scores), weights) @ POSITIONS),
+        "argmax_straight_through": cost(
+            shown, functional.straight_through(functional.hardmax(scores), weights) @ POSITIONS
+        ),
     }.get(shown["mechanism"], cost(shown, weights @ POSITIONS))
     gradient = torch.autograd.grad(paid, scores)[0] if paid.requires_grad else torch.zeros_like(scores)
     assert shown["paid"] == pytest.approx(paid.item(), abs=1e-6)
@@ -80,7 +99,9 @@ def reference(shown: dict[str, Any]) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("costs", ["index", "squared"])
 @pytest.mark.parametrize("mechanism", DETERMINISTIC)
-def test_moved_sliders_show_what_functional_and_autograd_compute(browser: Browser, mechanism: str, costs: str) -> None:
+def test_moved_sliders_show_what_functional_and_autograd_compute(
+    browser: Browser, mechanism: str, costs: str
+) -> None:
     for scores, beta, target in MOVES:
         sliders = {f"score_{i}": score for i, score in enumerate(scores)}
         shown = move(browser, mechanism=mechanism, cost=costs, beta=beta, target=target, **sliders)
@@ -91,7 +112,10 @@ def test_moved_sliders_show_what_functional_and_autograd_compute(browser: Browse
         assert shown["expectedIndex"] == pytest.approx(float(index), abs=1e-6)
         assert shown["gradient"] == pytest.approx(gradient.tolist(), abs=1e-6)
         assert shown["norm"] == pytest.approx(float(gradient.norm()), abs=1e-6)
-        assert browser.run("document.getElementById('expected-index').textContent") == f"{shown['expectedIndex']:.2f}"
+        assert (
+            browser.run("document.getElementById('expected-index').textContent")
+            == f"{shown['expectedIndex']:.2f}"
+        )
 
 
 def estimate(mechanism: str, z: Tensor, noise: Tensor, temperature: float, goal: float) -> Tensor:
@@ -113,7 +137,9 @@ def estimate(mechanism: str, z: Tensor, noise: Tensor, temperature: float, goal:
 
 
 @pytest.mark.parametrize("mechanism", RANDOM)
-def test_a_single_estimate_is_the_gradient_that_autograd_finds_for_the_same_noise(browser: Browser, mechanism: str) -> None:
+def test_a_single_estimate_is_the_gradient_that_autograd_finds_for_the_same_noise(
+    browser: Browser, mechanism: str
+) -> None:
     generator = torch.Generator().manual_seed(3)
     for temperature in (0.4, 1.0, 2.5):
         draws = browser.run(f"MECHANISMS.{mechanism}.draws")
@@ -132,7 +158,11 @@ def test_unbiased_estimates_average_to_the_exact_gradient(browser: Browser, mech
     shown = move(browser, mechanism=mechanism, cost="squared", beta=0, target=1, estimates=10)
     assert shown["estimates"] == 1024
     exact = reference(
-        shown | {"mechanism": "hard_exact", "paid": float(functional.softmax(example.SCORES) @ (POSITIONS - 1) ** 2)}
+        shown
+        | {
+            "mechanism": "hard_exact",
+            "paid": float(functional.softmax(example.SCORES) @ (POSITIONS - 1) ** 2),
+        }
     )
     assert shown["exact"] == pytest.approx(exact[2].tolist(), abs=1e-6)
     for mean, right, spread in zip(shown["gradient"], shown["exact"], shown["spread"], strict=True):
@@ -162,12 +192,17 @@ def test_the_arrow_keys_move_a_slider_and_every_control_has_a_name(browser: Brow
     browser.run("document.getElementById('score-2').focus()")
     browser.press("ArrowRight", 4)
     assert move(browser)["scores"] == pytest.approx([0.1, 0.3, 0.8, 2.1, 0.55])
-    nameless = "[...document.querySelectorAll('#sliders input, #sliders select')].filter((each) => !each.labels.length).length"
+    nameless = (
+        "[...document.querySelectorAll('#sliders input, #sliders select')].filter((each) => "
+        "!each.labels.length).length"
+    )
     assert browser.run(nameless) == 0
 
 
 @pytest.mark.parametrize("mechanism", ["soft", "hard_reinforce", "gumbel_softmax"])
-def test_a_phone_shows_the_page_without_scrolling_sideways(browser: Browser, html: Path, mechanism: str) -> None:
+def test_a_phone_shows_the_page_without_scrolling_sideways(
+    browser: Browser, html: Path, mechanism: str
+) -> None:
     browser.open(html, 360, 640, mobile=True)
     move(browser, mechanism=mechanism, cost="squared")
     assert browser.run("[innerWidth, innerHeight]") == [360, 640]

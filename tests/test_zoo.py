@@ -1,4 +1,5 @@
-"""Every mechanism trains the default task with the shared defaults, and real data: what the README says, minutes each."""
+"""Every mechanism trains the default task with the shared defaults, and real data: what the README says,
+minutes each."""
 
 import re
 import shlex
@@ -39,20 +40,27 @@ def test_every_baseline_trains_the_default_task(baseline: str, tmp_path: Path) -
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not SHARED.is_dir(), reason="the NETtalk data lie beside the project, where they are there at all")
+@pytest.mark.skipif(
+    not SHARED.is_dir(), reason="the NETtalk data lie beside the project, where they are there at all"
+)
 @pytest.mark.parametrize("attention", ["soft", "hard_reinforce", "hard_marginal"])
 def test_the_accuracies_on_real_data_are_those_of_the_readme(attention: str, tmp_path: Path):
     """Within 3 points, the first seed."""
     data = next(SHARED.rglob("nettalk*train*"), None)
     assert data is not None
     names = {
-        split: next(data.parent.glob(f"*{word}*")) for split, word in (("train", "train"), ("val", "dev"), ("test", "test"))
+        split: next(data.parent.glob(f"*{word}*"))
+        for split, word in (("train", "train"), ("val", "dev"), ("test", "test"))
     }
     files = " ".join(f"task.{split}={shlex.quote(str(path))}" for split, path in names.items())
     prepare(tmp_path)
-    printed = run(f"python scripts/train.py experiment=published_small attention={attention} {files}", tmp_path)
+    printed = run(
+        f"python scripts/train.py experiment=published_small attention={attention} {files}", tmp_path
+    )
     found = re.search(r"sequence_accuracy +(\S+) +(\S+)", printed)
-    row = re.search(rf"\| `{attention}` \| (\S+) %, \S+ % \| (\S+) %", README_TEXT[README_TEXT.index("NETtalk") :])
+    row = re.search(
+        rf"\| `{attention}` \| (\S+) %, \S+ % \| (\S+) %", README_TEXT[README_TEXT.index("NETtalk") :]
+    )
     assert found and row
     for reached, written in zip(found.groups(), row.groups(), strict=True):
         assert 100 * float(reached) == pytest.approx(float(written), abs=3)

@@ -1,4 +1,5 @@
-"""Checkpoints: the last state, from which a run goes on bit for bit, and the best one, which its results are taken from."""
+"""Checkpoints: the last state, from which a run goes on bit for bit, and the best one, which its results are
+taken from."""
 
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,11 @@ from attnlab.training import Training
 
 
 class Checkpoints(Checkpoint):
-    """Keeps last.ckpt, every `every` steps and after each epoch, and best.ckpt, in `folder`; each appears whole or not at all.
+    """Keeps last.ckpt, every `every` steps and after each epoch, and best.ckpt, in `folder`; each appears
+    whole or not at all.
 
-    The best has the highest val/sequence_accuracy, then the lowest val/nll. Lightning runs callbacks of the kind Checkpoint
-    after all others, so that nothing of a step is missing.
+    The best has the highest val/sequence_accuracy, then the lowest val/nll. Lightning runs callbacks of the
+    kind Checkpoint after all others, so that nothing of a step is missing.
     """
 
     def __init__(self, folder: Path, every: int):
@@ -35,7 +37,9 @@ class Checkpoints(Checkpoint):
         """Whether the parameters of a step have been validated."""
         return self.validation_step == step
 
-    def on_train_batch_end(self, trainer: Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int) -> None:
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: Training, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
         # a validation belongs to the step before it: a checkpoint between the two would lose it
         last = trainer.is_last_batch or (batch_idx + 1) % (trainer.val_check_batch or 1) == 0
         if trainer.global_step > outputs["step"] and trainer.global_step % self.every == 0 and not last:

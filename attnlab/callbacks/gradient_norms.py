@@ -11,7 +11,8 @@ from attnlab.training import Training
 
 
 class GradientNorms(Callback):
-    """grad_norm/{encoder,attention,decoder,total} before clipping and grad_norm/clipped after it, on logged steps.
+    """grad_norm/{encoder,attention,decoder,total} before clipping and grad_norm/clipped after it, on logged
+    steps.
 
     Each is the Euclidean norm over all parameters of the part; a part without parameters has norm 0.
     """
@@ -32,5 +33,7 @@ class GradientNorms(Callback):
 
 def norm(module: nn.Module) -> float:
     """Euclidean norm of the gradient of all parameters of a module."""
-    gradients: list[Tensor] = [parameter.grad for parameter in module.parameters() if parameter.grad is not None]
+    gradients: list[Tensor] = [
+        parameter.grad for parameter in module.parameters() if parameter.grad is not None
+    ]
     return get_total_norm(gradients).item() if gradients else 0.0

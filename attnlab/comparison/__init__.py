@@ -1,7 +1,8 @@
-"""Runs read back and compared over seeds: `load_runs("runs")` in a notebook, `scripts/compare.py` at the command line.
+"""Runs read back and compared over seeds: `load_runs("runs")` in a notebook, `scripts/compare.py` at the
+command line.
 
-Reading order: history, reading, grouping, statistics, records, comparing; then what is made of it: tables, plots,
-tensorboard, report. Statistics and plots need the extra `analysis`; reading does not.
+Reading order: history, reading, grouping, statistics, records, comparing; then what is made of it: tables,
+plots, tensorboard, report. Statistics and plots need the extra `analysis`; reading does not.
 """
 
 from attnlab.comparison.history import History

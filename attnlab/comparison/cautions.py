@@ -1,4 +1,5 @@
-"""What a reader must be warned of: unlike runs in one group, unequal work, unequal code, seeds that are not shared."""
+"""What a reader must be warned of: unlike runs in one group, unequal work, unequal code, seeds that are not
+shared."""
 
 from itertools import combinations
 
@@ -18,8 +19,13 @@ def _merged(rows: list[Row]) -> list[str]:
             differing = ", ".join(f"{key} ({', '.join(values)})" for key, values in row.group.merged.items())
             found.append(f"{row.group.label} merges runs that differ in more than the seed: {differing}")
         if len(row.counted) > len(row.values):
-            words = f"{row.group.label}: {len(row.counted)} runs have {len(row.values)} seeds; runs of one seed are averaged"
-            found.append(words + ("" if _balanced(row) else ", and the seeds were not run with the same settings"))
+            words = (
+                f"{row.group.label}: {len(row.counted)} runs have {len(row.values)} seeds; runs "
+                "of one seed are averaged"
+            )
+            found.append(
+                words + ("" if _balanced(row) else ", and the seeds were not run with the same settings")
+            )
     return found
 
 
@@ -44,18 +50,34 @@ def _unequal_code(rows: list[Row]) -> list[str]:
     runs = [run for row in rows for run in row.counted]
     versions = {name for run in runs for name in run.status.get("versions") or {}}
     noted = {"code revision": {run.status.get("revision") for run in runs}}
-    noted |= {f"version of {name}": {(run.status.get("versions") or {}).get(name) for run in runs} for name in versions}
-    return [f"the {name} differs between runs: {', '.join(sorted(map(str, of)))}" for name, of in noted.items() if len(of) > 1]
+    noted |= {
+        f"version of {name}": {(run.status.get("versions") or {}).get(name) for run in runs}
+        for name in versions
+    }
+    return [
+        f"the {name} differs between runs: {', '.join(sorted(map(str, of)))}"
+        for name, of in noted.items()
+        if len(of) > 1
+    ]
 
 
 def _not_paired(rows: list[Row], pairs: list[Pair]) -> list[str]:
     found = []
-    if len({str(task(row)) for row in rows if row.values}) > 1 and len(pairs) < len(rows) * (len(rows) - 1) // 2:
-        found.append("groups on different tasks, or on different settings of a task, are not compared with each other")
+    if (
+        len({str(task(row)) for row in rows if row.values}) > 1
+        and len(pairs) < len(rows) * (len(rows) - 1) // 2
+    ):
+        found.append(
+            "groups on different tasks, or on different settings of a task, are not compared with each other"
+        )
     lonely = [f"{pair.first} and {pair.second}" for pair in pairs if pair.result.n < 2]
     if lonely:
         more = f" and {len(lonely) - 3} more pairs" if len(lonely) > 3 else ""
-        found.append(f"fewer than two shared seeds, so no interval and no p-value: {', '.join(lonely[:3])}{more}")
+        found.append(
+            f"fewer than two shared seeds, so no interval and no p-value: {', '.join(lonely[:3])}{more}"
+        )
     if any(set(a.values) != set(b.values) for a, b in combinations([row for row in rows if row.values], 2)):
-        found.append("the groups do not all have the same seeds; each pair is compared over the seeds that both have")
+        found.append(
+            "the groups do not all have the same seeds; each pair is compared over the seeds that both have"
+        )
     return found

@@ -17,7 +17,8 @@ LOWER = ("nll", "error_rate", "surrogate", "bias", "variance", "cost")
 
 
 def make(runs: Sequence[Run], metric: str, by: Sequence[str] = ()) -> Comparison:
-    """Compare runs by a metric. Raises ValueError for a metric or a key that none of them has, or where no run is done."""
+    """Compare runs by a metric. Raises ValueError for a metric or a key that none of them has, or where no
+    run is done."""
     value_of, source = values_of(runs, metric)
     left_out = [(run, "", run.problem) for run in runs if not run.config]
     rows = []
@@ -27,7 +28,9 @@ def make(runs: Sequence[Run], metric: str, by: Sequence[str] = ()) -> Comparison
         rows.append(_row(group, counted))
     better = direction(metric)
     pairs = _pairs(rows, better, by)
-    shared = [pair.result.n for pair in pairs if pair.result.n] or [row.summary.n for row in rows if row.summary.n]
+    shared = [pair.result.n for pair in pairs if pair.result.n] or [
+        row.summary.n for row in rows if row.summary.n
+    ]
     warnings = [*source, *cautions(rows, pairs)]
     words = what_seeds_show(min(shared), sum(pair.result.p is not None for pair in pairs)) if shared else ""
     words = f"Some pairs share only {min(shared)} seeds. {words}" if len(set(shared)) > 1 else words
@@ -41,19 +44,29 @@ def direction(metric: str) -> str:
 
 
 def values_of(runs: Sequence[Run], metric: str) -> tuple[Callable[[Run], float | None], list[str]]:
-    """How a run's value is found: in its results, or, for a figure that is no result, the last one logged; and a word on it.
+    """How a run's value is found: in its results, or, for a figure that is no result, the last one logged;
+    and a word on it.
 
     Raises ValueError where no run is done, or none has the figure.
     """
     done = [run for run in runs if not run.problem]
     if not done:
         reasons = "\n".join(f"  {run.name}: {run.problem}" for run in runs[:20])
-        raise ValueError(f"none of the {len(runs)} runs is done:\n{reasons}" + ("\n  ..." if len(runs) > 20 else ""))
+        raise ValueError(
+            f"none of the {len(runs)} runs is done:\n{reasons}" + ("\n  ..." if len(runs) > 20 else "")
+        )
     if any(metric in run.results for run in done):
         return lambda run: run.results.get(metric), []
     if any(metric in run.tags for run in done):
-        word = f"{metric} is not among the results of the best checkpoint; each run's last logged value is taken"
-        return lambda run: next(iter(run.history(metric).values[:-2:-1].tolist()), None) if metric in run.tags else None, [word]
+        word = (
+            f"{metric} is not among the results of the best checkpoint; each run's last logged value is taken"
+        )
+        return (
+            lambda run: (
+                next(iter(run.history(metric).values[:-2:-1].tolist()), None) if metric in run.tags else None
+            ),
+            [word],
+        )
     known = list(dict.fromkeys(tag for run in done for tag in [*run.results, *run.tags]))
     close = get_close_matches(metric, known, 3, 0.5) or [tag for tag in known if metric in tag]
     meant = f"; did you mean {' or '.join(close[:3])}?" if close else f"; there are {', '.join(known)}"
@@ -74,7 +87,9 @@ def _standing(
             reasons[run] = str(error)
             continue
         if latest[_same(run)] is not run:
-            reasons[run] = f"the same configuration and seed as {latest[_same(run)].folder}, which ended later"
+            reasons[run] = (
+                f"the same configuration and seed as {latest[_same(run)].folder}, which ended later"
+            )
         elif value is None or not np.isfinite(value):
             reasons[run] = f"has no figure {metric}" if value is None else f"{metric} is {value}"
         else:
@@ -88,7 +103,9 @@ def _same(run: Run) -> str:
 
 def _row(group: Group, counted: dict[Run, float]) -> Row:
     seeds = sorted({run.seed for run in counted if run.seed is not None})
-    values = {seed: float(np.mean([value for run, value in counted.items() if run.seed == seed])) for seed in seeds}
+    values = {
+        seed: float(np.mean([value for run, value in counted.items() if run.seed == seed])) for seed in seeds
+    }
     work = {}
     for name, (of, _) in WORK.items():
         known = [found for run in counted if (found := of(run)) is not None]
@@ -99,7 +116,11 @@ def _row(group: Group, counted: dict[Run, float]) -> Row:
 def _pairs(rows: list[Row], better: str, by: Sequence[str]) -> list[Pair]:
     """Every pair of groups on one task; also across tasks where the user groups by a setting of the task."""
     across = any(key.startswith("task.") for key in by)
-    chosen = [(a, b) for a, b in combinations([row for row in rows if row.values], 2) if across or task(a) == task(b)]
+    chosen = [
+        (a, b)
+        for a, b in combinations([row for row in rows if row.values], 2)
+        if across or task(a) == task(b)
+    ]
     vectors = []
     for first, second in chosen:
         seeds = [seed for seed in first.values if seed in second.values]

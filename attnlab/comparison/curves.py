@@ -16,7 +16,8 @@ BESIDE_BETA = ("val/sequence_accuracy", "val/attention_entropy", "grad_norm/tota
 
 
 class Curve(NamedTuple):
-    """The mean over seeds at every step that all of them logged, with its 95 % interval; equal to it for a single seed."""
+    """The mean over seeds at every step that all of them logged, with its 95 % interval; equal to it for a
+    single seed."""
 
     label: str
     n: int
@@ -48,7 +49,9 @@ def curves(rows: Sequence[Row], metric: str) -> tuple[list[Curve], list[str]]:
             except ValueError as error:
                 words.append(f"{error}: it is in no curve")
                 continue
-            kept.setdefault(run.seed or 0, []).append((steps[np.isfinite(values)], values[np.isfinite(values)]))
+            kept.setdefault(run.seed or 0, []).append(
+                (steps[np.isfinite(values)], values[np.isfinite(values)])
+            )
         if not kept:
             continue
         curve = _curve(row.group.label, list(kept.values()))
@@ -66,14 +69,20 @@ def _curve(label: str, seeds: list[list[tuple[np.ndarray, np.ndarray]]]) -> Curv
             common = np.intersect1d(common, steps)
     if len(common) > POINTS:
         common = common[np.unique(np.linspace(0, len(common) - 1, POINTS).round().astype(int))]
-    values = np.stack([np.mean([values[np.searchsorted(steps, common)] for steps, values in runs], axis=0) for runs in seeds])
+    values = np.stack(
+        [
+            np.mean([values[np.searchsorted(steps, common)] for steps, values in runs], axis=0)
+            for runs in seeds
+        ]
+    )
     if len(values) < 2 or not len(common):
         return Curve(label, len(values), common, values[0], values[0], values[0])
     return Curve(label, len(values), common, *interval(values, RESAMPLES))
 
 
 def beta_series(runs: Sequence[Run], metric: str, by: Sequence[str]) -> dict[str, list[BetaSeries]]:
-    """By figure: a series for runs that agree in all but beta and seed, or in the keys `by` less beta; {} unless it varies."""
+    """By figure: a series for runs that agree in all but beta and seed, or in the keys `by` less beta; {}
+    unless it varies."""
     found: dict[str, list[BetaSeries]] = {}
     for group in group_runs(runs, [key for key in by if key != BETA], without=[BETA]):
         betas = sorted({beta for run in group.runs if (beta := _beta(run)) is not None})
@@ -83,7 +92,9 @@ def beta_series(runs: Sequence[Run], metric: str, by: Sequence[str]) -> dict[str
             summaries = [_at(group.runs, beta, tag) for beta in betas]
             known = [(beta, summary) for beta, summary in zip(betas, summaries, strict=True) if summary.n]
             if known:
-                found.setdefault(tag, []).append(BetaSeries(group.label, *map(list, zip(*known, strict=True))))
+                found.setdefault(tag, []).append(
+                    BetaSeries(group.label, *map(list, zip(*known, strict=True)))
+                )
     return found
 
 

@@ -1,4 +1,5 @@
-"""Which runs belong together: those that differ in nothing but the seed, or those that agree in the keys one names."""
+"""Which runs belong together: those that differ in nothing but the seed, or those that agree in the keys one
+names."""
 
 import json
 from collections.abc import Sequence
@@ -35,7 +36,9 @@ def group_runs(runs: Sequence[Run], by: Sequence[str] = (), without: Sequence[st
     shared, merged = [], []
     for members in together.values():
         names = dict.fromkeys(key for run in members for key in settings[run] if key not in without)
-        values = {key: sorted({settings[run].get(key, ABSENT) for run in members}, key=natural) for key in names}
+        values = {
+            key: sorted({settings[run].get(key, ABSENT) for run in members}, key=natural) for key in names
+        }
         shared.append({key: found[0] for key, found in values.items() if len(found) == 1})
         merged.append({key: found for key, found in values.items() if len(found) > 1})
     labels = _labels(shared, keys)
@@ -44,20 +47,24 @@ def group_runs(runs: Sequence[Run], by: Sequence[str] = (), without: Sequence[st
 
 
 def settings_of(run: Run) -> dict[str, str]:
-    """Every setting that can change a number, other than the seed, by its dotted key; data files by their paths."""
+    """Every setting that can change a number, other than the seed, by its dotted key; data files by their
+    paths."""
     flat = flatten(run.config)
     return {key: _text(value) for key, value in flat.items() if key != "seed" and key not in WITHOUT_EFFECT}
 
 
 def resolve(by: Sequence[str], settings: Sequence[dict[str, str]]) -> list[str]:
-    """Names of groups as the keys of their factories, dotted keys as they are. Raises ValueError for an unknown one."""
+    """Names of groups as the keys of their factories, dotted keys as they are. Raises ValueError for an
+    unknown one."""
     known = dict.fromkeys(key for found in settings for key in found)
     keys = []
     for name in by:
         key = f"{name}._target_" if f"{name}._target_" in known else name
         if key not in known:
             choices = [key.removesuffix("._target_") for key in known]
-            close = get_close_matches(name, choices, 3, 0.6) or [key for key in choices if key.endswith("." + name)]
+            close = get_close_matches(name, choices, 3, 0.6) or [
+                key for key in choices if key.endswith("." + name)
+            ]
             meant = f"; did you mean {' or '.join(close[:3])}?" if close else ""
             raise ValueError(f"--by {name}: no run has that setting{meant}")
         keys.append(key)
@@ -78,9 +85,14 @@ def _labels(groups: list[dict[str, str]], keys: Sequence[str]) -> list[str]:
     names = dict.fromkeys(key for settings in groups for key in settings)
     telling = [key for key in names if len({settings[key] for settings in groups if key in settings}) > 1]
     telling = list(keys) or ["attention._target_", *(key for key in telling if key != "attention._target_")]
-    labels = [" ".join(shown(key, found[key]) for key in telling if key in found) or "all" for found in groups]
-    for label in {label for label in labels if labels.count(label) > 1}:  # told apart by what one has and the other has not
-        for number, place in enumerate([place for place, found in enumerate(labels) if found == label][1:], 2):
+    labels = [
+        " ".join(shown(key, found[key]) for key in telling if key in found) or "all" for found in groups
+    ]
+    # told apart by what one has and the other has not
+    for label in {label for label in labels if labels.count(label) > 1}:
+        for number, place in enumerate(
+            [place for place, found in enumerate(labels) if found == label][1:], 2
+        ):
             labels[place] = f"{label} ({number})"
     return labels
 

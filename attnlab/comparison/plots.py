@@ -1,4 +1,5 @@
-"""Plots of a comparison, drawn by matplotlib without a display, in colours that the colour-blind can tell apart."""
+"""Plots of a comparison, drawn by matplotlib without a display, in colours that the colour-blind can tell
+apart."""
 
 import io
 import textwrap
@@ -15,7 +16,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 DASHES, MARKERS = ("-", "--", ":"), "osD^vPX"
 CURVES, ROWS = 12, 40  # more in one plot cannot be told apart
 UNITS = {"nll": "nats a token", "entropy": "nats", "accuracy": "share, 0 to 1", "mass": "share, 0 to 1"}
-UNITS |= {"error_rate": "edits a symbol", "examples_per_second": "examples a second", "surrogate": "nats a token"}
+UNITS |= {
+    "error_rate": "edits a symbol",
+    "examples_per_second": "examples a second",
+    "surrogate": "nats a token",
+}
 UNITS |= {"gap": "soft minus argmax evaluation"}
 
 
@@ -26,9 +31,12 @@ def axis_label(metric: str, better: str = "") -> str:
 
 
 def best(rows: Sequence[Row], better: str, most: int) -> list[Row]:
-    """At most so many groups that have a mean, in their order: the best, or the first where neither way is better."""
+    """At most so many groups that have a mean, in their order: the best, or the first where neither way is
+    better."""
     known = [row for row in rows if row.summary.mean is not None]
-    ranked = sorted(known, key=lambda row: (row.summary.mean or 0.0) * {"higher": -1, "lower": 1, "": 0}[better])[:most]
+    ranked = sorted(
+        known, key=lambda row: (row.summary.mean or 0.0) * {"higher": -1, "lower": 1, "": 0}[better]
+    )[:most]
     return [row for row in known if row in ranked]
 
 
@@ -40,7 +48,15 @@ def figures(comparison: Comparison) -> bytes:
     figure, axes = _canvas(1.3 + (0.2 + 0.18 * lines) * len(rows))
     for place, row in enumerate(rows):
         colour, _, marker = _style(len(rows) - 1 - place)
-        axes.plot(list(row.values.values()), [place] * len(row.values), "o", color=colour, alpha=0.35, markersize=4, mew=0)
+        axes.plot(
+            list(row.values.values()),
+            [place] * len(row.values),
+            "o",
+            color=colour,
+            alpha=0.35,
+            markersize=4,
+            mew=0,
+        )
         _, mean, _, lower, upper = row.summary
         assert mean is not None
         if lower is not None and upper is not None:
@@ -63,9 +79,20 @@ def learning(curves: Sequence[Curve], comparison: Comparison) -> bytes:
         every = max(1, len(curve.steps) // 8)
         axes.fill_between(curve.steps, curve.lower, curve.upper, color=colour, alpha=0.18, linewidth=0)
         label = f"{curve.label} (n = {curve.n})"
-        axes.plot(curve.steps, curve.mean, dash, color=colour, label=label, marker=marker, markevery=every, markersize=5)
+        axes.plot(
+            curve.steps,
+            curve.mean,
+            dash,
+            color=colour,
+            label=label,
+            marker=marker,
+            markevery=every,
+            markersize=5,
+        )
     axes.set_xlabel("training step")
-    axes.set_ylabel(axis_label(comparison.metric) + (f"\n{comparison.better} is better" if comparison.better else ""))
+    axes.set_ylabel(
+        axis_label(comparison.metric) + (f"\n{comparison.better} is better" if comparison.better else "")
+    )
     axes.grid(alpha=0.3)
     _legend(figure, [curve.label for curve in drawn])
     return _png(figure)
@@ -111,9 +138,20 @@ def _canvas(height: float) -> tuple[Figure, Axes]:
 
 
 def _legend(figure: Figure, labels: Sequence[str]) -> None:
-    handles = {label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
+    handles = {
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+    }
     columns = 1 if max(map(len, labels), default=0) > 24 else 2
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=columns, frameon=False, fontsize=10)
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=columns,
+        frameon=False,
+        fontsize=10,
+    )
 
 
 def _png(figure: Figure) -> bytes:

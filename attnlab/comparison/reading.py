@@ -1,4 +1,5 @@
-"""Runs read back from disk, whatever became of them. Neither torch nor anything of the extra `analysis` is imported."""
+"""Runs read back from disk, whatever became of them. Neither torch nor anything of the extra `analysis` is
+imported."""
 
 import glob
 import os
@@ -20,7 +21,8 @@ SET_ASIDE = re.compile(r"\.until-\d{8}-\d{6}")
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One run: `.config`, `.results` and `.history(tag)`; `.problem` says why there are no results, and is "" if there are."""
+    """One run: `.config`, `.results` and `.history(tag)`; `.problem` says why there are no results, and is ""
+    if there are."""
 
     folder: Path
     config: dict[str, Any]  # nested, as in config.yaml; {} where it cannot be read
@@ -63,11 +65,14 @@ class Run:
 
     @cached_property
     def seconds(self) -> float | None:
-        """Seconds by the clock from start to end; None for a run that was interrupted, unless training added them up."""
+        """Seconds by the clock from start to end; None for a run that was interrupted, unless training added
+        them up."""
         if "seconds" in self.status:
             return None if self.status["seconds"] is None else float(self.status["seconds"])
         try:
-            if self.state != "done" or "going on from" in (self.folder / "train.log").read_text(encoding="utf-8"):
+            if self.state != "done" or "going on from" in (self.folder / "train.log").read_text(
+                encoding="utf-8"
+            ):
                 return None
             start, end = (datetime.fromisoformat(self.status[key]) for key in ("start", "end"))
         except (OSError, KeyError, TypeError, ValueError):
@@ -75,9 +80,12 @@ class Run:
         return (end - start).total_seconds()
 
     def history(self, tag: str) -> History:
-        """Every logged value of a figure. Raises ValueError where there is none, or where metrics.csv is damaged."""
+        """Every logged value of a figure. Raises ValueError where there is none, or where metrics.csv is
+        damaged."""
         if tag not in self.tags:
-            raise ValueError(f"{self.name} has no history of {tag}; metrics.csv has {', '.join(self.tags) or 'no figures'}")
+            raise ValueError(
+                f"{self.name} has no history of {tag}; metrics.csv has {', '.join(self.tags) or 'no figures'}"
+            )
         try:
             return column((self.folder / "metrics.csv").read_bytes(), tag)
         except ValueError as error:
@@ -87,12 +95,15 @@ class Run:
 def load_runs(*paths: str | Path) -> list[Run]:
     """The runs in the given folders: run folders, folders above runs, or globs; each once, sorted by folder.
 
-    Unfinished and failed runs are among them, without results. Raises ValueError for a place that holds no run.
+    Unfinished and failed runs are among them, without results. Raises ValueError for a place that holds no
+    run.
     """
     found: dict[Path, Path] = {}
     for path in paths:
         places = (
-            [Path(path)] if Path(path).exists() else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+            [Path(path)]
+            if Path(path).exists()
+            else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
         )
         if not places:
             raise ValueError(f"there is no folder {path}")
@@ -104,7 +115,8 @@ def load_runs(*paths: str | Path) -> list[Run]:
 
 
 def _search(place: Path, named: bool) -> Iterator[Path]:
-    """Folders of runs at or below a place. What fresh=true moved aside is a run only where it is named itself."""
+    """Folders of runs at or below a place. What fresh=true moved aside is a run only where it is named
+    itself."""
     for folder, below, files in os.walk(place, followlinks=True):
         if "config.yaml" in files and "status.json" in files:
             below.clear()
@@ -122,7 +134,9 @@ def _read(folder: Path) -> Run:
     status, found = folders.read_status(folder), folders.read_results(folder) or {}
     results = {tag: float(value) for tag, value in found.items() if isinstance(value, int | float)}
     try:
-        config = yaml.load((folder / "config.yaml").read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        config = yaml.load(
+            (folder / "config.yaml").read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        )
     except (OSError, yaml.YAMLError):
         config = None
     run = Run(folder, config if isinstance(config, dict) else {}, status, results, "done", "")

@@ -16,7 +16,8 @@ WORK: dict[str, tuple[Callable[[Run], float | None], float]] = {
 
 
 class Row(NamedTuple):
-    """A group and its figures. A seed's value is the mean over the group's runs with that seed; there is one unless merged."""
+    """A group and its figures. A seed's value is the mean over the group's runs with that seed; there is one
+    unless merged."""
 
     group: Group
     counted: dict[Run, float]

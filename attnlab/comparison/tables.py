@@ -13,7 +13,8 @@ PAIRS, NAMED = 12, 20  # pairs and runs listed in the terminal
 
 
 def figure(value: float | None, signed: bool = False) -> str:
-    """A figure for people: four decimals, or two significant digits where it is small; `-` where there is none."""
+    """A figure for people: four decimals, or two significant digits where it is small; `-` where there is
+    none."""
     if value is None:
         return "-"
     sign = "+" if signed else ""
@@ -38,7 +39,10 @@ def title(comparison: Comparison) -> str:
     """The metric, which way is better, and how much was compared."""
     counted = sum(len(row.counted) for row in comparison.rows)
     better = f"{comparison.better} is better" if comparison.better else "neither way is better"
-    return f"{comparison.metric} ({better}): {_number(counted, 'run')} in {_number(len(comparison.rows), 'group')}"
+    return (
+        f"{comparison.metric} ({better}): {_number(counted, 'run')} in "
+        f"{_number(len(comparison.rows), 'group')}"
+    )
 
 
 def _number(count: int, noun: str) -> str:
@@ -65,13 +69,29 @@ def _group(row: Row, work: Sequence[str]) -> list[str]:
 
 
 def pair_cells(pairs: Sequence[Pair], better: str) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table of pairs; `better` (`higher` where no way is) is the share of seeds that the first wins."""
+    """Header and rows of the table of pairs; `better` (`higher` where no way is) is the share of seeds that
+    the first wins."""
     cells = []
     for first, second, (n, difference, lower, upper, improvement, p, p_holm) in pairs:
         share = "-" if improvement is None else f"{improvement:.0%}"
-        figures = [str(n), figure(difference, True), between(lower, upper, True), share, figure(p), figure(p_holm)]
+        figures = [
+            str(n),
+            figure(difference, True),
+            between(lower, upper, True),
+            share,
+            figure(p),
+            figure(p_holm),
+        ]
         cells.append([f"{first} - {second}", *figures])
-    return ["pair", "n", "difference", "95 % interval", "better" if better else "higher", "p", "p (Holm)"], cells
+    return [
+        "pair",
+        "n",
+        "difference",
+        "95 % interval",
+        "better" if better else "higher",
+        "p",
+        "p (Holm)",
+    ], cells
 
 
 def ranked(pairs: Sequence[Pair]) -> list[Pair]:
@@ -87,11 +107,18 @@ def text(comparison: Comparison, words: Sequence[str] = ()) -> str:
         parts.append(_table(*pair_cells(pairs[:PAIRS], comparison.better)))
         if len(pairs) > PAIRS:
             parts.append(f"and {len(pairs) - PAIRS} more pairs, with larger p-values, in pairs.csv")
-    paragraphs = [comparison.seeds_show, *(f"warning: {warning}" for warning in [*comparison.warnings, *words])]
+    paragraphs = [
+        comparison.seeds_show,
+        *(f"warning: {warning}" for warning in [*comparison.warnings, *words]),
+    ]
     parts += [filled(paragraph, 0, 2) for paragraph in paragraphs if paragraph]
     if comparison.left_out:
         lines = [f"  {run.name}\n{filled(reason, 4)}" for run, _, reason in comparison.left_out[:NAMED]]
-        more = [f"  and {len(comparison.left_out) - NAMED} more, in runs.csv"] if len(comparison.left_out) > NAMED else []
+        more = (
+            [f"  and {len(comparison.left_out) - NAMED} more, in runs.csv"]
+            if len(comparison.left_out) > NAMED
+            else []
+        )
         parts.append("\n".join([f"not counted ({len(comparison.left_out)}):", *lines, *more]))
     return "\n\n".join(parts)
 
@@ -105,17 +132,34 @@ def _table(header: list[str], rows: list[list[str]]) -> str:
         if len(name) > first:
             lines.append(filled(name))
             name = ""
-        lines.append(name.ljust(first) + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)))
+        lines.append(
+            name.ljust(first)
+            + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
+        )
     return "\n".join(lines)
 
 
 def write(comparison: Comparison, folder: Path) -> list[str]:
     """runs.csv, groups.csv and pairs.csv; returns their names."""
     metric, runs = comparison.metric, []
-    counted = [(run, row.group.label, value, "") for row in comparison.rows for run, value in row.counted.items()]
+    counted = [
+        (run, row.group.label, value, "") for row in comparison.rows for run, value in row.counted.items()
+    ]
     left_out = [(run, label, None, reason) for run, label, reason in comparison.left_out]
     for run, label, value, reason in sorted([*counted, *left_out], key=lambda found: str(found[0].folder)):
-        runs.append([str(run.folder), label, run.seed, run.state, value, run.parameters, run.steps, run.seconds, reason])
+        runs.append(
+            [
+                str(run.folder),
+                label,
+                run.seed,
+                run.state,
+                value,
+                run.parameters,
+                run.steps,
+                run.seconds,
+                reason,
+            ]
+        )
     header = ["folder", "group", "seed", "state", metric, *WORK, "not_counted_because"]
     _csv(folder / "runs.csv", header, runs)
 
@@ -125,11 +169,16 @@ def write(comparison: Comparison, folder: Path) -> list[str]:
     for row in comparison.rows:
         settings = [row.group.settings.get(key) for key in telling]
         out = len(row.group.runs) - len(row.counted)
-        groups.append([row.group.label, metric, *row.summary, len(row.counted), out, *row.work.values(), *settings])
+        groups.append(
+            [row.group.label, metric, *row.summary, len(row.counted), out, *row.work.values(), *settings]
+        )
     header = ["group", "metric", "n", "mean", "std", "lower", "upper", "runs", "not_counted", *WORK, *telling]
     _csv(folder / "groups.csv", header, groups)
 
-    found = [[a, b, metric, *result, smallest_p(result.n) if result.n > 1 else None] for a, b, result in comparison.pairs]
+    found = [
+        [a, b, metric, *result, smallest_p(result.n) if result.n > 1 else None]
+        for a, b, result in comparison.pairs
+    ]
     header = ["first", "second", "metric", "n", "difference", "lower", "upper"]
     _csv(folder / "pairs.csv", [*header, "probability_of_improvement", "p", "p_holm", "smallest_p"], found)
     return ["runs.csv", "groups.csv", "pairs.csv"]

@@ -21,8 +21,9 @@ NAME = "events.out.tfevents.{time:.0f}.comparison"
 
 
 def write(curves: Sequence[Curve], metric: str, folder: Path) -> None:
-    """Three runs a group, <group>/mean, /lower and /upper, that share the metric's chart under Scalars; and one, <group>,
-    whose three tags Custom Scalars draws as a line in its band. Event files of an earlier comparison are replaced.
+    """Three runs a group, <group>/mean, /lower and /upper, that share the metric's chart under Scalars; and
+    one, <group>, whose three tags Custom Scalars draws as a line in its band. Event files of an earlier
+    comparison are replaced.
     """
     for old in folder.rglob(NAME.format(time=0).replace("0", "*")):
         old.unlink()
@@ -35,9 +36,14 @@ def write(curves: Sequence[Curve], metric: str, folder: Path) -> None:
         bounds = {"mean": curve.mean, "lower": curve.lower, "upper": curve.upper}
         for part, values in bounds.items():
             steps = zip(curve.steps.tolist(), values.tolist(), strict=True)
-            _events(place / part, [Event(step=step, summary=_scalars({metric: value})) for step, value in steps])
+            _events(
+                place / part, [Event(step=step, summary=_scalars({metric: value})) for step, value in steps]
+            )
         rows = zip(curve.steps.tolist(), *(values.tolist() for values in bounds.values()), strict=True)
-        band = [Event(step=step, summary=_scalars(dict(zip(tags.values(), row, strict=True)))) for step, *row in rows]
+        band = [
+            Event(step=step, summary=_scalars(dict(zip(tags.values(), row, strict=True))))
+            for step, *row in rows
+        ]
         _events(place, [Event(summary=_layout(metric, tags)), *band])
 
 
@@ -57,9 +63,15 @@ def _scalars(figures: dict[str, float]) -> Summary:
 
 def _layout(metric: str, tags: dict[str, str]) -> Summary:
     """The page Custom Scalars: one chart with the bands of all groups."""
-    series = layout_pb2.MarginChartContent.Series(value=tags["mean"], lower=tags["lower"], upper=tags["upper"])
-    chart = layout_pb2.Chart(title=f"{metric}: mean and 95 % interval", margin=layout_pb2.MarginChartContent(series=[series]))
+    series = layout_pb2.MarginChartContent.Series(
+        value=tags["mean"], lower=tags["lower"], upper=tags["upper"]
+    )
+    chart = layout_pb2.Chart(
+        title=f"{metric}: mean and 95 % interval", margin=layout_pb2.MarginChartContent(series=[series])
+    )
     layout = layout_pb2.Layout(category=[layout_pb2.Category(title="groups", chart=[chart])])
     tensor = TensorProto(dtype=DT_STRING, string_val=[layout.SerializeToString()])
-    value = Summary.Value(tag=metadata.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=metadata.create_summary_metadata())
+    value = Summary.Value(
+        tag=metadata.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=metadata.create_summary_metadata()
+    )
     return Summary(value=[value])

@@ -1,7 +1,7 @@
 """Sweeps over the machines of a Ray cluster: `hydra/launcher=ray`.
 
-Each job is a Ray task that is tried again on another node when its node is lost; the run then goes on from its last
-checkpoint, for which `runs_dir` must lie on a file system that all nodes share.
+Each job is a Ray task that is tried again on another node when its node is lost; the run then goes on from
+its last checkpoint, for which `runs_dir` must lie on a file system that all nodes share.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,14 +17,17 @@ from attnlab.rules import Count
 
 
 class RayLauncher(Launcher):
-    """Jobs as Ray tasks. address: of a cluster, null for this machine; cpus: a job asks for; retries: after a lost node."""
+    """Jobs as Ray tasks. address: of a cluster, null for this machine; cpus: a job asks for; retries: after a
+    lost node."""
 
     def __init__(self, *, address: str | None, cpus: Count, retries: Count):
         self.address = address
         self.cpus = cpus
         self.retries = retries
 
-    def setup(self, *, hydra_context: HydraContext, task_function: Callable[..., Any], config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: Callable[..., Any], config: DictConfig
+    ) -> None:
         """Keep what a job is made from."""
         self.context, self.task, self.config = hydra_context, task_function, config
 
@@ -33,12 +36,16 @@ class RayLauncher(Launcher):
         try:
             ray: Any = import_module("ray")
         except ImportError:
-            raise ImportError('hydra/launcher=ray needs\npip install -c constraints.txt -e ".[ray]"') from None
+            raise ImportError(
+                'hydra/launcher=ray needs\npip install -c constraints.txt -e ".[ray]"'
+            ) from None
 
         setup_globals()
         started_here = not ray.is_initialized()
         if started_here:
-            ray.init(address=self.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+            ray.init(
+                address=self.address, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+            )
         try:
             # the options of a task; a lost node is a system failure, and those are retried
             remote = ray.remote(num_cpus=self.cpus, max_retries=self.retries)(_carry_out)
@@ -62,7 +69,8 @@ class RayLauncher(Launcher):
         result = JobReturn(status=JobStatus.COMPLETED)
         try:
             result.return_value = ray.get(reference)
-        except Exception as error:  # the job's process or its last node died: the run's folder says how far it came
+        # the job's process or its last node died: the run's folder says how far it came
+        except Exception as error:
             result.status, result.return_value = JobStatus.FAILED, error
         return result
 

@@ -7,7 +7,8 @@ from attnlab.rules import EvaluateAs
 
 
 def uniform(*, evaluate_as: EvaluateAs) -> Mechanism:
-    """weights = 1 / n for each of the n positions that may be attended: the floor. The scores get no gradient.
+    """weights = 1 / n for each of the n positions that may be attended: the floor. The scores get no
+    gradient.
 
     Paper: none; a control.
     Bias: none for its own objective, which the scores do not enter.
@@ -17,7 +18,8 @@ def uniform(*, evaluate_as: EvaluateAs) -> Mechanism:
 
 
 def oracle(*, evaluate_as: EvaluateAs) -> Mechanism:
-    """weights uniform over the gold positions of the task, over all where none is known: the ceiling, also at evaluation.
+    """weights uniform over the gold positions of the task, over all where none is known: the ceiling, also at
+    evaluation.
 
     Paper: none; a control.
     Bias: none for its own objective, which the scores do not enter.

@@ -1,4 +1,5 @@
-"""Exact hard attention: every source position is tried, nothing is drawn. The upper bound that estimators are held against."""
+"""Exact hard attention: every source position is tried, nothing is drawn. The upper bound that estimators are
+held against."""
 
 from typing import Unpack
 
@@ -14,10 +15,13 @@ from attnlab.schedules import scheduled
 class Enumeration(Selector):
     """K = S alternatives, one for each position: one-hot weights, mass p(s), log_prob log p(s).
 
-    The weights are the same at all steps (size 1 there), so that only what lies behind the read is paid S times.
+    The weights are the same at all steps (size 1 there), so that only what lies behind the read is paid S
+    times.
     """
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         probs, log_probs = self.distribution(inputs)
         batch, _, positions = probs.shape
         each = torch.eye(positions, dtype=probs.dtype, device=probs.device)
@@ -41,7 +45,8 @@ def hard_exact(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
 
 
 def hard_marginal(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
-    """-log sum_s p(s) exp(-loss(s)) with p = softmax(beta * scores): the marginal likelihood of each step, enumerated.
+    """-log sum_s p(s) exp(-loss(s)) with p = softmax(beta * scores): the marginal likelihood of each step,
+    enumerated.
 
     Paper: Deng et al. 2018 (1807.03756); Wu et al. 2018 (1808.10024).
     Bias: none for the marginal likelihood.

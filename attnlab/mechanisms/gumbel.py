@@ -1,7 +1,8 @@
-"""Relaxed and straight-through choices from Gumbel noise. Jang et al. 2017 (1611.01144); Paulus et al. 2021 (2010.04838).
+"""Relaxed and straight-through choices from Gumbel noise. Jang et al. 2017 (1611.01144); Paulus et al. 2021
+(2010.04838).
 
-The position D is drawn first and the noise given D after it, which has the same joint law as noise first and D = argmax, and
-lets a position be forced.
+The position D is drawn first and the noise given D after it, which has the same joint law as noise first and
+D = argmax, and lets a position be forced.
 """
 
 from typing import Unpack
@@ -19,10 +20,11 @@ from attnlab.schedules import Scheduled, scheduled
 
 
 def perturbed(position: Tensor, log_probs: Tensor, noise: Tensor) -> Tensor:
-    """log p + Gumbel noise, given that its argmax is `position`; Exp(1) `noise` in. Maddison et al. 2014 (1411.0030).
+    """log p + Gumbel noise, given that its argmax is `position`; Exp(1) `noise` in. Maddison et al. 2014
+    (1411.0030).
 
-    With D the position (K B T): z_D = -log E_D, and z_i = -log(E_i / p_i + E_D) elsewhere. Returns (K B T S), differentiable
-    in log_probs (B T S) through the z_i.
+    With D the position (K B T): z_D = -log E_D, and z_i = -log(E_i / p_i + E_D) elsewhere. Returns (K B T S),
+    differentiable in log_probs (B T S) through the z_i.
     """
     log_noise = noise.log()
     chosen = one_hot(position, noise).bool()
@@ -31,13 +33,15 @@ def perturbed(position: Tensor, log_probs: Tensor, noise: Tensor) -> Tensor:
 
 
 def reparametrised(position: Tensor, log_probs: Tensor, noise: Tensor) -> Tensor:
-    """log p + G with the value of `perturbed` and the gradient of log p alone: the noise G given D is held fixed."""
+    """log p + G with the value of `perturbed` and the gradient of log p alone: the noise G given D is held
+    fixed."""
     log_probs = log_probs.to(noise.dtype)
     return log_probs + (perturbed(position, log_probs, noise) - log_probs).detach()
 
 
 def relax(logits: Tensor, temperature: Tensor, like: Tensor) -> Tensor:
-    """softmax(logits / temperature), in the dtype of `like`, and exactly 0 where the finite stand-in for log 0 was given."""
+    """softmax(logits / temperature), in the dtype of `like`, and exactly 0 where the finite stand-in for log
+    0 was given."""
     return torch.softmax(logits / temperature, -1).to(like.dtype)
 
 
@@ -48,7 +52,9 @@ class GumbelSoftmax(Selector):
         super().__init__(distribution)
         self.temperature = temperature
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         probs, log_probs = self.distribution(inputs)
         position = draw(log_probs, 1, randomness)
         logits = reparametrised(position, log_probs, exponential(log_probs, 1, randomness.generator))
@@ -56,14 +62,17 @@ class GumbelSoftmax(Selector):
 
 
 class GumbelRao(Selector):
-    """A one-hot draw D whose weights carry the gradient of the relaxed draw, averaged over `samples` noises given D."""
+    """A one-hot draw D whose weights carry the gradient of the relaxed draw, averaged over `samples` noises
+    given D."""
 
     def __init__(self, distribution: Distribution, temperature: Scheduled, samples: int):
         super().__init__(distribution)
         self.temperature = temperature
         self.samples = samples
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         probs, log_probs = self.distribution(inputs)
         position = draw(log_probs, 1, randomness)
         noise = exponential(log_probs, self.samples, randomness.generator)
@@ -88,14 +97,18 @@ def gumbel_straight_through(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaA
     """weights = one-hot(D) + y - stop_gradient(y), y = softmax((log p + G) / temperature) and D its argmax.
 
     Paper: Jang et al. 2017 (1611.01144).
-    Bias: yes for the expected loss, at every temperature unless the loss is affine and the temperature goes to 0.
+    Bias: yes for the expected loss, at every temperature unless the loss is affine and the temperature goes
+    to 0.
     Cost: 1 evaluation of the loss.
     """
     return _straight_through(1, settings, evaluate_as)
 
 
-def gumbel_rao(*, samples: Count, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
-    """weights = one-hot(D) + y - stop_gradient(y), y = mean_j softmax((log p + G_j) / temperature) with G_j ~ G | D.
+def gumbel_rao(
+    *, samples: Count, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]
+) -> Mechanism:
+    """weights = one-hot(D) + y - stop_gradient(y), y = mean_j softmax((log p + G_j) / temperature) with G_j ~
+    G | D.
 
     `samples` noises given D are averaged; the gradient holds them fixed.
 

@@ -15,7 +15,8 @@ from attnlab.schedules import Scheduled, scheduled
 
 
 class RelaxedPair(Selector):
-    """Three alternatives: a draw D (mass 1), the relaxed draw with argmax D (mass eta), another one given D (mass -eta).
+    """Three alternatives: a draw D (mass 1), the relaxed draw with argmax D (mass eta), another one given D
+    (mass -eta).
 
     The second holds its noise fixed; the third is differentiated through the law of its noise given D.
     """
@@ -25,7 +26,9 @@ class RelaxedPair(Selector):
         self.temperature = temperature
         self.eta = eta
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         probs, log_probs = self.distribution(inputs)
         position = draw(log_probs, 1, randomness)
         one, other = (exponential(log_probs, 1, randomness.generator) for _ in range(2))
@@ -34,11 +37,14 @@ class RelaxedPair(Selector):
         chosen = log_prob_of(position, log_probs)
         mass = torch.ones_like(chosen).detach()
         nothing = torch.zeros_like(mass).expand(2, -1, -1)
-        return Selection(weights, torch.cat([mass, self.eta * mass, -self.eta * mass]), torch.cat([chosen, nothing]), probs)
+        return Selection(
+            weights, torch.cat([mass, self.eta * mass, -self.eta * mass]), torch.cat([chosen, nothing]), probs
+        )
 
 
 class RelaxedGivenDraw(Baseline):
-    """eta times the loss of the third alternative, which depends on the draw; the other two make up for its mean."""
+    """eta times the loss of the third alternative, which depends on the draw; the other two make up for its
+    mean."""
 
     def __init__(self, eta: float):
         super().__init__()
@@ -51,7 +57,8 @@ class RelaxedGivenDraw(Baseline):
 def rebar(*, eta: Positive, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
     """loss(D) + stop_gradient(loss(D) - eta loss(y')) log p(D) + eta (loss(y) - loss(y')).
 
-    D ~ p = softmax(beta * scores); y = softmax((log p + G) / temperature) with argmax D, and y' another one given D.
+    D ~ p = softmax(beta * scores); y = softmax((log p + G) / temperature) with argmax D, and y' another one
+    given D.
 
     Paper: Tucker et al. 2017 (1703.07370).
     Bias: none for the expected loss, at every temperature and eta.
@@ -59,4 +66,6 @@ def rebar(*, eta: Positive, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndT
     """
     distribution = Softmax(scheduled("beta", settings))
     selector = RelaxedPair(distribution, scheduled("temperature", settings), eta)
-    return Mechanism(distribution, selector, Reinforce(RelaxedGivenDraw(eta)), "expected", "mixture", evaluate_as)
+    return Mechanism(
+        distribution, selector, Reinforce(RelaxedGivenDraw(eta)), "expected", "mixture", evaluate_as
+    )

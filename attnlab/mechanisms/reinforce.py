@@ -1,4 +1,5 @@
-"""Hard attention by REINFORCE: positions are drawn in training, and the log-probability of a draw is pushed by its return."""
+"""Hard attention by REINFORCE: positions are drawn in training, and the log-probability of a draw is pushed
+by its return."""
 
 from typing import Literal, Unpack
 
@@ -25,13 +26,16 @@ CONTROLS = {"argmax": functional.hardmax, "soft": Tensor.detach}
 
 
 class Draws(Selector):
-    """`samples` independent draws with replacement, mass 1/samples each and one-hot weights; then the controls, mass 0."""
+    """`samples` independent draws with replacement, mass 1/samples each and one-hot weights; then the
+    controls, mass 0."""
 
     def __init__(self, distribution: Distribution, samples: int):
         super().__init__(distribution)
         self.samples = samples
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         probs, log_probs = self.distribution(inputs)
         position = draw(log_probs, self.samples, randomness)  # K B T
         chosen = log_prob_of(position, log_probs)
@@ -49,7 +53,8 @@ def hard_reinforce(
     evaluate_as: EvaluateAs,
     **beta: Unpack[Beta],
 ) -> Mechanism:
-    """mean_k loss(z_k) + stop_gradient(loss(z_k) - baseline) log p(z_k) with z_k ~ p = softmax(beta * scores).
+    """mean_k loss(z_k) + stop_gradient(loss(z_k) - baseline) log p(z_k) with z_k ~ p = softmax(beta *
+    scores).
 
     Raises ValueError for `leave_one_out` with a single sample.
 
@@ -59,7 +64,8 @@ def hard_reinforce(
     """
     if baseline == "leave_one_out" and samples < 2:
         raise ValueError(
-            f"baseline=leave_one_out compares each draw with the others and needs samples >= 2, got {samples}; "
+            "baseline=leave_one_out compares each draw with the others and needs samples >= 2, got "
+            f"{samples}; "
             "with one sample use none, moving_average, self_critical, soft or learned"
         )
     distribution = Softmax(scheduled("beta", beta))

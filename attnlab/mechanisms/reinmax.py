@@ -14,36 +14,47 @@ from attnlab.schedules import Scheduled, scheduled
 
 
 class ReinMax(Selector):
-    """A one-hot draw D; its weights carry the gradient 2 J(q) - J(p) / 2, q = (D + p_temperature) / 2, J(q) = diag q - q q'."""
+    """A one-hot draw D; its weights carry the gradient 2 J(q) - J(p) / 2, q = (D + p_temperature) / 2, J(q) =
+    diag q - q q'."""
 
     def __init__(self, distribution: Distribution, temperature: Scheduled):
         super().__init__(distribution)
         self.temperature = temperature
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         probs, log_probs = self.distribution(inputs)
         hard = one_hot(draw(log_probs, 1, randomness), probs)
         middle = (hard + torch.softmax(log_probs / self.temperature(), -1).to(probs.dtype)).detach() / 2
         present = middle > 0
-        log_middle = torch.where(present, middle, 1.0).log().masked_fill(~present, functional.lowest(probs.dtype))
+        log_middle = (
+            torch.where(present, middle, 1.0).log().masked_fill(~present, functional.lowest(probs.dtype))
+        )
         # a softmax with the value of `middle`, so that its gradient in log p is J(middle)
         second = torch.softmax(log_probs + (log_middle - log_probs).detach(), -1)
         return single(functional.straight_through(hard, 2 * second - probs / 2), probs)
 
 
 def reinmax(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
-    """weights = one-hot(D) + w - stop_gradient(w), where dw/dscores = 2 J(q) - J(p) / 2, J(q) = diag q - q q'.
+    """weights = one-hot(D) + w - stop_gradient(w), where dw/dscores = 2 J(q) - J(p) / 2, J(q) = diag q - q
+    q'.
 
-    q = (one-hot(D) + p_temperature) / 2, D ~ p = softmax(beta * scores), p_temperature = softmax(beta * scores / temperature).
-    Raises ValueError for a temperature below 1.
+    q = (one-hot(D) + p_temperature) / 2, D ~ p = softmax(beta * scores), p_temperature = softmax(beta *
+    scores / temperature). Raises ValueError for a temperature below 1.
 
     Paper: Liu et al. 2023 (2304.08612).
-    Bias: yes for the expected loss, except where the loss is at most quadratic in the weights and the temperature is 1.
+    Bias: yes for the expected loss, except where the loss is at most quadratic in the weights and the
+    temperature is 1.
     Cost: 1 evaluation of the loss.
     """
-    lowest = min(value for value in (settings["temperature"], settings["temperature_end"]) if value is not None)
+    lowest = min(
+        value for value in (settings["temperature"], settings["temperature_end"]) if value is not None
+    )
     if lowest < 1:
-        raise ValueError(f"reinmax needs temperature >= 1, got {lowest}; a colder choice is attention.beta > 1")
+        raise ValueError(
+            f"reinmax needs temperature >= 1, got {lowest}; a colder choice is attention.beta > 1"
+        )
     distribution = Softmax(scheduled("beta", settings))
     selector = ReinMax(distribution, scheduled("temperature", settings))
     return Mechanism(distribution, selector, Pathwise(), "expected", "gradient", evaluate_as)

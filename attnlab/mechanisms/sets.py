@@ -7,7 +7,16 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.base import AttentionInput, Baseline, Categorical, Distribution, Mechanism, Randomness, Selection, Selector
+from attnlab.base import (
+    AttentionInput,
+    Baseline,
+    Categorical,
+    Distribution,
+    Mechanism,
+    Randomness,
+    Selection,
+    Selector,
+)
 from attnlab.distributions import Softmax
 from attnlab.estimators import Reinforce
 from attnlab.randomness import exponential, log_prob_of, one_hot
@@ -18,7 +27,8 @@ LARGEST_SET = 8  # 2^8 subsets a step
 
 
 def members(position: Int[Tensor, "K B T"], categorical: Categorical) -> tuple[Tensor, Tensor, Tensor]:
-    """One-hot weights (K B T S), log_prob (K B T) and presence (K B T) of different positions, those that are masked last.
+    """One-hot weights (K B T S), log_prob (K B T) and presence (K B T) of different positions, those that are
+    masked last.
 
     What the source is too short for is absent: it repeats the first position, with log_prob 0.
     """
@@ -34,7 +44,8 @@ def presence(weights: Float[Tensor, "K B T S"]) -> Bool[Tensor, "K B T"]:
 
 
 class UnorderedSet(Selector):
-    """`samples` different positions without replacement, mass p(s) R(S, s): the set's own estimate of the expectation.
+    """`samples` different positions without replacement, mass p(s) R(S, s): the set's own estimate of the
+    expectation.
 
     R(S, s) is the probability of the set S given that s came first, over that of S.
     """
@@ -43,11 +54,14 @@ class UnorderedSet(Selector):
         super().__init__(distribution)
         self.samples = samples
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         categorical = self.distribution(inputs)
         probs, log_probs = categorical
         noise = exponential(log_probs, 1, randomness.generator)[0]
-        keys = log_probs.detach().to(noise.dtype) - noise.log()  # the largest of these are a draw without replacement
+        # the largest of these are a draw without replacement
+        keys = log_probs.detach().to(noise.dtype) - noise.log()
         taken = one_hot(randomness.forced, keys).amax(0)  # -1 matches no position
         keys = torch.where(taken.bool(), torch.inf, keys)
         size = min(self.samples, probs.size(-1))
@@ -63,7 +77,8 @@ class UnorderedSet(Selector):
 
 
 class SetMean(Baseline):
-    """sum_s' p(s') R_s(S, s') loss(s') for member s: the mean loss of the set as it would be were s already known."""
+    """sum_s' p(s') R_s(S, s') loss(s') for member s: the mean loss of the set as it would be were s already
+    known."""
 
     def forward(self, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor) -> Tensor:
         weights, _, log_prob, probs = selection
@@ -78,11 +93,12 @@ class SetMean(Baseline):
 def log_completion(
     weights: Float[Tensor, "K B T S"], log_prob: Float[Tensor, "K B T"], probs: Float[Tensor, "B T S"]
 ) -> Float[Tensor, "N B T"]:
-    """log P(the rest of the set is drawn next | a subset of it was drawn already), for all N = 2^K subsets, exactly.
+    """log P(the rest of the set is drawn next | a subset of it was drawn already), for all N = 2^K subsets,
+    exactly.
 
-    g(A) = sum over s in S - A of p(s) / (1 - p(A)) g(A + s), and g(S) = 1. The complement 1 - p(A) is a sum of probabilities.
-    Subset number A holds member k where bit k is set; g(0) = P(S). In float32 at least. Kool et al. 2020 (2002.06043) sum
-    over all orders instead.
+    g(A) = sum over s in S - A of p(s) / (1 - p(A)) g(A + s), and g(S) = 1. The complement 1 - p(A) is a sum
+    of probabilities. Subset number A holds member k where bit k is set; g(0) = P(S). In float32 at least.
+    Kool et al. 2020 (2002.06043) sum over all orders instead.
     """
     dtype = torch.promote_types(log_prob.dtype, torch.float32)
     log_prob, probs = log_prob.to(dtype), probs.to(dtype)
@@ -95,7 +111,8 @@ def log_completion(
     remaining = presence(weights) & ~held[..., None, None]  # N K B T
     log_complement = torch.logaddexp(torch.logsumexp(torch.where(remaining, log_prob, floor), 1), log_outside)
     completion = torch.zeros_like(log_complement)
-    for size in range(len(weights) - 1, -1, -1):  # all subsets of a size at once, from those that are one larger
+    # all subsets of a size at once, from those that are one larger
+    for size in range(len(weights) - 1, -1, -1):
         some = subset[held.sum(1) == size]
         larger = completion[some[:, None] | bit]
         ways = torch.where(remaining[some], log_prob - log_complement[some][:, None] + larger, floor)
@@ -105,11 +122,12 @@ def log_completion(
 
 
 def unordered_set(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
-    """sum over s in S of p(s) R(S, s) (loss(s) + stop_gradient(loss(s) - b_s) log p(s)), S drawn without replacement.
+    """sum over s in S of p(s) R(S, s) (loss(s) + stop_gradient(loss(s) - b_s) log p(s)), S drawn without
+    replacement.
 
-    p = softmax(beta * scores); R by an exact recursion over subsets (theirs is an integral); b_s is the built-in baseline.
-    Exact where samples >= the number of positions. Raises ValueError for a single sample, where that baseline would be the
-    sample itself, and for more than 8.
+    p = softmax(beta * scores); R by an exact recursion over subsets (theirs is an integral); b_s is the
+    built-in baseline. Exact where samples >= the number of positions. Raises ValueError for a single sample,
+    where that baseline would be the sample itself, and for more than 8.
 
     Paper: Kool et al. 2020 (2002.06043).
     Bias: none for the expected loss.
@@ -117,7 +135,8 @@ def unordered_set(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Bet
     """
     if not 2 <= samples <= LARGEST_SET:
         raise ValueError(
-            f"unordered_set compares the members of a set and needs 2 <= samples <= {LARGEST_SET} (the recursion visits "
+            f"unordered_set compares the members of a set and needs 2 <= samples <= {LARGEST_SET} "
+            "(the recursion visits "
             f"2^samples subsets), got {samples}; attention=hard_reinforce takes any number"
         )
     distribution = Softmax(scheduled("beta", beta))

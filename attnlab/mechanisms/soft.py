@@ -1,4 +1,5 @@
-"""Soft attention: the expected value under the distribution, differentiable throughout. Bahdanau et al. 2015 (1409.0473)."""
+"""Soft attention: the expected value under the distribution, differentiable throughout. Bahdanau et al. 2015
+(1409.0473)."""
 
 from typing import Unpack
 
@@ -12,7 +13,9 @@ from attnlab.schedules import scheduled
 class Mixture(Selector):
     """One alternative, which mixes all positions: weights = probs."""
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         probs = self.distribution(inputs).probs
         return single(probs[None], probs)
 

@@ -1,4 +1,5 @@
-"""Sparse attention: distributions with exact zeros, as weights of a mixture or as the law of a hard choice."""
+"""Sparse attention: distributions with exact zeros, as weights of a mixture or as the law of a hard
+choice."""
 
 from typing import Unpack
 
@@ -22,7 +23,8 @@ def sparsemax(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
 
 
 def entmax15(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
-    """weights = argmax_p p . (beta * scores) + H(p) with the Tsallis entropy of alpha 1.5; the loss at the averaged value.
+    """weights = argmax_p p . (beta * scores) + H(p) with the Tsallis entropy of alpha 1.5; the loss at the
+    averaged value.
 
     Paper: Peters et al. 2019 (1905.05702).
     Bias: none for its own objective.
@@ -32,7 +34,8 @@ def entmax15(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
 
 
 def sparsemax_expected(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
-    """sum_s p(s) loss(s) with p = sparsemax(beta * scores): the expected loss, enumerated; only the support counts.
+    """sum_s p(s) loss(s) with p = sparsemax(beta * scores): the expected loss, enumerated; only the support
+    counts.
 
     Paper: Correia et al. 2020 (2007.01919).
     Bias: none for the expected loss under sparsemax.
@@ -42,7 +45,8 @@ def sparsemax_expected(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mech
 
 
 def entmax15_expected(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
-    """sum_s p(s) loss(s) with p = entmax15(beta * scores): the expected loss, enumerated; only the support counts.
+    """sum_s p(s) loss(s) with p = entmax15(beta * scores): the expected loss, enumerated; only the support
+    counts.
 
     Paper: Correia et al. 2020 (2007.01919); Peters et al. 2019 (1905.05702).
     Bias: none for the expected loss under entmax15.

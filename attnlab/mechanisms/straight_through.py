@@ -1,4 +1,5 @@
-"""Straight-through: one position forward, the gradient of soft weights backward. Bengio et al. 2013 (1308.3432)."""
+"""Straight-through: one position forward, the gradient of soft weights backward. Bengio et al. 2013
+(1308.3432)."""
 
 from typing import Unpack
 
@@ -20,7 +21,9 @@ class StraightThrough(Selector):
         """The position taken forward, 1 B T: a draw from the distribution."""
         return draw(categorical.log_probs, 1, randomness)
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         categorical = self.distribution(inputs)
         probs = categorical.probs
         position = self.choose(categorical, randomness)
@@ -43,7 +46,9 @@ def hard_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> M
     Cost: 1 evaluation of the loss.
     """
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(distribution, StraightThrough(distribution), Pathwise(), "expected", "gradient", evaluate_as)
+    return Mechanism(
+        distribution, StraightThrough(distribution), Pathwise(), "expected", "gradient", evaluate_as
+    )
 
 
 def argmax_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
@@ -54,4 +59,6 @@ def argmax_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) ->
     Cost: 1 evaluation of the loss.
     """
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(distribution, ArgmaxStraightThrough(distribution), Pathwise(), "expected", "gradient", evaluate_as)
+    return Mechanism(
+        distribution, ArgmaxStraightThrough(distribution), Pathwise(), "expected", "gradient", evaluate_as
+    )

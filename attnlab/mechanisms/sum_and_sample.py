@@ -16,22 +16,27 @@ from attnlab.schedules import scheduled
 
 
 class SumAndSample(Selector):
-    """The samples - 1 most probable positions, mass p(s) each, and one drawn outside them, which carries all other mass."""
+    """The samples - 1 most probable positions, mass p(s) each, and one drawn outside them, which carries all
+    other mass."""
 
     def __init__(self, distribution: Distribution, samples: int):
         super().__init__(distribution)
         self.samples = samples
 
-    def forward(self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()) -> Selection:
+    def forward(
+        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
+    ) -> Selection:
         categorical = self.distribution(inputs)
         probs, log_probs = categorical
         size = min(self.samples - 1, probs.size(-1) - 1)
         best = log_probs.detach().argsort(dim=-1, descending=True, stable=True)[..., :size]
         summed = torch.zeros_like(probs, dtype=torch.bool).scatter(-1, best, True)
-        outside = log_probs.masked_fill(summed, 2 * functional.lowest(log_probs.dtype))  # behind what is masked
+        # behind what is masked
+        outside = log_probs.masked_fill(summed, 2 * functional.lowest(log_probs.dtype))
         drawn = draw(outside, 1, randomness._replace(forced=randomness.forced[-1:]))
         weights, log_prob, present = members(torch.cat([best.movedim(-1, 0), drawn]), categorical)
-        rest = probs.masked_fill(summed, 0.0).sum(-1)[None]  # a sum, not 1 - p: 0 in float32 where the truth is 3e-9
+        # a sum, not 1 - p: 0 in float32 where the truth is 3e-9
+        rest = probs.masked_fill(summed, 0.0).sum(-1)[None]
         mass = torch.cat([probs.gather(-1, best).movedim(-1, 0), rest]).detach() * present
         return Selection(weights, mass, log_prob, probs)
 
@@ -45,10 +50,11 @@ class SummedMean(Baseline):
 
 
 def sum_and_sample(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
-    """sum over the samples - 1 most probable s of p(s) term(s), + (rest of p) term(z) with z drawn from the rest.
+    """sum over the samples - 1 most probable s of p(s) term(s), + (rest of p) term(z) with z drawn from the
+    rest.
 
-    term(s) = loss(s) + stop_gradient(loss(s) - b) log p(s), p = softmax(beta * scores), and b the mean loss of the summed
-    positions. Exact where samples >= S. Raises ValueError for a single sample.
+    term(s) = loss(s) + stop_gradient(loss(s) - b) log p(s), p = softmax(beta * scores), and b the mean loss
+    of the summed positions. Exact where samples >= S. Raises ValueError for a single sample.
 
     Paper: Liu et al. 2019 (1810.04777).
     Bias: none for the expected loss.
@@ -56,7 +62,8 @@ def sum_and_sample(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Be
     """
     if samples < 2:
         raise ValueError(
-            f"sum_and_sample sums samples - 1 positions and draws one more, and needs samples >= 2, got {samples}; "
+            "sum_and_sample sums samples - 1 positions and draws one more, and needs samples >= 2, "
+            f"got {samples}; "
             "one draw alone is attention=hard_reinforce attention.samples=1 attention.baseline=none"
         )
     distribution = Softmax(scheduled("beta", beta))

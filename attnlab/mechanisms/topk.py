@@ -9,7 +9,9 @@ from attnlab.rules import Beta, Count
 from attnlab.schedules import scheduled
 
 
-def topk(*, k: Count, evaluate_as: Literal["same", "soft", "argmax", "marginal", "topk"], **beta: Unpack[Beta]) -> Mechanism:
+def topk(
+    *, k: Count, evaluate_as: Literal["same", "soft", "argmax", "marginal", "topk"], **beta: Unpack[Beta]
+) -> Mechanism:
     """weights = softmax(beta * scores) over the k best scores, 0 elsewhere; the loss at the averaged value.
 
     evaluate_as=soft reads all positions, topk (which same follows) the k best.

@@ -19,7 +19,9 @@ class Vimco(Estimator):
     L_k is L with the k-th log-likelihood replaced by the mean of the others: it does not know the k-th draw.
     """
 
-    def forward(self, losses: Losses, returns: Losses, selection: Selection, valid: Valid, state: State) -> Surrogate:
+    def forward(
+        self, losses: Losses, returns: Losses, selection: Selection, valid: Valid, state: State
+    ) -> Surrogate:
         samples = len(losses)
         bound = torch.logsumexp(-losses, 0) - math.log(samples)
         log_weights = -returns.detach()
@@ -31,7 +33,8 @@ class Vimco(Estimator):
 
 
 def vimco(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
-    """-E log mean_k exp(-loss(z_k)) with z_k ~ p = softmax(beta * scores), which falls to the marginal as `samples` grows.
+    """-E log mean_k exp(-loss(z_k)) with z_k ~ p = softmax(beta * scores), which falls to the marginal as
+    `samples` grows.
 
     Raises ValueError for a single sample.
 
@@ -45,4 +48,6 @@ def vimco(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> M
             "its bound with one draw is the expected loss: use attention=hard_reinforce"
         )
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(distribution, Draws(distribution, samples), Vimco(), "marginal", "value", evaluate_as, bound=samples)
+    return Mechanism(
+        distribution, Draws(distribution, samples), Vimco(), "marginal", "value", evaluate_as, bound=samples
+    )

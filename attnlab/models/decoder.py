@@ -17,8 +17,9 @@ State = tuple[Any, ...]
 class Decoder(nn.Module):
     """Embeds previous symbols and runs `layers` recurrent layers; the readout is output(tanh(W_h h + W_c c)).
 
-    Contexts do not enter the next state, so under teacher forcing all steps are computed at once. The readout is additive:
-    values are taken to its width once, before they are read, and everything behind a choice broadcasts over K and T.
+    Contexts do not enter the next state, so under teacher forcing all steps are computed at once. The readout
+    is additive: values are taken to its width once, before they are read, and everything behind a choice
+    broadcasts over K and T.
     """
 
     def __init__(
@@ -44,7 +45,8 @@ class Decoder(nn.Module):
     def forward(
         self, previous: Int[Tensor, "B T"], state: State, generator: torch.Generator
     ) -> tuple[Float[Tensor, "B T Q"], State]:
-        """States after reading each previous symbol, and what to carry on; dropout, in training, draws from the generator."""
+        """States after reading each previous symbol, and what to carry on; dropout, in training, draws from
+        the generator."""
         rate = self.dropout if self.training else 0.0
         states, carried = self.embedding(previous), []
         for index, layer in enumerate(self.layers):
@@ -52,6 +54,8 @@ class Decoder(nn.Module):
             carried.append(last)
         return states, tuple(carried)
 
-    def read(self, states: Float[Tensor, "B T Q"], context: Float[Tensor, "K B #T R"]) -> Float[Tensor, "K B T V"]:
+    def read(
+        self, states: Float[Tensor, "B T Q"], context: Float[Tensor, "K B #T R"]
+    ) -> Float[Tensor, "K B T V"]:
         """Logits of the next symbol for every alternative."""
         return self.output(torch.tanh(self.from_state(states) + context))

@@ -11,13 +11,16 @@ Cell = type[nn.LSTM] | type[nn.GRU]
 
 
 class Encoder(nn.Module):
-    """Embeds the source and runs one recurrent layer in each direction, `layers` times: states (B S 2D), 0 on padding.
+    """Embeds the source and runs one recurrent layer in each direction, `layers` times: states (B S 2D), 0 on
+    padding.
 
-    The second direction reads each sequence reversed within its own length, so that no packing is needed and padding, which
-    lies at the end for both, influences nothing.
+    The second direction reads each sequence reversed within its own length, so that no packing is needed and
+    padding, which lies at the end for both, influences nothing.
     """
 
-    def __init__(self, cell: Cell, symbols: int, embedding_size: int, hidden_size: int, layers: int, dropout: float):
+    def __init__(
+        self, cell: Cell, symbols: int, embedding_size: int, hidden_size: int, layers: int, dropout: float
+    ):
         super().__init__()
         self.embedding = nn.Embedding(symbols, embedding_size, padding_idx=PAD)
         sizes = [embedding_size] + [2 * hidden_size] * (layers - 1)

@@ -24,7 +24,8 @@ class Output(NamedTuple):
 
 
 class Seq2Seq(nn.Module):
-    """p(target | source) with an injected attention. Parts, as gradient norms name them: encoder, attention, decoder."""
+    """p(target | source) with an injected attention. Parts, as gradient norms name them: encoder, attention,
+    decoder."""
 
     def __init__(self, encoder: Encoder, attention: Attention, decoder: Decoder):
         super().__init__()
@@ -44,9 +45,14 @@ class Seq2Seq(nn.Module):
         return self.attention.memory(states, self.decoder.from_context(states), mask[:, None], batch.gold)
 
     def forward(
-        self, batch: Batch, randomness: Randomness, controls: tuple[str, ...] = (), selector: Selector | None = None
+        self,
+        batch: Batch,
+        randomness: Randomness,
+        controls: tuple[str, ...] = (),
+        selector: Selector | None = None,
     ) -> Output:
-        """Teacher forcing: every step sees the right prefix. `selector` replaces the trained one (an evaluation rule)."""
+        """Teacher forcing: every step sees the right prefix. `selector` replaces the trained one (an
+        evaluation rule)."""
         memory = self.encode(batch, randomness.generator)
         previous = nn.functional.pad(batch.target[:, :-1], (1, 0), value=BOS)
         state, _ = self.decoder(previous, (), randomness.generator)
@@ -55,7 +61,8 @@ class Seq2Seq(nn.Module):
 
     @torch.no_grad()
     def generate(self, batch: Batch, selector: Selector, limit: int) -> Int[Tensor, "B L"]:
-        """Greedy decoding of the sources under an evaluation rule: symbols up to EOS, PAD behind it; at most `limit` steps."""
+        """Greedy decoding of the sources under an evaluation rule: symbols up to EOS, PAD behind it; at most
+        `limit` steps."""
         device = batch.source.device
         randomness = drawing(torch.Generator(device))
         memory, state = self.encode(batch, randomness.generator), ()
@@ -65,7 +72,9 @@ class Seq2Seq(nn.Module):
         never = torch.tensor([PAD, BOS, UNK], device=device)  # stand for no symbol of a target
         symbols = []
         for step in range(limit):
-            here = memory._replace(gold=batch.gold[:, step : step + 1] if step < batch.gold.size(1) else unknown)
+            here = memory._replace(
+                gold=batch.gold[:, step : step + 1] if step < batch.gold.size(1) else unknown
+            )
             hidden, state = self.decoder(symbol, state, randomness.generator)
             context, selection = self.attention(hidden, here, randomness, (), selector)
             log_probs = predict(self.decoder.read(hidden, context), selection.mass)
@@ -97,11 +106,15 @@ def gru(source_symbols: int, target_symbols: int, attention: Make, **sizes: Unpa
     return _assemble(nn.GRU, source_symbols, target_symbols, attention, sizes)
 
 
-def _assemble(cell: Cell, source_symbols: int, target_symbols: int, attention: Make, sizes: Recurrent) -> Seq2Seq:
+def _assemble(
+    cell: Cell, source_symbols: int, target_symbols: int, attention: Make, sizes: Recurrent
+) -> Seq2Seq:
     hidden_size = sizes["hidden_size"]
     shared = sizes["embedding_size"], hidden_size, sizes["layers"], sizes["dropout"]
     return Seq2Seq(
         Encoder(cell, source_symbols, *shared),
         attention(hidden_size, 2 * hidden_size),
-        Decoder(cell, target_symbols, *shared, state_size=2 * hidden_size, readout_size=sizes["readout_size"]),
+        Decoder(
+            cell, target_symbols, *shared, state_size=2 * hidden_size, readout_size=sizes["readout_size"]
+        ),
     )

@@ -17,4 +17,6 @@ def copy(seed: int, batch_size: int, **settings: Unpack[Sequences]) -> Synthetic
         position = torch.arange(source.size(1)).expand_as(source)
         return Batch(source, close(source, length), aligned(position, length, source.size(1)))
 
-    return Synthetic(generate, seed, batch_size, SPECIAL + settings["symbols"], settings["longest"] + 1, settings)
+    return Synthetic(
+        generate, seed, batch_size, SPECIAL + settings["symbols"], settings["longest"] + 1, settings
+    )

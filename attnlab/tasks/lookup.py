@@ -10,14 +10,18 @@ from attnlab.tasks.task import Synthetic, aligned, close, lengths_between
 
 
 def lookup(seed: int, batch_size: int, *, pairs: Count, **settings: Unpack[Sequences]) -> Synthetic:
-    """`pairs` pairs k1 v1 k2 v2 ... of distinct keys and uniform values, then `shortest` to `longest` queries among the keys.
+    """`pairs` pairs k1 v1 k2 v2 ... of distinct keys and uniform values, then `shortest` to `longest` queries
+    among the keys.
 
-    Keys and values are `symbols` symbols each, with no symbol in common. Target t is the value of query t, and comes from the
-    position of that value. Raises ValueError for more pairs than there are keys.
+    Keys and values are `symbols` symbols each, with no symbol in common. Target t is the value of query t,
+    and comes from the position of that value. Raises ValueError for more pairs than there are keys.
     """
     longest, symbols = settings["longest"], settings["symbols"]
     if pairs > symbols:
-        raise ValueError(f"lookup needs distinct keys: pairs must be at most symbols, got pairs={pairs} and symbols={symbols}")
+        raise ValueError(
+            f"lookup needs distinct keys: pairs must be at most symbols, got pairs={pairs} and "
+            f"symbols={symbols}"
+        )
     first_value = SPECIAL + symbols
 
     def generate(generator: torch.Generator, examples: int) -> Batch:

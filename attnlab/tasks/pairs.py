@@ -1,4 +1,5 @@
-"""Pairs: a person's own sources and targets, from tab-separated files; with features, as inflection needs them."""
+"""Pairs: a person's own sources and targets, from tab-separated files; with features, as inflection needs
+them."""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -30,17 +31,21 @@ def pairs(
     target_separator: str,
     features_column: Literal[1, 2, 3] | None,
 ) -> "Pairs":
-    """Sequences from UTF-8 lines of source, tab, target; nothing is known about their alignment (gold is all False).
+    """Sequences from UTF-8 lines of source, tab, target; nothing is known about their alignment (gold is all
+    False).
 
-    source_separator, target_separator: what stands between symbols; '' splits into characters (code points; text is
-    taken as it is, neither composed nor decomposed). features_column: which of three columns holds features such as
-    V;IND;PRS; of the other two, source comes before target. Features precede the source, as symbols of their own.
+    source_separator, target_separator: what stands between symbols; '' splits into characters (code points;
+    text is taken as it is, neither composed nor decomposed). features_column: which of three columns holds
+    features such as V;IND;PRS; of the other two, source comes before target. Features precede the source, as
+    symbols of their own.
 
-    The vocabulary is that of the training file; whatever else occurs in val and test becomes UNK. No training target
-    holds UNK, so a trained model gives it next to no probability, and a target with an unknown symbol counts as wrong
-    with a high nll. Raises ValueError for files that cannot be read or have malformed lines.
+    The vocabulary is that of the training file; whatever else occurs in val and test becomes UNK. No training
+    target holds UNK, so a trained model gives it next to no probability, and a target with an unknown symbol
+    counts as wrong with a high nll. Raises ValueError for files that cannot be read or have malformed lines.
     """
-    rows = [read_rows(path, source_separator, target_separator, features_column) for path in (train, val, test)]
+    rows = [
+        read_rows(path, source_separator, target_separator, features_column) for path in (train, val, test)
+    ]
     task = Pairs(seed, batch_size, *rows)
     for path, exam in zip((val, test), task.exams, strict=True):
         _report_unknown(path, exam)
@@ -75,7 +80,8 @@ class Examples(NamedTuple):
         return Batch(source, self.target.padded(index), torch.zeros_like(source[:, None], dtype=torch.bool))
 
     def by_size(self) -> Iterator[Batch]:
-        """All rows once, in the same batches at every call, whatever the seed and the batch size of training."""
+        """All rows once, in the same batches at every call, whatever the seed and the batch size of
+        training."""
         for rows in self.sizes().argsort(stable=True).split(EXAM_BATCH):
             yield self.batch(rows.tolist())
 
@@ -85,7 +91,8 @@ class Examples(NamedTuple):
 
 
 class Pairs:
-    """A task over rows in memory. An epoch is every training row once, in an order given by seed and epoch."""
+    """A task over rows in memory. An epoch is every training row once, in an order given by seed and
+    epoch."""
 
     def __init__(self, seed: int, batch_size: int, train: list[Row], validation: list[Row], test: list[Row]):
         features = _symbols(row.features for row in train)
@@ -109,7 +116,8 @@ class Pairs:
         self.target_symbols = len(self.target_vocabulary)
         self.longest_target = int(self.examples.target.length.max())
         self.steps_per_epoch = -(-len(train) // batch_size)
-        self._cache: tuple[int, list[list[int]]] = -1, []  # an epoch and its plan, so that a step costs little
+        # an epoch and its plan, so that a step costs little
+        self._cache: tuple[int, list[list[int]]] = -1, []
 
     def train(self, step: int) -> Batch:
         """The training batch of a step: a pure function of seed and step."""
@@ -131,8 +139,9 @@ class Pairs:
 def epoch_plan(sizes: Int[Tensor, " N"], batch_size: int, generator: torch.Generator) -> list[list[int]]:
     """Rows 0 to N - 1 once each, in batches of similar sizes and random order.
 
-    The shuffled rows are sorted by size within pools of POOL batches, cut into batches, and the batches shuffled. The
-    N mod batch_size rows that fill no batch are set apart before sorting: else it would always be the longest.
+    The shuffled rows are sorted by size within pools of POOL batches, cut into batches, and the batches
+    shuffled. The N mod batch_size rows that fill no batch are set apart before sorting: else it would always
+    be the longest.
     """
     order = torch.randperm(len(sizes), generator=generator)
     rest = len(order) % batch_size
@@ -157,9 +166,15 @@ def _ragged(sequences: list[list[int]]) -> Ragged:
 
 
 def _report_unknown(path: str, exam: Examples) -> None:
-    """Say so where most rows hold what training never saw: probably the separator or the file is a wrong one."""
+    """Say so where most rows hold what training never saw: probably the separator or the file is a wrong
+    one."""
     for side in ("source", "target"):
-        share = torch.cat([(getattr(batch, side) == UNK).any(1) for batch in exam.by_size()]).double().mean().item()
+        share = (
+            torch.cat([(getattr(batch, side) == UNK).any(1) for batch in exam.by_size()])
+            .double()
+            .mean()
+            .item()
+        )
         if share > 0.5:
             fact = f"{share:.0%} of the {side}s hold symbols that are not in the training file"
             logging.getLogger(__name__).warning(f"{path}: {fact}; does task.{side}_separator fit?")

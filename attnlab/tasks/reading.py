@@ -1,4 +1,5 @@
-"""Reading lines of source, tab, target (and features): what a file must look like, and what is said otherwise."""
+"""Reading lines of source, tab, target (and features): what a file must look like, and what is said
+otherwise."""
 
 import codecs
 from collections.abc import Callable
@@ -18,15 +19,18 @@ class Row(NamedTuple):
     target: list[str]
 
 
-def read_rows(path: str, source_separator: str, target_separator: str, features_column: int | None) -> list[Row]:
+def read_rows(
+    path: str, source_separator: str, target_separator: str, features_column: int | None
+) -> list[Row]:
     """The lines of a UTF-8 file of tab-separated columns, each split into symbols; source before target.
 
-    features_column is 1, 2 or 3 in files of three columns, and None in files of two; an empty column means no features.
-    A separator '' splits into characters, which are code points: a letter with a combining mark is two symbols, since
-    text is taken as it is, neither composed (NFC) nor decomposed (NFD). A byte order mark, Windows line ends and empty
-    lines at the end of the file are no part of the data.
+    features_column is 1, 2 or 3 in files of three columns, and None in files of two; an empty column means no
+    features. A separator '' splits into characters, which are code points: a letter with a combining mark is
+    two symbols, since text is taken as it is, neither composed (NFC) nor decomposed (NFD). A byte order mark,
+    Windows line ends and empty lines at the end of the file are no part of the data.
 
-    Raises ValueError for a file that cannot be read, is empty, or has malformed lines; the first few are quoted.
+    Raises ValueError for a file that cannot be read, is empty, or has malformed lines; the first few are
+    quoted.
     """
     lines = _content(path).split(b"\n")
     parse = _parser(source_separator, target_separator, features_column)
@@ -37,7 +41,11 @@ def read_rows(path: str, source_separator: str, target_separator: str, features_
         except ValueError as error:
             problems.append(f"{path}, line {number}: {error}")
     if problems:
-        more = [f"and {len(problems) - SHOWN} more malformed lines of {len(lines)}"] if len(problems) > SHOWN else []
+        more = (
+            [f"and {len(problems) - SHOWN} more malformed lines of {len(lines)}"]
+            if len(problems) > SHOWN
+            else []
+        )
         raise ValueError("\n".join(problems[:SHOWN] + more))
     return rows
 
@@ -53,7 +61,9 @@ def _content(path: str) -> bytes:
     return content
 
 
-def _parser(source_separator: str, target_separator: str, features_column: int | None) -> Callable[[bytes], Row]:
+def _parser(
+    source_separator: str, target_separator: str, features_column: int | None
+) -> Callable[[bytes], Row]:
     """Bytes of a line -> its row, or a ValueError with what was expected and what came."""
     order = ["source", "target"]
     if features_column:

@@ -10,12 +10,16 @@ from attnlab.tasks.task import Synthetic, close, sequences
 
 
 def sort(seed: int, batch_size: int, **settings: Unpack[Sequences]) -> Synthetic:
-    """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; every position of a symbol is right for it."""
+    """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; every position of a symbol is
+    right for it."""
 
     def generate(generator: torch.Generator, examples: int) -> Batch:
         source, length = sequences(generator, examples, settings)
-        behind = source.masked_fill(source == PAD, SPECIAL + settings["symbols"])  # padding sorts behind every symbol
+        # padding sorts behind every symbol
+        behind = source.masked_fill(source == PAD, SPECIAL + settings["symbols"])
         target = close(behind.sort(dim=1).values, length)
         return Batch(source, target, (target[..., None] == source[:, None]) & (target >= SPECIAL)[..., None])
 
-    return Synthetic(generate, seed, batch_size, SPECIAL + settings["symbols"], settings["longest"] + 1, settings)
+    return Synthetic(
+        generate, seed, batch_size, SPECIAL + settings["symbols"], settings["longest"] + 1, settings
+    )

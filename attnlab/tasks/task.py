@@ -1,4 +1,5 @@
-"""What training asks of a task, and the synthetic kind: sequences made on the fly from explicit generators."""
+"""What training asks of a task, and the synthetic kind: sequences made on the fly from explicit
+generators."""
 
 from collections.abc import Callable, Iterator
 from typing import Protocol, runtime_checkable
@@ -37,11 +38,13 @@ class Task(Protocol):
 Generate = Callable[[torch.Generator, int], Batch]
 """A task's examples: generator and number of examples -> a batch."""
 
-EXAM_BATCH = 250  # examples made at once for validation and test: a constant, so that batch_size changes no exam
+# examples made at once for validation and test: a constant, so that batch_size changes no exam
+EXAM_BATCH = 250
 
 
 class Synthetic:
-    """Examples without end. Training draws from the stream of the seed; validation and test are the same exam for all seeds."""
+    """Examples without end. Training draws from the stream of the seed; validation and test are the same exam
+    for all seeds."""
 
     def __init__(
         self,
@@ -79,14 +82,18 @@ class Synthetic:
             yield Batch(*(tensor[: examples - start] for tensor in batch))
 
 
-def lengths_between(generator: torch.Generator, examples: int, shortest: int, longest: int) -> Int[Tensor, "B 1"]:
+def lengths_between(
+    generator: torch.Generator, examples: int, shortest: int, longest: int
+) -> Int[Tensor, "B 1"]:
     """Uniform lengths from `shortest` to `longest`. Raises ValueError for shortest above longest."""
     if shortest > longest:
         raise ValueError(f"shortest must not exceed longest, got shortest={shortest} and longest={longest}")
     return torch.randint(shortest, longest + 1, (examples, 1), generator=generator)
 
 
-def sequences(generator: torch.Generator, examples: int, settings: Sequences) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B 1"]]:
+def sequences(
+    generator: torch.Generator, examples: int, settings: Sequences
+) -> tuple[Int[Tensor, "B S"], Int[Tensor, "B 1"]]:
     """Sources of uniform symbols and uniform lengths, padded, and the lengths."""
     longest = settings["longest"]
     length = lengths_between(generator, examples, settings["shortest"], longest)

@@ -1,4 +1,5 @@
-"""Arrow plots: single gradient estimates of every mechanism, their mean, and the exact gradient, over three scores."""
+"""Arrow plots: single gradient estimates of every mechanism, their mean, and the exact gradient, over three
+scores."""
 
 from typing import NamedTuple
 
@@ -21,7 +22,8 @@ REACH = 3.8  # of the picture, in lengths of the exact gradient
 
 
 class Estimates(NamedTuple):
-    """Gradients by the three scores: many single estimates of a mechanism, exact ones of its own and of the expected cost."""
+    """Gradients by the three scores: many single estimates of a mechanism, exact ones of its own and of the
+    expected cost."""
 
     name: str
     objective: str
@@ -38,7 +40,10 @@ def cost(weights: Float[Tensor, "K N S"]) -> Float[Tensor, "K N"]:
 def measure(name: str) -> Estimates:
     """A mechanism's estimates at SCORES, with its defaults but for FEWER samples or positions."""
     offered = yaml.safe_load((CONFIGS / "attention" / f"{name}.yaml").read_text(encoding="utf-8"))
-    overrides = [f"attention={name}", *(f"attention.{key}={value}" for key, value in FEWER.items() if key in offered)]
+    overrides = [
+        f"attention={name}",
+        *(f"attention.{key}={value}" for key, value in FEWER.items() if key in offered),
+    ]
     single = sample_gradients(overrides, SCORES, cost, DRAWS)
     own = exact_gradient(SCORES, cost, overrides=overrides)
     return Estimates(name, mechanism_of(overrides).objective, single, own, exact_gradient(SCORES, cost))
@@ -55,13 +60,18 @@ def caption(estimates: Estimates) -> str:
     shares = "" if torch.allclose(own, expected) else "shares of its own; "
     whose = shares if objective == "expected" else f"another objective, {objective}; "
     if noise < 1e-6:
-        return whose + ("exact, no noise." if bias < 1e-6 else f"no noise, but a bias of {100 * bias:.0f}\N{NO-BREAK SPACE}%.")
+        return whose + (
+            "exact, no noise."
+            if bias < 1e-6
+            else f"no noise, but a bias of {100 * bias:.0f}\N{NO-BREAK SPACE}%."
+        )
     seen = f"a bias of {100 * bias:.0f}\N{NO-BREAK SPACE}%" if bias > 3 * noise / DRAWS**0.5 else "no bias"
     return f"{whose}{seen}; one estimate is off by {100 * noise:.0f}\N{NO-BREAK SPACE}%."
 
 
 def arrows(estimates: Estimates) -> bytes:
-    """The plane of the three scores' differences, one direction a score: dots, their mean in colour, the exact one black."""
+    """The plane of the three scores' differences, one direction a score: dots, their mean in colour, the
+    exact one black."""
     figure = Figure(figsize=(2.1, 2.0), layout="constrained")
     axes = figure.subplots()
     reach = REACH * float(estimates.expected.norm())
@@ -71,9 +81,17 @@ def arrows(estimates: Estimates) -> bytes:
         axes.text(x, y, f"score {position}", color=GREY, ha="center", fontsize=8)
     places, counts = _flat(estimates.single[:SHOWN]).mul(1e6).round().unique(dim=0, return_counts=True)
     axes.scatter(*places.T / 1e6, s=(5 + 250 * counts / SHOWN).tolist(), color=SOFT, alpha=0.35, linewidth=0)
-    for gradient, colour, width in ((estimates.expected, "black", 0.028), (estimates.single.mean(0), SOFT, 0.012)):
-        tip, shape = _flat(gradient).tolist(), {"angles": "xy", "scale_units": "xy", "scale": 1, "width": width, "zorder": 3}
-        axes.quiver(0, 0, *tip, color=colour, headwidth=3, headlength=3, headaxislength=3, minlength=0, **shape)
+    for gradient, colour, width in (
+        (estimates.expected, "black", 0.028),
+        (estimates.single.mean(0), SOFT, 0.012),
+    ):
+        tip, shape = (
+            _flat(gradient).tolist(),
+            {"angles": "xy", "scale_units": "xy", "scale": 1, "width": width, "zorder": 3},
+        )
+        axes.quiver(
+            0, 0, *tip, color=colour, headwidth=3, headlength=3, headaxislength=3, minlength=0, **shape
+        )
     axes.set_xlim(-reach, 0.7 * reach)
     axes.set_ylim(-0.6 * reach, 1.05 * reach)
     axes.set_aspect("equal")

@@ -1,4 +1,5 @@
-"""The tour as a TensorBoard run: every figure as an image, and softargmax and gradient norm as curves over beta."""
+"""The tour as a TensorBoard run: every figure as an image, and softargmax and gradient norm as curves over
+beta."""
 
 import io
 from collections.abc import Mapping

@@ -1,4 +1,5 @@
-"""`scripts/tour.py`: parse, call, print; 0 for a tour, 2 for bad input. torch and matplotlib are imported late."""
+"""`scripts/tour.py`: parse, call, print; 0 for a tour, 2 for bad input. torch and matplotlib are imported
+late."""
 
 import shlex
 import sys
@@ -45,7 +46,9 @@ def _write(out: Path) -> str:
     measured = sorted(map(arrows.measure, choices("attention")), key=lambda one: one.objective != "expected")
     gallery = [page.Picture(one.name, arrows.arrows(one), arrows.caption(one)) for one in measured]
     images = (
-        {"overview.png": overview.overview()} | drawn | {f"arrows/{picture.heading}.png": picture.png for picture in gallery}
+        {"overview.png": overview.overview()}
+        | drawn
+        | {f"arrows/{picture.heading}.png": picture.png for picture in gallery}
     )
     (out / "arrows").mkdir(exist_ok=True)
     for name, png in images.items():

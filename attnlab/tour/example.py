@@ -1,4 +1,5 @@
-"""The worked example: five numbers from their maximum to attention, every figure computed by `attnlab.functional`."""
+"""The worked example: five numbers from their maximum to attention, every figure computed by
+`attnlab.functional`."""
 
 from collections.abc import Sequence
 
@@ -16,7 +17,9 @@ BETAS = (0.1, 1.0, 3.0, 10.0, 30.0)
 
 def text() -> str:
     """The example step by step, at most 80 columns wide."""
-    return "\n\n".join(["\n".join(part) for part in (_hard(), _soft(), _beta(), _ties(), _training(), _attention())])
+    return "\n\n".join(
+        ["\n".join(part) for part in (_hard(), _soft(), _beta(), _ties(), _training(), _attention())]
+    )
 
 
 def gradient(scores: Tensor, beta: functional.Beta) -> Tensor:
@@ -55,7 +58,8 @@ def _beta() -> list[str]:
         "  softmax(beta x), and softargmax = softmax(beta x) . positions:",
         *_table(SCORES),
         "  A small beta gives every position the same share;",
-        f"  a large one gives all to the maximum, and the softargmax tends to argmax = {functional.argmax(SCORES)}.",
+        "  a large one gives all to the maximum, and the softargmax tends to argmax = "
+        f"{functional.argmax(SCORES)}.",
     ]
 
 
@@ -67,7 +71,8 @@ def _ties() -> list[str]:
         _row("x", TIED),
         *_table(TIED),
         f"  The argmax takes the first, {first}. The softargmax goes to {end:.2f}, the mean of {first} and",
-        f"  {second}: in between both, it points at neither, but at a score of {TIED[round(float(end))]:.2f}.",
+        f"  {second}: in between both, it points at neither, but at a score of "
+        f"{TIED[round(float(end))]:.2f}.",
         "  No beta mends that.",
     ]
 
@@ -77,7 +82,10 @@ def _training() -> list[str]:
         "TRAINING: WHICH WAY SHOULD EACH SCORE MOVE?",
         "  The argmax jumps or stands still: its gradient is 0 or undefined. That of the",
         "  softargmax, beta p_i (i - softargmax), is largest in between and then dies:",
-        *(_row(f"beta {beta:g}", gradient(SCORES, beta)) + f"   norm {gradient(SCORES, beta).norm():.2g}" for beta in BETAS),
+        *(
+            _row(f"beta {beta:g}", gradient(SCORES, beta)) + f"   norm {gradient(SCORES, beta).norm():.2g}"
+            for beta in BETAS
+        ),
     ]
 
 

@@ -1,4 +1,5 @@
-"""Figures of softmax, beta, softargmax and attention as PNG, in colours that the colour-blind can tell apart."""
+"""Figures of softmax, beta, softargmax and attention as PNG, in colours that the colour-blind can tell
+apart."""
 
 import io
 from typing import Any
@@ -29,7 +30,9 @@ def softmax_ranges() -> bytes:
         panels[0, column].axhline(0, color="black", linewidth=0.8)
         panels[0, column].set_title(f"scores {label}")
         panels[1, column].bar(scores.tolist(), weights, color=SOFT)
-        panels[1, column].annotate(f"{weights[-1]:.3f}", (high + 0.4, weights[-1]), ha="right", va="bottom", fontsize=9)
+        panels[1, column].annotate(
+            f"{weights[-1]:.3f}", (high + 0.4, weights[-1]), ha="right", va="bottom", fontsize=9
+        )
         panels[1, column].set_xlabel("score")
         for axes in panels[:, column]:
             axes.set_xticks((low, (low + high) // 2, high))
@@ -42,9 +45,22 @@ def softmax_ranges() -> bytes:
 def beta_curves() -> bytes:
     """softmax(beta x) for several beta against the spike of the hardmax."""
     figure, axes = _single(3.2)
-    axes.bar(POSITIONS.tolist(), functional.hardmax(SCORES).tolist(), width=0.16, color=HARD, label="hardmax(x)", alpha=0.85)
+    axes.bar(
+        POSITIONS.tolist(),
+        functional.hardmax(SCORES).tolist(),
+        width=0.16,
+        color=HARD,
+        label="hardmax(x)",
+        alpha=0.85,
+    )
     for beta, shade, marker in zip(CURVED, SHADES, "osD^", strict=True):
-        axes.plot(POSITIONS, functional.softmax(SCORES, beta), color=shade, marker=marker, label=f"softmax({beta:g} x)")
+        axes.plot(
+            POSITIONS,
+            functional.softmax(SCORES, beta),
+            color=shade,
+            marker=marker,
+            label=f"softmax({beta:g} x)",
+        )
     axes.set_xticks(range(5), [f"{i}\nx = {score:g}" for i, score in enumerate(SCORES.tolist())])
     axes.set_xlabel("position and its score")
     axes.set_ylabel("share")
@@ -56,9 +72,21 @@ def softargmax_curve() -> bytes:
     """softargmax against beta, with the argmax as asymptote; and for two equal modes, where it is not."""
     figure, axes = _single(3.5)
     axes.axhline(int(functional.argmax(SCORES)), color=HARD, label=f"argmax(x) = {functional.argmax(SCORES)}")
-    axes.plot(BETAS, [functional.softargmax(SCORES, beta) for beta in BETAS], color=SOFT, label="softargmax(x)", linewidth=2.5)
+    axes.plot(
+        BETAS,
+        [functional.softargmax(SCORES, beta) for beta in BETAS],
+        color=SOFT,
+        label="softargmax(x)",
+        linewidth=2.5,
+    )
     label = f"two equal modes, at {' and '.join(str(int(i)) for i in torch.nonzero(TIED == TIED.max()))}"
-    axes.plot(BETAS, [functional.softargmax(TIED, beta) for beta in BETAS], "--", color=THIRD, label=f"softargmax, {label}")
+    axes.plot(
+        BETAS,
+        [functional.softargmax(TIED, beta) for beta in BETAS],
+        "--",
+        color=THIRD,
+        label=f"softargmax, {label}",
+    )
     axes.set_ylim(1.9, 3.1)
     axes.set_ylabel("expected index")
     over_beta(axes)
@@ -67,7 +95,8 @@ def softargmax_curve() -> bytes:
 
 
 def attention() -> bytes:
-    """The five numbers as weights over values in a plane: hard attention reads one, soft attention their average."""
+    """The five numbers as weights over values in a plane: hard attention reads one, soft attention their
+    average."""
     figure, axes = _single(4.0)
     weights = functional.softmax(SCORES)
     path = torch.stack([functional.softmax(SCORES, beta) @ VALUES for beta in BETAS])

@@ -1,4 +1,5 @@
-"""The picture of the README: hardmax -> argmax -> hard attention above softmax -> softargmax -> soft attention."""
+"""The picture of the README: hardmax -> argmax -> hard attention above softmax -> softargmax -> soft
+attention."""
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +11,8 @@ from attnlab.tour.figures import GREY, HARD, SOFT, png
 
 
 def overview() -> bytes:
-    """Two rows, one for each kind of weights over the same five scores: the weights, the index they give, what they read."""
+    """Two rows, one for each kind of weights over the same five scores: the weights, the index they give,
+    what they read."""
     figure = Figure(figsize=(9, 3.9), layout="constrained")
     panels = figure.subplots(2, 3, squeeze=False)
     rows = (

@@ -24,7 +24,8 @@ class Picture(NamedTuple):
 
 
 def page(figures: Mapping[str, bytes], gallery: Sequence[Picture]) -> str:
-    """page.html with its {{names}} filled in: figures by file name, numbers, the sliders and the gallery of mechanisms."""
+    """page.html with its {{names}} filled in: figures by file name, numbers, the sliders and the gallery of
+    mechanisms."""
     parts = {name: data_uri(png) for name, png in figures.items()} | _figures_in_words()
     parts |= {"scores": _table(), "example": escape(example.text()), "arrows": _gallery(gallery)}
     parts |= {"numbers": json.dumps(SCORES.tolist()), "tied": json.dumps(TIED.tolist())}
@@ -35,7 +36,11 @@ def page(figures: Mapping[str, bytes], gallery: Sequence[Picture]) -> str:
 
 def _figures_in_words() -> dict[str, str]:
     """The numbers that the page's sentences name."""
-    hard, weights, tied = functional.hardmax(SCORES), functional.softmax(SCORES), functional.softargmax(TIED, 30)
+    hard, weights, tied = (
+        functional.hardmax(SCORES),
+        functional.softmax(SCORES),
+        functional.softargmax(TIED, 30),
+    )
     return {
         "max": f"{SCORES.max():g}",
         "argmax": str(int(functional.argmax(SCORES))),
@@ -56,7 +61,7 @@ def _table() -> str:
     forms = {"score": "g", "hardmax": ".0f", "softmax": ".3f"}
     head = "".join(f"<th>{i}</th>" for i in range(len(SCORES)))
     body = [
-        f"<tr><th>{name}</th>{''.join(f'<td>{number:{forms[name]}}</td>' for number in numbers.tolist())}</tr>"
+        f"<tr><th>{name}</th>{''.join(f'<td>{each:{forms[name]}}</td>' for each in numbers.tolist())}</tr>"
         for name, numbers in rows.items()
     ]
     return f"<table><thead><tr><th>position</th>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
@@ -65,7 +70,8 @@ def _table() -> str:
 def _gallery(pictures: Sequence[Picture]) -> str:
     shown = [
         f'<figure><img src="{data_uri(png)}" alt="{escape(heading)}: {escape(caption)}">'
-        f"<figcaption><b>{escape(heading).replace('_', '_<wbr>')}</b>: {escape(caption)}</figcaption></figure>"
+        f"<figcaption><b>{escape(heading).replace('_', '_<wbr>')}</b>: "
+        f"{escape(caption)}</figcaption></figure>"
         for heading, png, caption in pictures
     ]
     return f'<div class="gallery">{"".join(shown)}</div>'

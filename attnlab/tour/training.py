@@ -1,4 +1,5 @@
-"""Figures of why the argmax cannot be trained by its gradient, and of what beta does to the gradient of the softargmax."""
+"""Figures of why the argmax cannot be trained by its gradient, and of what beta does to the gradient of the
+softargmax."""
 
 import torch
 from torch import Tensor
@@ -38,7 +39,12 @@ def step_or_slope() -> bytes:
         axes.axvline(jump, color=GREY, linestyle=":", linewidth=1)
     slope.plot([jump], [0], "o", color=HARD, markerfacecolor="white", markersize=7)
     slope.annotate(
-        "argmax: 0, and at its step undefined", (0.97, 0.94), xycoords="axes fraction", ha="right", color=HARD, fontsize=9
+        "argmax: 0, and at its step undefined",
+        (0.97, 0.94),
+        xycoords="axes fraction",
+        ha="right",
+        color=HARD,
+        fontsize=9,
     )
     slope.set_ylim(top=0.8)
     index.set_ylabel("index")
@@ -49,7 +55,8 @@ def step_or_slope() -> bytes:
 
 
 def growth_and_death() -> bytes:
-    """The norm of the softargmax's gradient against beta: it grows like beta, and dies like exp(-beta * gap)."""
+    """The norm of the softargmax's gradient against beta: it grows like beta, and dies like exp(-beta *
+    gap)."""
     norms = gradient_norms(BETAS)
     peak = max(range(len(norms)), key=norms.__getitem__)
     figure, panels = canvas(3.0, 1, 1)
@@ -57,7 +64,10 @@ def growth_and_death() -> bytes:
     axes.plot(BETAS, norms, color=SOFT, linewidth=2.5)
     axes.plot([BETAS[peak]], [norms[peak]], "o", color=SOFT)
     axes.annotate(
-        f"largest at beta = {BETAS[peak]:.2f}", (float(BETAS[peak]), norms[peak]), xytext=(8, 4), textcoords="offset points"
+        f"largest at beta = {BETAS[peak]:.2f}",
+        (float(BETAS[peak]), norms[peak]),
+        xytext=(8, 4),
+        textcoords="offset points",
     )
     over_beta(axes)
     axes.set_yscale("log")
