@@ -414,17 +414,7 @@ def test_bad_input_is_one_message(tmp_path: Path, capsys: Any, arguments: list[s
     assert not (tmp_path / "out").exists()
 
 
-def test_without_the_extra_a_line_says_what_to_install(tmp_path: Path, capsys: Any, monkeypatch: Any) -> None:
-    from attnlab.comparison import command
-
-    write_run(tmp_path)
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
-    out, err = compare(tmp_path, code=2, capsys=capsys)
-    install = 'pip install -c constraints.txt -e ".[analysis]"'
-    assert err == f"error: comparing runs needs scipy and matplotlib:\n{install}\n" and out == ""
-
-
-def test_help_needs_neither_torch_nor_the_extra() -> None:
+def test_help_imports_neither_torch_nor_what_draws() -> None:
     code = """import runpy, sys
 for name in ("torch", "scipy", "matplotlib", "tensorboard"): sys.modules[name] = None
 sys.argv = ["scripts/compare.py", "--help"]

@@ -136,24 +136,13 @@ def test_the_page_names_every_mechanism_with_what_it_does(tour: Path) -> None:
         assert f"<b>{name}</b>" in text.replace("<wbr>", "")
 
 
-def test_help_needs_neither_torch_nor_the_extra() -> None:
+def test_help_imports_neither_torch_nor_what_draws() -> None:
     code = """import runpy, sys
 for name in ("torch", "matplotlib", "tensorboard"): sys.modules[name] = None
 sys.argv = ["scripts/tour.py", "--help"]
 runpy.run_path("scripts/tour.py", run_name="__main__")"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0 and "--out DIR" in done.stdout and done.stderr == ""
-
-
-def test_without_matplotlib_the_example_is_printed_and_the_way_to_install_named(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    monkeypatch.setattr(command, "find_spec", lambda name: None)
-    assert command.tour(["--out", str(tmp_path / "tour")], None) == 2
-    out, err = capsys.readouterr()
-    assert out == example.text() + "\n" and not (tmp_path / "tour").exists()
-    told = 'error: the pictures need matplotlib: pip install -c constraints.txt -e ".[analysis]"'
-    assert " ".join(err.split()) == told
 
 
 def test_a_file_is_no_folder_to_write_to(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 command line.
 
 Reading order: history, reading, grouping, statistics, records, comparing; then what is made of it: tables,
-plots, tensorboard, report. Statistics and plots need the extra `analysis`; reading does not.
+plots, tensorboard, report.
 """
 
 from attnlab.comparison.history import History

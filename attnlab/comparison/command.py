@@ -4,10 +4,9 @@ imported late."""
 import argparse
 import shlex
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
-from attnlab.answers import BAD_INPUT, answered, parser, said, shown
+from attnlab.answers import answered, parser, shown
 from attnlab.comparison.reading import Run, load_runs
 from attnlab.text import filled
 
@@ -17,10 +16,6 @@ PLOTS = ("figures.png", "curves.png", "beta.png")
 def compare(arguments: Sequence[str], doc: str | None) -> int:
     """Compare the runs that the arguments name; what a person can mend is one message and no traceback."""
     options = _parser(doc).parse_args(arguments)
-    missing = [name for name in ("scipy", "matplotlib") if find_spec(name) is None]
-    if missing:
-        install = 'pip install -c constraints.txt -e ".[analysis]"'
-        return said(BAD_INPUT, f"comparing runs needs {' and '.join(missing)}:\n{install}")
     return answered(
         lambda: shown(_compare(load_runs(*options.runs), options.metric, _split(options.by), options.out))
     )

@@ -1,4 +1,4 @@
-"""Runs read back from disk, whatever became of them. Neither torch nor anything of the extra `analysis` is
+"""Runs read back from disk, whatever became of them. Neither torch nor scipy nor matplotlib is
 imported."""
 
 import glob

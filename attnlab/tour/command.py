@@ -4,7 +4,6 @@ late."""
 import shlex
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 
 from attnlab.answers import answered, parser, shown
@@ -28,8 +27,6 @@ def _tour(out: Path) -> int:
 
     torch.set_num_threads(1)  # small tensors are fastest with one
     print(example.text(), flush=True)
-    if find_spec("matplotlib") is None:
-        raise ValueError('the pictures need matplotlib: pip install -c constraints.txt -e ".[analysis]"')
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out names a folder to write to, and {out} is a file")
     out.mkdir(parents=True, exist_ok=True)
