@@ -11,7 +11,8 @@ from attnlab.attention import Attention
 from attnlab.base import Mechanism
 from attnlab.config import compose
 from attnlab.models.seq2seq import Seq2Seq
-from attnlab.randomness import derive
+from attnlab.randomness import derive, part
+from attnlab.scores import Score
 from attnlab.tasks.task import Task
 from attnlab.training import Training
 
@@ -37,8 +38,8 @@ def build(overrides: list[str]) -> Built:
 
 
 def assemble(tree: Mapping[str, Any]) -> Built:
-    """The objects of a checked configuration. Parameters depend on the seed and the model alone, whatever the
-    mechanism."""
+    """The objects of a checked configuration. The initial parameters of a part depend on the seed and on that
+    part alone: encoder and decoder start the same, whatever the mechanism and the score."""
     seed = tree["seed"]
     task: Task = make(tree["task"], seed, tree["batch_size"])
     with torch.random.fork_rng(devices=[]):
@@ -47,8 +48,11 @@ def assemble(tree: Mapping[str, Any]) -> Built:
         torch.manual_seed(derive(seed, "model"))
 
         def attention(query_size: int, state_size: int) -> Attention:
-            project = nn.Linear(state_size, query_size, bias=False)
-            return Attention(make(tree["score"], query_size, query_size), mechanism.selector, project)
+            with part():
+                project = nn.Linear(state_size, query_size, bias=False)
+            with part():
+                score: Score = make(tree["score"], query_size, query_size)
+            return Attention(score, mechanism.selector, project)
 
         model: Seq2Seq = make(tree["model"], task.source_symbols, task.target_symbols, attention)
         torch.manual_seed(derive(seed, "baseline"))

@@ -1,7 +1,9 @@
 """Explicit randomness: every draw is a function of (seed, what it is for, step), so a run can be repeated bit
 for bit."""
 
+import contextlib
 import hashlib
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float, Int
@@ -20,6 +22,16 @@ def derive(seed: int, *purpose: str | int) -> int:
 def generator_for(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
     """A fresh generator at the start of the stream `derive(seed, *purpose)`."""
     return torch.Generator(device).manual_seed(derive(seed, *purpose))
+
+
+@contextlib.contextmanager
+def part() -> Iterator[None]:
+    """Within it, torch's global generator runs a stream of its own, whose seed it drew; behind it, it stands
+    that one draw further, whatever was drawn within. So no part of a model moves the start of another."""
+    seed = int(torch.randint(2**63 - 1, ()))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 def drawing(generator: torch.Generator) -> Randomness:

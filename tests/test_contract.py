@@ -104,6 +104,32 @@ def test_initial_parameters_and_data_are_the_same_for_all_mechanisms(attention: 
     assert all(map(torch.equal, one.task.train(5), other.task.train(5)))
 
 
+def parameters(overrides: list[str]) -> dict[str, torch.Tensor]:
+    return dict(attnlab.build([*TINY, *overrides]).model.named_parameters())
+
+
+@pytest.mark.parametrize("score", names("score"))
+def test_one_seed_is_one_start_across_scores(score: str) -> None:
+    one, other = (parameters([f"score={name}", "seed=3"]) for name in ("dot", score))
+    assert {name.partition(".")[0] for name in one} == {"encoder", "attention", "decoder"}
+    assert all(value.equal(other[name]) for name, value in one.items())
+    assert (len(other) > len(one)) == (score in ("general", "additive"))
+
+
+@pytest.mark.parametrize("change", ["model=gru", "model.layers=2"])
+def test_one_seed_is_one_start_across_models_where_shapes_agree(change: str) -> None:
+    one, other = parameters(["seed=3"]), parameters(["seed=3", change])
+    agreeing = [name for name in one if one[name].shape == other[name].shape]
+    assert {"encoder.embedding.weight", "decoder.embedding.weight", "decoder.output.weight"} < set(agreeing)
+    assert all(one[name].equal(other[name]) for name in agreeing)
+
+
+def test_no_two_parts_start_the_same() -> None:
+    some = [value.flatten()[10:20] for value in parameters(["score=additive"]).values() if value.ndim == 2]
+    some = torch.stack([value / value.norm() for value in some if len(value) == 10])
+    assert len(some) > 10 and (some @ some.T - torch.eye(len(some))).abs().max() < 0.999  # whatever the scale
+
+
 def test_build_gives_the_configured_objects() -> None:
     built = attnlab.build(["attention=hard_reinforce", "attention.samples=3", *TINY])
     assert built.attention is built.model.attention and built.attention.selector is built.mechanism.selector

@@ -38,9 +38,10 @@ def make(
     selector: str = "soft",
     dropout: float = 0.0,
     dtype: torch.dtype = torch.float64,
+    seed: int = 0,
 ) -> Seq2Seq:
     """A small model with its weights doubled, so that a difference shows."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
 
     def attention(query_size: int, state_size: int) -> Attention:
         return Attention(Dot(1.0), SELECTORS[selector](Softmax(1.5)), nn.Linear(state_size, query_size))
@@ -106,21 +107,26 @@ def generated(net: Seq2Seq, sources: Tensor, limit: int) -> Tensor:
 def test_generation_takes_the_best_symbol_given_its_own_prefix_up_to_eos_and_pads_behind(
     model: str, selector: str
 ):
-    net = make(model, 2, selector)
-    with torch.no_grad():  # large weights and a push towards EOS: sentences of many lengths
-        for parameter in net.parameters():
-            parameter.mul_(2)
-        net.decoder.output.bias[EOS] += 4
-        net.decoder.output.bias[[PAD, BOS, UNK]] += 50  # the best by far, and yet no symbols of a sentence
-    source = torch.randint(SPECIAL, SOURCE_SYMBOLS, (40, S), generator=torch.Generator().manual_seed(1))
-    symbols = generated(net, source, 9)
-    output = net(Batch(source, symbols, torch.zeros(40, 1, S, dtype=torch.bool)), free())
-    allowed = [EOS, *range(SPECIAL, TARGET_SYMBOLS)]
-    wanted = torch.tensor(allowed)[predict(output.logits, output.selection.mass)[..., allowed].argmax(-1)]
-    ends = [row.index(EOS) if EOS in row else len(row) for row in symbols.tolist()]
-    for row, right, end in zip(symbols.tolist(), wanted.tolist(), ends, strict=True):
-        assert row[: end + 1] == right[: end + 1]
-        assert row[end + 1 :] == [PAD] * len(row[end + 1 :])
+    ends = []
+    for seed in range(4):
+        net = make(model, 2, selector, seed=seed)
+        with torch.no_grad():  # large weights and a push towards EOS: sentences of many lengths
+            for parameter in net.parameters():
+                parameter.mul_(2)
+            net.decoder.output.bias[EOS] += 4
+            net.decoder.output.bias[[PAD, BOS, UNK]] += (
+                50  # the best by far, and yet no symbols of a sentence
+            )
+        source = torch.randint(SPECIAL, SOURCE_SYMBOLS, (20, S), generator=torch.Generator().manual_seed(1))
+        symbols = generated(net, source, 9)
+        output = net(Batch(source, symbols, torch.zeros(20, 1, S, dtype=torch.bool)), free())
+        allowed = [EOS, *range(SPECIAL, TARGET_SYMBOLS)]
+        wanted = torch.tensor(allowed)[predict(output.logits, output.selection.mass)[..., allowed].argmax(-1)]
+        for row, right in zip(symbols.tolist(), wanted.tolist(), strict=True):
+            end = row.index(EOS) if EOS in row else len(row)
+            assert row[: end + 1] == right[: end + 1]
+            assert row[end + 1 :] == [PAD] * len(row[end + 1 :])
+            ends.append(end)
     assert len(set(ends)) > 2  # some sentences are shorter than others
 
 

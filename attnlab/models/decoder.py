@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from attnlab.base import PAD
 from attnlab.models.encoder import Cell
-from attnlab.randomness import dropout
+from attnlab.randomness import dropout, part
 
 State = tuple[Any, ...]
 """What the recurrent layers carry from step to step, one entry a layer; () at the start."""
@@ -36,7 +36,8 @@ class Decoder(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(symbols, embedding_size, padding_idx=PAD)
         sizes = [embedding_size] + [hidden_size] * (layers - 1)
-        self.layers = nn.ModuleList(cell(size, hidden_size, batch_first=True) for size in sizes)
+        with part():
+            self.layers = nn.ModuleList(cell(size, hidden_size, batch_first=True) for size in sizes)
         self.from_state = nn.Linear(hidden_size, readout_size)
         self.from_context = nn.Linear(state_size, readout_size, bias=False)
         self.output = nn.Linear(readout_size, symbols)

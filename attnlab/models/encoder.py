@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from attnlab.base import PAD
-from attnlab.randomness import dropout
+from attnlab.randomness import dropout, part
 
 Cell = type[nn.LSTM] | type[nn.GRU]
 
@@ -24,8 +24,10 @@ class Encoder(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(symbols, embedding_size, padding_idx=PAD)
         sizes = [embedding_size] + [2 * hidden_size] * (layers - 1)
-        self.forwards = nn.ModuleList(cell(size, hidden_size, batch_first=True) for size in sizes)
-        self.backwards = nn.ModuleList(cell(size, hidden_size, batch_first=True) for size in sizes)
+        with part():
+            self.forwards = nn.ModuleList(cell(size, hidden_size, batch_first=True) for size in sizes)
+        with part():
+            self.backwards = nn.ModuleList(cell(size, hidden_size, batch_first=True) for size in sizes)
         self.dropout = dropout
 
     def forward(

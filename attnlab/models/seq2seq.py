@@ -11,7 +11,7 @@ from attnlab.attention import Attention, Memory
 from attnlab.base import BOS, EOS, PAD, UNK, Batch, Randomness, Selection, Selector
 from attnlab.models.decoder import Decoder
 from attnlab.models.encoder import Cell, Encoder
-from attnlab.randomness import drawing
+from attnlab.randomness import drawing, part
 from attnlab.rules import Recurrent
 
 
@@ -111,10 +111,10 @@ def _assemble(
 ) -> Seq2Seq:
     hidden_size = sizes["hidden_size"]
     shared = sizes["embedding_size"], hidden_size, sizes["layers"], sizes["dropout"]
-    return Seq2Seq(
-        Encoder(cell, source_symbols, *shared),
-        attention(hidden_size, 2 * hidden_size),
-        Decoder(
+    with part():
+        encoder = Encoder(cell, source_symbols, *shared)
+    with part():
+        decoder = Decoder(
             cell, target_symbols, *shared, state_size=2 * hidden_size, readout_size=sizes["readout_size"]
-        ),
-    )
+        )
+    return Seq2Seq(encoder, attention(hidden_size, 2 * hidden_size), decoder)
