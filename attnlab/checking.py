@@ -74,14 +74,21 @@ def _conflicts(tree: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def data_files(tree: Mapping[str, Any]) -> dict[tuple[str, str], str]:
-    """(group, key) -> path, for every setting that names a data file."""
+def data_files(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Dotted key -> path, for every setting that names a data file."""
+    nodes = {group: tree[group] for group in GROUPS if tree.get(group)}
+    nodes |= {f"callbacks.{name}": node for name, node in (tree.get("callbacks") or {}).items()}
     return {
-        (group, key): tree[group][key]
-        for group in GROUPS
-        for key, rule in settings_of(tree[group]["_target_"]).items()
-        if any(isinstance(part, DataFileMark) for part in get_args(rule))
+        f"{path}.{key}": node[key]
+        for path, node in nodes.items()
+        for key, rule in settings_of(node["_target_"]).items()
+        if _names_data(rule) and isinstance(node.get(key), str)
     }
+
+
+def _names_data(rule: Any) -> bool:
+    """Whether a rule is DataFile, or DataFile or something else."""
+    return isinstance(rule, DataFileMark) or any(map(_names_data, get_args(rule)))
 
 
 def unknown_keys(keys: Iterable[str], tree: Mapping[str, Any]) -> dict[str, str]:
@@ -122,9 +129,7 @@ def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
     problems += _problems(path, settings, rules, where)
     node.update(settings)
     for key, rule in rules.items():
-        if any(isinstance(part, DataFileMark) for part in get_args(rule)) and isinstance(
-            settings.get(key), str
-        ):
+        if _names_data(rule) and isinstance(settings.get(key), str):
             if settings[key] not in ("", "???") and not Path(settings[key]).is_file():
                 problems.append(f"{path}.{key}: there is no file {settings[key]}")
     return problems

@@ -14,6 +14,7 @@ from attnlab.checking import ConfigurationError, check, unknown_keys
 from attnlab.config import compose, parse
 from attnlab.help import help_page, keys_page
 from attnlab.pages import report, sweep_table, table
+from attnlab.provenance import data_digests
 from attnlab.services import FLAGS, service
 from attnlab.text import wrapped
 
@@ -40,7 +41,8 @@ def train(arguments: list[str], doc: str | None) -> int:
 def train_one(overrides: list[str]) -> int:
     """Train, go on with, or report the run that the overrides describe."""
     composition = compose(overrides)
-    folder = folders.folder_of(composition)
+    data = data_digests(composition.tree)
+    folder = folders.folder_of(composition, data)
     if composition.tree["fresh"]:
         aside = folders.move_aside(folder)
         if aside is not None:
@@ -59,7 +61,7 @@ def train_one(overrides: list[str]) -> int:
 
     started = time.monotonic()
     try:
-        results = runs.train(composition.tree, folder)
+        results = runs.train(composition.tree, folder, data)
     except runs.RunFailed as error:
         return said(FAILED, f"the run failed: {error}")
     print(report(composition, folder, results, time.monotonic() - started))

@@ -1,7 +1,6 @@
 """What a run is on disk: its identity, where it lies and in which state it is. Nothing here imports torch."""
 
 import contextlib
-import hashlib
 import json
 import re
 import subprocess
@@ -15,11 +14,10 @@ from typing import Any
 import yaml
 from filelock import FileLock, Timeout
 
-from attnlab.checking import data_files
 from attnlab.config import Composition
 from attnlab.files import read_object, write
+from attnlab.provenance import effective, identity
 
-WITHOUT_EFFECT = ("runs_dir", "fresh", "trainer.enable_progress_bar", "trainer.enable_model_summary")
 LONGEST_NAME = 80
 
 
@@ -27,49 +25,34 @@ class RunBusy(RuntimeError):
     """Another process is training this run."""
 
 
-def identity(tree: Mapping[str, Any]) -> str:
-    """8 hex digits over the whole resolved configuration, less what changes no number, with data files by
-    their contents."""
-    flat = {key: value for key, value in flatten(tree).items() if key not in WITHOUT_EFFECT}
-    for (group, key), path in data_files(tree).items():
-        flat[f"{group}.{key}"] = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:8]
-
-
-def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in tree.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
-    return flat
-
-
 def hyperparameters(tree: Mapping[str, Any]) -> dict[str, Any]:
     """What the HParams tab shows: each group by its choice's name, and every setting that can change a
     number."""
     named = {
         key.removesuffix("._target_"): value.rpartition(".")[2] if key.endswith("._target_") else value
-        for key, value in flatten(tree).items()
-        if key not in WITHOUT_EFFECT and not key.startswith("callbacks.")
+        for key, value in effective(tree).items()
+        if not key.startswith("callbacks.")
     }
     return {key: value for key, value in named.items() if key not in ("trainer", "checkpoint_every")}
 
 
-def folder_of(composition: Composition) -> Path:
-    """runs/<task>/<attention>/<what differs from the defaults>-<hash>; an existing run is found by its
-    hash."""
+def folder_of(composition: Composition, data: Mapping[str, str] | None = None) -> Path:
+    """runs/<task>/<attention>/<what differs from the defaults>-<hash>; an existing run is found by its hash.
+
+    data: the digests of its data files, where they have been read before.
+    """
     tree, choices = composition.tree, composition.choices
     place = Path(tree["runs_dir"]) / choices["task"] / choices["attention"]
-    digest = identity(tree)
+    digest = identity(tree, data)
     existing = sorted(place.glob(f"*-{digest}"))
     return existing[0] if existing else place / f"{_label(composition)}-{digest}"
 
 
 def _label(composition: Composition) -> str:
-    before = flatten(composition.defaults)
+    before = effective(composition.defaults)
     differing = []
-    for key, value in flatten(composition.tree).items():
-        if key not in WITHOUT_EFFECT and before.get(key) != value:
+    for key, value in effective(composition.tree).items():
+        if before.get(key) != value:
             group, _, name = key.rpartition(".")
             shown = composition.choices.get(group, value) if name == "_target_" else Path(str(value)).name
             differing.append(f"{group if name == '_target_' else name}={shown}")
@@ -97,6 +80,18 @@ def read_results(folder: Path) -> dict[str, float] | None:
 def write_results(folder: Path, results: Mapping[str, float]) -> None:
     """Figures by their tags as results.json."""
     write(folder / "results.json", json.dumps(results, indent=2) + "\n")
+
+
+def read_sources(folder: Path) -> dict[str, Any]:
+    """What a run was made from: its `identity`, and the digests of its `data` by dotted key. {} where none
+    are kept, as in a run of an earlier version."""
+    return read_object(folder / "sources.json")
+
+
+def write_sources(folder: Path, tree: Mapping[str, Any], data: Mapping[str, str]) -> None:
+    """Keep what a run is made from as sources.json."""
+    sources = {"identity": identity(tree, data), "data": dict(data)}
+    write(folder / "sources.json", json.dumps(sources, indent=2) + "\n")
 
 
 def note_failure(folder: Path, reason: str) -> None:

@@ -21,6 +21,7 @@ from attnlab.building import Built, assemble, make
 from attnlab.callbacks.checkpoints import Checkpoints, save
 from attnlab.evaluation import soft_argmax_gap
 from attnlab.loggers import MetricsFile
+from attnlab.provenance import data_digests, refuse_other_data
 from attnlab.schedules import move_all
 
 HPARAMS = {
@@ -63,15 +64,18 @@ class _Events(TensorBoardLogger):
         self.save()
 
 
-def train(tree: Mapping[str, Any], folder: Path) -> dict[str, float]:
-    """Train a checked configuration in its folder and return its results.
+def train(tree: Mapping[str, Any], folder: Path, data: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Train a checked configuration in its folder and return its results. data: the digests by which its data
+    files were known when the run was planned; those of now where it was not.
 
     Raises ValueError, before any file is made, for settings that do not go together; RunBusy where another
     process trains this run; RunFailed where training stops with an error.
     """
     quiet()
     torch.set_num_threads(tree["threads"])
+    data = data_digests(tree) if data is None else data
     built = assemble(tree)
+    refuse_other_data(tree, data)  # digests from before and after the reading are those of what was read
     make_trainer(tree)  # refuses what Lightning does not take
     if tree["trainer"]["max_steps"] == tree["trainer"]["max_epochs"] == -1:
         # refuses a schedule that needs an end
@@ -80,6 +84,7 @@ def train(tree: Mapping[str, Any], folder: Path) -> dict[str, float]:
         if (already := folders.read_results(folder)) is not None:  # by another process, since this one looked
             return already
         folders.write_config(folder, tree)
+        folders.write_sources(folder, tree, data)
         folders.write_status(
             folder,
             state="running",

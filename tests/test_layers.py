@@ -22,6 +22,7 @@ FLOORS = [
     {"callbacks", "loggers"},
     {"signatures"},
     {"checking"},
+    {"provenance"},
     {"config"},
     {"building", "folders"},
     {"microscope", "answers"},

@@ -1,6 +1,7 @@
 """A run from start to end, typed again, interrupted and gone on with, failed, and measured again."""
 
 import csv
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import Tensor
 
-from attnlab import folders, runs
+from attnlab import folders, provenance, runs
 from attnlab.base import PAD
 from attnlab.building import assemble
 from attnlab.commands import evaluate, train
@@ -282,7 +283,7 @@ def test_code_in_a_checkpoint_is_not_run(done: Path, tmp_path: Path) -> None:
 
 
 def identity_of(*overrides: str) -> str:
-    return folders.identity(compose(list(overrides)).tree)
+    return provenance.identity(compose(list(overrides)).tree)
 
 
 SETTINGS = [
@@ -434,3 +435,21 @@ def test_results_that_cannot_be_read_are_measured_again(tmp_path: Path) -> None:
     (folder / "results.json").write_text("{", encoding="utf-8")
     assert train(command, None) == 0
     assert results(folder) == before
+
+
+def test_data_that_changes_between_planning_and_training_is_refused_and_named(
+    pairs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    original = Path(next(text for text in pairs if text.startswith("task.val=")).partition("=")[2])
+    file = tmp_path / "val"
+    file.write_bytes(original.read_bytes())
+    command = [*pairs, f"task.val={file}", f"runs_dir={tmp_path / 'runs'}"]
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "quiet", lambda: file.write_text("abc\tcba\n", encoding="utf-8"))
+        assert train(command, None) == 2
+    assert "task.val" in (told := capsys.readouterr().err) and str(file) in told
+    assert not (tmp_path / "runs").exists()
+    assert train(command, None) == 0
+    kept = folders.read_sources(folder := folder_in(tmp_path / "runs"))
+    assert kept["data"]["task.val"] == hashlib.sha256(b"abc\tcba\n").hexdigest()
+    assert folder.name.endswith(kept["identity"])

@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 
 from attnlab.comparison.reading import Run, natural
-from attnlab.folders import WITHOUT_EFFECT, flatten
+from attnlab.provenance import effective
 
 ABSENT = "-"
 
@@ -49,8 +49,7 @@ def group_runs(runs: Sequence[Run], by: Sequence[str] = (), without: Sequence[st
 def settings_of(run: Run) -> dict[str, str]:
     """Every setting that can change a number, other than the seed, by its dotted key; data files by their
     paths."""
-    flat = flatten(run.config)
-    return {key: _text(value) for key, value in flat.items() if key != "seed" and key not in WITHOUT_EFFECT}
+    return {key: _text(value) for key, value in effective(run.config).items() if key != "seed"}
 
 
 def resolve(by: Sequence[str], settings: Sequence[dict[str, str]]) -> list[str]:
