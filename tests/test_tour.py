@@ -11,10 +11,10 @@ import torch
 from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from attnlab import functional
+from attnlab import functional, survey
 from attnlab.config import choices
-from attnlab.microscope import sample_gradients
-from attnlab.tour import arrows, command, example, figures, page, training
+from attnlab.microscope import exact_gradient, sample_gradients
+from attnlab.tour import arrows, code, command, example, figures, page, training, words
 
 ROOT = Path(__file__).parents[1]
 SOME = ["gumbel_softmax", "hard_exact", "hard_reinforce", "hard_straight_through", "soft"]
@@ -173,7 +173,7 @@ def test_the_arrows_lie_in_the_plane_with_their_lengths_kept() -> None:
 
 
 def test_captions_tell_bias_noise_and_other_objectives() -> None:
-    said = {name: arrows.caption(arrows.measure(name)) for name in SOME}
+    said = {name: arrows.caption(arrows.measured(name)) for name in SOME}
     assert said["hard_exact"] == "exact, no noise."
     assert said["soft"] == "another objective, soft; exact, no noise."
     assert re.fullmatch(r"no bias; one estimate is off by \d+\s%\.", said["hard_reinforce"])
@@ -181,7 +181,7 @@ def test_captions_tell_bias_noise_and_other_objectives() -> None:
 
 
 def test_the_mean_arrow_of_an_unbiased_mechanism_is_the_exact_one() -> None:
-    measured = arrows.measure("hard_reinforce")
+    measured = arrows.measured("hard_reinforce")
     off = (measured.single.mean(0) - measured.expected) / (measured.single.std(0) / arrows.DRAWS**0.5)
     assert off.abs().max() < 4
     torch.testing.assert_close(
@@ -194,5 +194,87 @@ def test_every_mechanism_on_disk_has_its_arrows() -> None:
     names = choices("attention")
     assert set(names) == {path.stem for path in (ROOT / "configs" / "attention").glob("*.yaml")}
     for name in names:
-        measured = arrows.measure(name)
+        measured = arrows.measured(name)
         assert arrows.arrows(measured) and arrows.caption(measured).endswith(".")
+
+
+# the page's words
+
+
+@pytest.fixture(scope="module")
+def found() -> dict[str, str]:
+    return words.numbers()
+
+
+def test_the_ten_lines_print_what_functional_computes() -> None:
+    assert len([line for line in code.TEN_LINES.splitlines() if line]) <= 10
+    first, *rest = code.printed().splitlines()
+    assert first == "argmax 3 reads [4.0, 1.0]"
+    for line, beta in zip(rest, (1, 3, 10), strict=True):
+        index, slope = re.findall(r": (\d\.\d+), slope (\d\.\d+)", line)[0]
+        assert float(index) == pytest.approx(float(functional.softargmax(example.SCORES, beta)), abs=5.1e-3)
+        assert float(slope) == pytest.approx(float(example.gradient(example.SCORES, beta).norm()), abs=5.1e-5)
+
+
+def test_no_figure_on_the_page_is_typed_by_hand() -> None:
+    for name in ("page.html", "sliders.html"):
+        text = re.sub(r"<style>.*?</style>|<[^>]*>", " ", page._read(name), flags=re.DOTALL)
+        assert re.findall(r"\d+\.\d+(?:\.\d)*", text.replace("{{", " {{")) in ([], ["6.2.2.3"]), name
+
+
+def test_a_classifier_is_trained_soft_and_read_hard(found: dict[str, str]) -> None:
+    assert found["argmax_of_softmax"] == found["argmax"] == "3"
+    shares = example.SCORES.exp() / example.SCORES.exp().sum()
+    slope = [float(number.replace("−", "-")) for number in found["classifier_slope"].split(",")]
+    assert slope == pytest.approx((shares - torch.tensor([0, 0, 1.0, 0, 0])).tolist(), abs=5.1e-3)
+    assert float(found["classifier_loss"]) == pytest.approx(-float(shares[2].log()), abs=5.1e-3)
+
+
+def test_uses_and_meanings_are_what_their_sentences_say(found: dict[str, str]) -> None:
+    spread = float(found["dot_spread"])
+    assert spread == pytest.approx(float(found["root"]), abs=0.1)  # the variance of a sum of d products is d
+    top, scaled = (
+        float(found[name].split("\N{NO-BREAK SPACE}")[0]) for name in ("top_of_dots", "top_of_scaled")
+    )
+    assert top > 2 * scaled
+    row, column = (float(number) for number in found["keypoint"].strip("()").split(","))
+    assert 1 < row < 1.5 and 3.5 < column < 5  # between the peak at (1, 5) and the middle at (1.5, 3.5)
+    assert found["keypoint_at_20"] == "(1.00, 5.00)"
+    assert found["disparity"] == "3.40" and found["nearest"] == "3"
+    assert float(found["logsumexp"]) > float(found["max"])
+    assert found["tied_shared_index"] == "2" and found["tied_argmax"] == "1"
+
+
+def test_reinmax_may_be_further_off_than_straight_through_and_the_page_says_so(found: dict[str, str]) -> None:
+    """Exactly, over every draw: the bias of both for the exponential cost, by their definitions in the
+    papers."""
+    scores = torch.tensor(survey.SCORES, dtype=torch.float64)
+    p, exact = scores.softmax(0), exact_gradient(scores, survey.exponential)
+
+    def through(soft: torch.Tensor, draw: torch.Tensor, leaf: torch.Tensor) -> torch.Tensor:
+        read = draw + soft - soft.detach()
+        return torch.autograd.grad(survey.exponential(read[None, None]).sum(), leaf)[0]
+
+    mean = {"reinmax": torch.zeros_like(p), "hard_straight_through": torch.zeros_like(p)}
+    for s, draw in enumerate(torch.eye(len(p), dtype=torch.float64)):
+        leaf = scores.clone().requires_grad_()
+        soft = leaf.softmax(0)
+        mean["hard_straight_through"] += p[s] * through(soft, draw, leaf)
+        leaf = scores.clone().requires_grad_()
+        middle = ((((p + draw) / 2).log() - leaf).detach() + leaf).softmax(0)
+        mean["reinmax"] += p[s] * through(2 * middle - leaf.softmax(0) / 2, draw, leaf)
+    for name, gradient in mean.items():
+        bias = float((gradient - exact).norm() / exact.norm())
+        assert float(found[f"bias_of_{name}"]) == pytest.approx(bias, abs=0.03), name
+    assert found["bias_of_reinmax"] > found["bias_of_hard_straight_through"]
+
+
+def test_what_the_sliders_say_of_each_mechanism_is_measured() -> None:
+    said = words.measured(
+        ["soft", "hard_exact", "hard_reinforce_1", "hard_reinforce", "hard_straight_through"]
+    )
+    assert said["measured_soft"] == "another objective, soft; exact, no noise."
+    assert said["measured_hard_exact"] == "exact, no noise."
+    off = {name: int(found[1]) for name, text in said.items() if (found := re.search(r"off by (\d+)", text))}
+    assert off["measured_hard_reinforce"] < off["measured_hard_reinforce_1"]
+    assert "no bias" in said["measured_hard_reinforce"] and "a bias" in said["measured_hard_straight_through"]

@@ -187,6 +187,26 @@ def test_a_training_step_moves_the_scores_against_the_gradient(browser: Browser)
     assert after["scores"] == pytest.approx(moved, abs=1e-12) and after["paid"] < before["paid"]
 
 
+def test_play_takes_one_step_after_another_until_it_is_pressed_again(browser: Browser) -> None:
+    browser.run("document.getElementById('five').click()")
+    before = move(browser, mechanism="soft", cost="squared", beta=0, target=1)
+    browser.run("document.getElementById('play-on').click()")
+    browser.run("new Promise((done) => setTimeout(done, 1500))")
+    browser.run("document.getElementById('play-on').click()")
+    taken = browser.run("Number(document.getElementById('steps').textContent)")
+    after = move(browser)
+    browser.run("new Promise((done) => setTimeout(done, 400))")
+    assert browser.run("Number(document.getElementById('steps').textContent)") == taken > 3
+    scores = torch.tensor(before["scores"], dtype=torch.float64)
+    for _ in range(int(taken)):  # as many steps of 0.5 against the gradient, by autograd
+        leaf = scores.clone().requires_grad_()
+        paid = (functional.softargmax(leaf) - 1) ** 2
+        scores = (scores - 0.5 * torch.autograd.grad(paid, leaf)[0]).clamp(-3, 3)
+    assert after["scores"] == pytest.approx(scores.tolist(), abs=1e-9)
+    browser.run("document.getElementById('five').click()")
+    assert browser.run("document.getElementById('steps').textContent") == "0"
+
+
 def test_the_arrow_keys_move_a_slider_and_every_control_has_a_name(browser: Browser) -> None:
     browser.run("document.getElementById('five').click()")
     browser.run("document.getElementById('score-2').focus()")

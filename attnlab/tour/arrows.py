@@ -1,6 +1,7 @@
 """Arrow plots: single gradient estimates of every mechanism, their mean, and the exact gradient, over three
 scores."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from attnlab.config import CONFIGS
-from attnlab.microscope import exact_gradient, mechanism_of, sample_gradients
+from attnlab.microscope import Loss, exact_gradient, mechanism_of, sample_gradients
 from attnlab.tour.figures import GREY, SOFT, png
 
 SCORES = torch.tensor([0.6, 0.0, -0.3], dtype=torch.float64)
@@ -37,16 +38,23 @@ def cost(weights: Float[Tensor, "K N S"]) -> Float[Tensor, "K N"]:
     return (weights @ VALUES - GOAL).square().sum(-1)
 
 
-def measure(name: str) -> Estimates:
-    """A mechanism's estimates at SCORES, with its defaults but for FEWER samples or positions."""
+def settings_of(name: str) -> list[str]:
+    """Overrides for a mechanism's defaults but for FEWER samples or positions."""
     offered = yaml.safe_load((CONFIGS / "attention" / f"{name}.yaml").read_text(encoding="utf-8"))
-    overrides = [
-        f"attention={name}",
-        *(f"attention.{key}={value}" for key, value in FEWER.items() if key in offered),
-    ]
-    single = sample_gradients(overrides, SCORES, cost, DRAWS)
-    own = exact_gradient(SCORES, cost, overrides=overrides)
-    return Estimates(name, mechanism_of(overrides).objective, single, own, exact_gradient(SCORES, cost))
+    fewer = [f"attention.{key}={value}" for key, value in FEWER.items() if key in offered]
+    return [f"attention={name}", *fewer]
+
+
+def measure(name: str, overrides: Sequence[str], scores: Float[Tensor, "S"], cost: Loss) -> Estimates:
+    """Estimates of the mechanism that overrides describe, for a cost at some scores."""
+    single = sample_gradients(overrides, scores, cost, DRAWS)
+    own = exact_gradient(scores, cost, overrides=overrides)
+    return Estimates(name, mechanism_of(overrides).objective, single, own, exact_gradient(scores, cost))
+
+
+def measured(name: str) -> Estimates:
+    """What the gallery shows of a mechanism."""
+    return measure(name, settings_of(name), SCORES, cost)
 
 
 def caption(estimates: Estimates) -> str:

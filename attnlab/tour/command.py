@@ -40,7 +40,7 @@ def _write(out: Path) -> str:
     from attnlab.tour import arrows, board, figures, overview, page, training
 
     drawn = {f"{draw.__name__}.png": draw() for draw in (*figures.FIGURES, *training.FIGURES)}
-    measured = sorted(map(arrows.measure, choices("attention")), key=lambda one: one.objective != "expected")
+    measured = sorted(map(arrows.measured, choices("attention")), key=lambda one: one.objective != "expected")
     gallery = [page.Picture(one.name, arrows.arrows(one), arrows.caption(one)) for one in measured]
     images = (
         {"overview.png": overview.overview()}

@@ -18,7 +18,10 @@ BETAS = (0.1, 1.0, 3.0, 10.0, 30.0)
 def text() -> str:
     """The example step by step, at most 80 columns wide."""
     return "\n\n".join(
-        ["\n".join(part) for part in (_hard(), _soft(), _beta(), _ties(), _training(), _attention())]
+        [
+            "\n".join(part)
+            for part in (_hard(), _soft(), _beta(), _ties(), _training(), _puzzle(), _attention())
+        ]
     )
 
 
@@ -86,6 +89,18 @@ def _training() -> list[str]:
             _row(f"beta {beta:g}", gradient(SCORES, beta)) + f"   norm {gradient(SCORES, beta).norm():.2g}"
             for beta in BETAS
         ),
+    ]
+
+
+def _puzzle() -> list[str]:
+    shares, right = functional.softmax(SCORES), 2
+    slope = shares - torch.nn.functional.one_hot(torch.tensor(right), len(SCORES))
+    return [
+        "A PUZZLE: WHY SOFTMAX, WHEN ARGMAX COMES AFTER IT?",
+        f"  argmax(softmax(x)) = {functional.argmax(shares)} = argmax(x): reading needs no softmax.",
+        f"  Training does. Where {right} is right, -log softmax(x)_{right} has the gradient",
+        _row("", slope) + ", and the argmax 0:",
+        "  train soft, read hard.",
     ]
 
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from attnlab import functional
 from attnlab.text import data_uri
-from attnlab.tour import example
-from attnlab.tour.example import SCORES, TIED, gradient
+from attnlab.tour import code, example, words
+from attnlab.tour.example import SCORES, TIED
 
 HERE = Path(__file__).parent
 
@@ -26,34 +26,15 @@ class Picture(NamedTuple):
 def page(figures: Mapping[str, bytes], gallery: Sequence[Picture]) -> str:
     """page.html with its {{names}} filled in: figures by file name, numbers, the sliders and the gallery of
     mechanisms."""
-    parts = {name: data_uri(png) for name, png in figures.items()} | _figures_in_words()
+    parts = {name: data_uri(png) for name, png in figures.items()} | words.numbers()
     parts |= {"scores": _table(), "example": escape(example.text()), "arrows": _gallery(gallery)}
+    parts |= {"code": escape(code.TEN_LINES), "printed": escape(code.printed())}
     parts |= {"numbers": json.dumps(SCORES.tolist()), "tied": json.dumps(TIED.tolist())}
     parts |= {"mathematics": _read("mathematics.js"), "sliders": _read("sliders.js")}
-    parts["lab"] = _fill(_read("sliders.html"), parts)
+    sliders = _read("sliders.html")
+    parts |= words.measured(re.findall(r"{{measured_(\w+)}}", sliders))
+    parts["lab"] = _fill(sliders, parts)
     return _fill(_read("page.html"), parts)
-
-
-def _figures_in_words() -> dict[str, str]:
-    """The numbers that the page's sentences name."""
-    hard, weights, tied = (
-        functional.hardmax(SCORES),
-        functional.softmax(SCORES),
-        functional.softargmax(TIED, 30),
-    )
-    return {
-        "max": f"{SCORES.max():g}",
-        "argmax": str(int(functional.argmax(SCORES))),
-        "softargmax": f"{functional.softargmax(SCORES):.2f}",
-        "softargmax_at_10": f"{functional.softargmax(SCORES, 10):.2f}",
-        "hard_products": " + ".join(f"{weight:.0f}·{i}" for i, weight in enumerate(hard.tolist())),
-        "soft_products": " + ".join(f"{weight:.3f}·{i}" for i, weight in enumerate(weights.tolist())),
-        "top_at_10": f"{100 * functional.softmax(SCORES, 10).max():.4f}\N{NO-BREAK SPACE}%",
-        "norm_at_10": f"{gradient(SCORES, 10).norm():.6f}",
-        "tied_argmax": str(int(functional.argmax(TIED))),
-        "tied_softargmax": f"{tied:.2f}",
-        "tied_between": f"{TIED[round(float(tied))]:g}",
-    }
 
 
 def _table() -> str:

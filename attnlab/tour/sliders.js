@@ -5,7 +5,9 @@ const RATE = 0.5; // of a training step
 const LIMIT = 3; // of a score
 const DRAWS = 24; // named below the sliders
 const element = (id) => document.getElementById(id);
-const state = { scores: [...SCORES], seed: 1 };
+const PACE = 120; // milliseconds between two steps that are played
+const state = { scores: [...SCORES], seed: 1, steps: 0 };
+let player = null;
 
 /** The settings as the controls have them; beta, temperature and the number of estimates grow by factors. */
 function settings() {
@@ -78,6 +80,7 @@ function show() {
   element("for-estimates").hidden = element("redraw").hidden = !random;
   for (const words of element("words").children) words.hidden = words.dataset.for !== shown.mechanism;
   const some = read.slice(0, DRAWS).map((index) => (Number.isInteger(index) ? index : index.toFixed(1)));
+  element("steps").textContent = state.steps;
   element("draws").textContent = random ? `read: ${some.join(" ")}${read.length > DRAWS ? " …" : ""}` : "";
   element("sliders").dataset.numbers = JSON.stringify(shown);
 }
@@ -104,10 +107,24 @@ function step() {
   const { gradient } = numbers(settings());
   state.scores = state.scores.map((each, i) => Math.max(-LIMIT, Math.min(LIMIT, each - RATE * gradient[i])));
   state.seed += 1; // a new step draws anew
+  state.steps += 1;
+}
+
+function playing(on) {
+  clearInterval(player);
+  player = on ? setInterval(() => (step(), show()), PACE) : null;
+  element("play-on").textContent = on ? "Pause" : "Play";
+  element("play-on").setAttribute("aria-pressed", on);
+}
+
+/** Other scores: training starts over. */
+function start(scores) {
+  playing(false);
+  Object.assign(state, { scores: [...scores], steps: 0 });
 }
 
 build();
-const press = { train: step, redraw: () => (state.seed += 1), five: () => (state.scores = [...SCORES]), ties: () => (state.scores = [...TIED]) };
+const press = { train: step, redraw: () => (state.seed += 1), "play-on": () => playing(player === null), five: () => start(SCORES), ties: () => start(TIED) };
 for (const [id, action] of Object.entries(press)) element(id).addEventListener("click", () => (action(), show()));
 element("sliders").addEventListener("input", show); // after a score's own listener, which is further in
 show();
