@@ -7,8 +7,9 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytorch_lightning as pl
@@ -20,7 +21,7 @@ from attnlab import folders
 from attnlab.building import Built, assemble, make
 from attnlab.callbacks.checkpoints import Checkpoints, save
 from attnlab.evaluation import soft_argmax_gap
-from attnlab.loggers import MetricsFile
+from attnlab.loggers import MetricsFile, Row, read_metrics
 from attnlab.provenance import data_digests, refuse_other_data
 from attnlab.schedules import move_all
 
@@ -31,8 +32,8 @@ HPARAMS = {
     "hp/nll": "val/nll",
     "hp/grad_norm": "grad_norm/total",
 }
-"""What the HParams tab shows, taken from the results of the best checkpoint (the gradient norm: of the last
-logged step)."""
+"""What the HParams tab shows, taken from the results of the best checkpoint (the gradient norm: the mean over
+training)."""
 
 
 CHARTS = {
@@ -165,12 +166,22 @@ def _train(built: Built, folder: Path) -> dict[str, float]:
     if not checkpoints.validated(trainer.global_step):
         trainer.validate(training, verbose=False)
         save(trainer, checkpoints.last)
-    gradient = {tag: value for tag, value in training.figures.items() if tag.startswith("grad_norm/")}
-    results = measure(built, checkpoints.best) | gradient
+    results = measure(built, checkpoints.best) | gradient_norms(read_metrics(folder / "metrics.csv"))
     hyper = {tag: results[source] for tag, source in HPARAMS.items() if source in results}
     events.log_metrics(hyper, step=trainer.global_step)
     events.experiment.close()
     return results
+
+
+def gradient_norms(rows: Sequence[Row]) -> dict[str, float]:
+    """grad_norm/*: the mean over the logged steps of a training, and grad_norm_last/*: the last one.
+
+    One batch's norm is mostly noise; the mean is what compares.
+    """
+    tags = dict.fromkeys(tag for row in rows for tag in row if tag.startswith("grad_norm/"))
+    logged = {tag: [row[tag] for row in rows if tag in row] for tag in tags}
+    last = {tag.replace("grad_norm/", "grad_norm_last/"): norms[-1] for tag, norms in logged.items()}
+    return {tag: fmean(norms) for tag, norms in logged.items()} | last
 
 
 @_interruptible()

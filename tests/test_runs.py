@@ -102,6 +102,15 @@ def test_figures_are_logged_under_their_tags(done: Path) -> None:
     assert [bool(row["val/nll"]) for row in rows] == [False, True, False, True, True]
 
 
+def test_gradient_norms_of_a_run_are_means_over_training_and_the_last_ones(done: Path) -> None:
+    columns = [tag for tag in metrics(done)[0] if tag.startswith("grad_norm/")]
+    assert len(columns) == 5
+    for tag in columns:
+        logged = [float(row[tag]) for row in metrics(done)]
+        assert results(done)[tag] == pytest.approx(sum(logged) / 5, rel=1e-12)
+        assert results(done)[tag.replace("/", "_last/")] == logged[-1] != results(done)[tag]
+
+
 def test_tensorboard_holds_the_same_figures_and_the_hyperparameters(done: Path) -> None:
     events = EventAccumulator(str(done), size_guidance={"scalars": 0})
     events.Reload()
@@ -130,7 +139,7 @@ def test_measuring_again_gives_the_same_figures_to_the_digit(done: Path) -> None
     runs.quiet()
     built = assemble(folders.read_config(done))
     again = runs.measure(built, done / "checkpoints" / "best.ckpt")
-    assert again == {tag: value for tag, value in results(done).items() if not tag.startswith("grad_norm/")}
+    assert again == {tag: value for tag, value in results(done).items() if not tag.startswith("grad_norm")}
 
 
 def test_another_rule_or_length_gives_other_figures(done: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,9 +82,7 @@ def _compare(runs: Sequence[Run], metric: str, by: Sequence[str], out: Path | No
         )
         images.append(("curves.png", "Learning curves", plots.learning(drawn, comparison), caption))
     if series:
-        caption = (
-            "Mean and 95 % interval over seeds against beta. A gradient norm is that of the last logged step."
-        )
+        caption = "Mean and 95 % interval over seeds against beta. A gradient norm is the mean over training."
         if curves.GAP not in series:
             caption += f" The gap between soft and argmax evaluation is left out: no run has {curves.GAP}."
         directions = {tag: comparing.direction(tag) for tag in series}
