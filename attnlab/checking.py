@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from attnlab.rules import Count, DataFileMark, Seed
+from attnlab.rules import Count, DataFileMark, Folder, Seed
 from attnlab.signatures import UnknownTarget, settings_of
 
 GROUPS = ("attention", "score", "task", "model", "optimizer", "trainer")
@@ -20,7 +20,7 @@ ROOT: dict[str, Any] = {
     "batch_size": Count,
     "threads": Count,
     "checkpoint_every": Count,
-    "runs_dir": str,
+    "runs_dir": Folder,
     "fresh": bool,
 }
 OWNED = {
@@ -41,16 +41,19 @@ class ConfigurationError(ValueError):
 
 
 def check(
-    tree: Mapping[str, Any],
+    tree: dict[str, Any],
     choices: Mapping[str, str] = {},  # noqa: B006 (never written)
     problems: Iterable[str] = (),
 ) -> None:
-    """Hold a whole configuration against the rules of everything it names. Raises ConfigurationError with all
-    problems."""
+    """Hold a whole configuration against the rules of everything it names, and give its values the form that
+    the rules state: 1 becomes 1.0 where a real number is due, ~ the home folder in a path.
+
+    Raises ConfigurationError with all problems.
+    """
     problems = list(problems)
-    problems += _problems(
-        "", {k: v for k, v in tree.items() if k in ROOT or k not in (*GROUPS, "callbacks")}, ROOT
-    )
+    root = {key: value for key, value in tree.items() if key in ROOT or key not in (*GROUPS, "callbacks")}
+    problems += _problems("", root, ROOT)
+    tree |= root
     for group in GROUPS:
         problems += _factory_problems(group, tree.get(group), choices.get(group, ""))
     for name, node in (tree.get("callbacks") or {}).items():
@@ -89,6 +92,22 @@ def data_files(tree: Mapping[str, Any]) -> dict[str, str]:
 def _names_data(rule: Any) -> bool:
     """Whether a rule is DataFile, or DataFile or something else."""
     return isinstance(rule, DataFileMark) or any(map(_names_data, get_args(rule)))
+
+
+def texts(tree: Mapping[str, Any]) -> set[str]:
+    """The keys of all settings whose rule is text, paths included."""
+    nodes = {f"{group}.": tree.get(group) for group in GROUPS}
+    nodes |= {f"callbacks.{name}.": node for name, node in (tree.get("callbacks") or {}).items()}
+    rules = {prefix + key: rule for prefix, node in nodes.items() for key, rule in _rules(node).items()}
+    return {key for key, rule in (ROOT | rules).items() if getattr(rule, "__origin__", rule) is str}
+
+
+def _rules(node: Any) -> dict[str, Any]:
+    """The rules of a node's settings; none where it names no factory, which `check` says."""
+    try:
+        return settings_of(node["_target_"])
+    except (UnknownTarget, KeyError, TypeError):
+        return {}
 
 
 def unknown_keys(keys: Iterable[str], tree: Mapping[str, Any]) -> dict[str, str]:

@@ -10,9 +10,10 @@ from typing import Any
 
 from attnlab import folders
 from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown
-from attnlab.checking import ConfigurationError, check, unknown_keys
-from attnlab.config import compose, parse
+from attnlab.checking import ConfigurationError, check, texts, unknown_keys
+from attnlab.config import compose
 from attnlab.help import help_page, keys_page
+from attnlab.overrides import parse, quoted
 from attnlab.pages import report, sweep_table, table
 from attnlab.provenance import data_digests
 from attnlab.services import FLAGS, service
@@ -199,7 +200,7 @@ def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
     Raises ConfigurationError for settings that it does not have, and for those that a measurement does not
     depend on.
     """
-    parsed = parse(overrides)
+    parsed = parse(overrides, texts(tree))
     problems = list(unknown_keys([override.key_or_group for override in parsed], tree).values())
     problems += [f"{override} leaves out a setting" for override in overrides if override.startswith("~")]
     if problems:
@@ -230,7 +231,7 @@ def overrides_in(arguments: list[str]) -> list[str]:
             folder = Path(value)
             if not value or not folder.is_dir():
                 raise ConfigurationError(f"--config-dir must be a folder, got {value!r}")
-            overrides.append(f"hydra.searchpath=['file://{folder.resolve()}']")
+            overrides.append(f"hydra.searchpath=[{quoted(f'file://{folder.resolve()}')}]")
         elif argument.startswith("-"):
             raise ConfigurationError(
                 f"{argument} is not an option; settings are given as key=value, --help lists them"

@@ -17,15 +17,13 @@ from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from attnlab.checking import GROUPS, ConfigurationError, check, not_offered, unknown_keys
-
-CONFIGS = Path(__file__).parent.parent / "configs"
+from attnlab.checking import GROUPS, ConfigurationError, check, not_offered, texts, unknown_keys
+from attnlab.overrides import CONFIGS, first_lines, key_of, parse
 
 
 class Composition(NamedTuple):
@@ -65,14 +63,14 @@ def composer() -> Callable[[list[str]], Composition]:
     def composed(overrides: list[str]) -> Composition:
         try:
             with hydra_at(CONFIGS):
-                parsed = parse(overrides)
-                path = [override for override in parsed if override.key_or_group == "hydra.searchpath"]
-                chosen = [override for override in parsed if is_group(override.key_or_group)]
-                key = tuple(_text(override) for override in (*path, *chosen))
-                frame = frames[key] = frames.get(key) or _frame(
-                    chosen, [_text(override) for override in path]
-                )
-                return _with(frame, [override for override in parsed if override not in (*path, *chosen)])
+                path = [text for text in overrides if key_of(text) == "hydra.searchpath"]
+                groups = [text for text in overrides if is_group(key_of(text))]
+                key = (*path, *groups)
+                frame = frames[key] = frames.get(key) or _frame(parse(groups), path)
+                settings = [text for text in overrides if text not in key]
+                return _with(frame, parse(settings, texts(frame.tree)))
+        except InterpolationResolutionError as error:
+            raise ConfigurationError(f"{first_lines(error)}; text with ${{ in it is typed \\${{") from None
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(first_lines(error)) from None
 
@@ -97,29 +95,6 @@ def _with(frame: Frame, settings: list[Override]) -> Composition:
     tree = plain(config)
     check(tree, frame.choices, unknown.values())
     return Composition(tree, frame.defaults, frame.choices)
-
-
-def parse(overrides: list[str], sweep: bool = False) -> list[Override]:
-    """Overrides, each with a single value unless they make a sweep. Raises ConfigurationError."""
-    try:
-        parsed = OverridesParser.create(_loader() if sweep else None).parse_overrides(list(overrides))
-    except OverrideParseException as error:
-        raise ConfigurationError(_malformed(error)) from None
-    for override in parsed:
-        if not override.key_or_group:
-            raise ConfigurationError(f"{_text(override)!r} is not key=value")
-        if override.is_sweep_override() and not sweep:
-            raise ConfigurationError(
-                f"{_text(override)} names several values; a sweep over them needs -m, a list needs [ ]"
-            )
-    return parsed
-
-
-def _malformed(error: OverrideParseException) -> str:
-    word = error.override
-    groups = [group for group in GROUPS if (CONFIGS / group / f"{word}.yaml").is_file()]
-    meant = f"; did you mean {groups[0]}={word}?" if groups else ""
-    return f"{word!r} is not key=value" + (f": {first_lines(error)}" if "=" in word else meant)
 
 
 @contextlib.contextmanager
@@ -170,18 +145,3 @@ def plain(config: Any) -> dict[str, Any]:
     tree = OmegaConf.to_container(config, resolve=True)
     assert isinstance(tree, dict)
     return {str(key): value for key, value in tree.items()}
-
-
-def first_lines(error: Exception) -> str:
-    """A library's message without its advice and its hints about internals."""
-    left_out = (
-        "full_key:",
-        "object_type=",
-        "reference_type=",
-        "See https://hydra.cc",
-        "To append to your config",
-    )
-    kept = [
-        line for line in str(error).splitlines() if line.strip() and not line.lstrip().startswith(left_out)
-    ]
-    return "\n".join(kept[:3]) if kept else type(error).__name__

@@ -5,9 +5,10 @@ experiment file, in a notebook. The module knows neither torch nor the rest of t
 configurations are checked at once.
 """
 
+import os
 from typing import Annotated, Literal, TypedDict
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """A real number > 0."""
@@ -29,8 +30,11 @@ class DataFileMark:
     """Marks a setting that names a data file: a run is identified by the file's contents, not by its path."""
 
 
-DataFile = Annotated[str, Field(min_length=1), DataFileMark()]
-"""The path of a file of data that must exist."""
+Folder = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser)]
+"""The path of a folder, which need not exist; ~ is the home folder."""
+
+DataFile = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser), DataFileMark()]
+"""The path of a file of data that must exist; ~ is the home folder."""
 
 EvaluateAs = Literal["same", "soft", "argmax", "marginal"]
 """How a trained mechanism is read at evaluation; `same` follows its objective."""

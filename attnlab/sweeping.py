@@ -5,6 +5,7 @@ Hydra expands the command line and its launchers carry the jobs out; what became
 folders, so it does not matter which process, or which machine on a shared file system, trained a run.
 """
 
+import itertools
 import json
 import sys
 import threading
@@ -24,8 +25,9 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from attnlab import folders
-from attnlab.checking import ConfigurationError, check
-from attnlab.config import CONFIGS, Composition, composer, first_lines, hydra_at, parse, plain
+from attnlab.checking import ConfigurationError, check, texts
+from attnlab.config import CONFIGS, Composition, composer, hydra_at, plain
+from attnlab.overrides import first_lines, key_of, parse, quoted
 from attnlab.text import wrapped
 
 
@@ -96,7 +98,7 @@ def launch(jobs: list[Job], overrides: list[str]) -> None:
             assert engine is not None
             # other processes start in other folders
             place = Path(jobs[0].composition.tree["runs_dir"]).absolute()
-            sweep = [f"hydra.sweep.dir={_quoted(str(place))}"]
+            sweep = [f"hydra.sweep.dir={quoted(str(place))}"]
             config = engine.compose_config("train", [*hydra, *sweep], RunMode.MULTIRUN, from_shell=False)
             launcher = make(cast(dict[str, Any], OmegaConf.to_container(config.hydra.launcher, resolve=True)))
             context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks(config))
@@ -120,12 +122,10 @@ def carry_out(config: Any) -> str:
 
 
 def _job_overrides(job: Job) -> list[str]:
-    place = [f"hydra.sweep.subdir={_quoted(job.name)}"]
-    return [*job.overrides, "trainer.enable_progress_bar=false", *place]
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "\\'") + "'"
+    place = [f"hydra.sweep.subdir={quoted(job.name)}"]
+    parsed = parse(job.overrides, texts(job.composition.tree))
+    read = [str(override.input_line) for override in parsed]  # in Hydra's language
+    return [*read, "trainer.enable_progress_bar=false", *place]
 
 
 def _separated(overrides: list[str]) -> tuple[list[str], list[str]]:
@@ -137,10 +137,14 @@ def _separated(overrides: list[str]) -> tuple[list[str], list[str]]:
 def expanded(settings: list[str]) -> list[list[str]]:
     """Every combination of the values that a command line names. Raises ConfigurationError for what is no
     override."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-
     with hydra_at(CONFIGS):
-        return BasicSweeper.split_arguments(parse(settings, sweep=True), None)[0]
+        values = [
+            [f"{key_of(typed)}={value}" for value in override.sweep_string_iterator()]
+            if override.is_sweep_override()
+            else [typed]
+            for typed, override in zip(settings, parse(settings, sweep=True), strict=True)
+        ]
+    return [list(job) for job in itertools.product(*values)]
 
 
 def _refuse_unbuildable(tree: dict[str, Any], known: dict[str, str]) -> None:

@@ -1,5 +1,6 @@
 """What a person may type, and what they are told when it cannot be."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from attnlab.config import ConfigurationError, compose
+from attnlab.sweeping import plan
 
 ROOT = Path(__file__).parents[1]
 
@@ -105,6 +107,74 @@ def test_an_experiment_file_is_checked_too(line: str, told: str, tmp_path: Path)
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{line}\n", encoding="utf-8")
     assert told in refusal(f"hydra.searchpath=['file://{tmp_path}']", "experiment=mine")
+
+
+NAMES = [
+    "한국어.tsv",
+    "a=b.tsv",
+    "v(1).tsv",
+    "it's.tsv",
+    "a,b.tsv",
+    "x#1.tsv",
+    "a&b;c|d.tsv",
+    "[a].tsv",
+    " my file ",
+    "null",
+    "020",
+    "~x",
+    "a\\b\\",
+    "range(1,3)",
+    "two\nlines",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_name_of_a_file_is_taken_as_typed(name: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in (name, "plain.tsv"):
+        (tmp_path / path).write_text("a\tb\n", encoding="utf-8")
+    typed = ["task=pairs", f"task.train={name}", "task.val=plain.tsv", f"task.test={tmp_path / name}"]
+    tree = compose([*typed, f"runs_dir={name}"]).tree
+    assert (tree["task"]["train"], tree["task"]["test"]) == (name, str(tmp_path / name))
+    assert tree["runs_dir"] == name
+    if "," in name:  # where it might separate the values of a sweep, how to write it is said
+        with pytest.raises(ConfigurationError, match=re.escape(f"\"task.train='{name}'\"")):
+            plan([*typed, "seed=0,1"])
+
+
+def test_names_of_a_sweep_that_hydra_cannot_read_are_shown_as_it_can(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for path in ("é.tsv", "b.tsv", "020"):
+        (tmp_path / path).write_text("a\tb\n", encoding="utf-8")
+    rest = ["task=pairs", "task.val=b.tsv", "task.test=b.tsv"]
+    with pytest.raises(ConfigurationError) as caught:
+        plan([*rest, "task.train=é.tsv,b.tsv"])
+    shown = str(caught.value).split('"')[1]
+    assert [job.composition.tree["task"]["train"] for job in plan([*rest, shown])] == ["é.tsv", "b.tsv"]
+    seeds = plan([*rest, "task.train=020", "seed=0,1"])
+    assert [job.composition.tree["task"]["train"] for job in seeds] == ["020", "020"]
+
+
+@pytest.mark.parametrize("separator", [" ", " | ", ",", "1"])
+def test_a_separator_is_what_the_shell_hands_on(separator: str, tmp_path: Path) -> None:
+    (tmp_path / "data.tsv").write_text("a\tb\n", encoding="utf-8")
+    files = [f"task.{name}={tmp_path / 'data.tsv'}" for name in ("train", "val", "test")]
+    one, other = (
+        compose(["task=pairs", *files, f"task.target_separator={text}"]).tree
+        for text in (separator, f"'{separator}'")
+    )
+    assert one == other and one["task"]["target_separator"] == separator
+    assert (one == compose(["task=pairs", *files]).tree) == (separator == " ")
+
+
+def test_a_blank_value_is_refused_as_it_was_typed() -> None:
+    assert refusal("attention.beta= ") == "attention.beta: must be a valid number, got ' '"
+
+
+def test_the_home_folder_is_one_folder_however_it_is_typed(monkeypatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    for typed in ("runs_dir=~/x", "runs_dir='~/x'", "runs_dir=/home/somebody/x"):
+        assert compose([typed]).tree["runs_dir"] == "/home/somebody/x"
 
 
 def test_right_overrides_arrive() -> None:

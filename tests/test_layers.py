@@ -22,7 +22,7 @@ FLOORS = [
     {"callbacks", "loggers"},
     {"signatures"},
     {"checking"},
-    {"provenance"},
+    {"provenance", "overrides"},
     {"config"},
     {"building", "folders"},
     {"microscope", "answers"},
