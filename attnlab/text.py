@@ -19,6 +19,11 @@ def wrapped(text: str) -> str:
     return "\n".join(filled(line.strip(), len(line) - len(line.lstrip()), 2) for line in text.splitlines())
 
 
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count:,} {noun}" + "s" * (count != 1)
+
+
 def data_uri(png: bytes) -> str:
     """A picture as the address of an image that a page carries in itself."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"

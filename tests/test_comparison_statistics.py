@@ -1,5 +1,6 @@
 """Statistics against computations that share nothing with them."""
 
+from collections.abc import Callable
 from itertools import product
 
 import numpy as np
@@ -7,13 +8,18 @@ import pytest
 from scipy import stats
 
 from attnlab.comparison.statistics import (
+    FAILING,
+    SKEWED,
+    bootstrap,
     compare,
     holm,
     improved,
     interval,
     sign_flip_p,
     smallest_p,
+    student,
     summarise,
+    what_bounds_hide,
     what_seeds_show,
 )
 
@@ -25,9 +31,9 @@ def test_mean_and_deviation_by_hand() -> None:
     assert (n, mean) == (4, 4.0) and std == pytest.approx(((9 + 4 + 0 + 25) / 3) ** 0.5)
 
 
-def test_the_interval_is_bca_computed_by_hand() -> None:
+def test_the_bootstrap_is_bca_computed_by_hand() -> None:
     values = RNG.exponential(size=9)
-    _, (lower,), (upper,) = interval(values[:, None], resamples=100_000)
+    (lower,), (upper,) = bootstrap(values[:, None], resamples=100_000)
     draws = np.random.default_rng(1)
     means = np.sort(values[draws.integers(0, 9, size=(200_000, 9))].mean(1))
     z0 = stats.norm.ppf((np.mean(means < values.mean()) + np.mean(means <= values.mean())) / 2)
@@ -40,10 +46,11 @@ def test_the_interval_is_bca_computed_by_hand() -> None:
 
 def test_columns_are_intervals_of_their_own() -> None:
     values = RNG.normal(size=(6, 250))
-    mean, lower, upper = interval(values, resamples=499)
-    alone = interval(values[:, 137:138], resamples=499)
-    assert [mean[137], lower[137], upper[137]] == pytest.approx([part[0] for part in alone])
-    assert (lower < mean).all() and (mean < upper).all()
+    for method in (student, lambda values: bootstrap(values, resamples=499)):
+        mean, lower, upper = interval(values, method)
+        alone = interval(values[:, 137:138], method)
+        assert [mean[137], lower[137], upper[137]] == pytest.approx([part[0] for part in alone])
+        assert (lower < mean).all() and (mean < upper).all()
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 0.1, -1e-9, 1e9])
@@ -78,17 +85,96 @@ def test_ties_and_zeros_are_counted_as_by_hand() -> None:
     assert sign_flip_p(np.zeros(4)) == 1.0
 
 
-def test_beyond_twelve_pairs_flips_are_drawn() -> None:
+def test_every_flip_of_fifteen_is_counted() -> None:
     differences = RNG.normal(0.5, 1, size=15)
     signs = 1 - 2 * (np.arange(2**15)[:, None] >> np.arange(15) & 1)
-    exact = np.mean(np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12)
-    assert sign_flip_p(differences) == pytest.approx(exact, abs=0.005)
+    assert sign_flip_p(differences) == np.mean(np.abs(signs @ differences) >= abs(differences.sum()) - 1e-12)
+
+
+def test_whole_numbers_have_the_law_that_their_generating_function_gives() -> None:
+    whole = RNG.integers(1, 9, size=26)
+    law = np.ones(1)
+    for value in whole:  # coefficients of the product of x^value + x^-value
+        law = np.convolve(law, np.concatenate([[0.5], np.zeros(2 * value - 1), [0.5]]))
+    sums = np.arange(len(law)) - whole.sum()
+    signed = whole * np.where(np.arange(26) < 8, -1, 1)
+    expected = law[np.abs(sums) >= abs(signed.sum())].sum()
+    assert 0.001 < expected < 0.5 and sign_flip_p(signed / 1000) == pytest.approx(expected, rel=1e-9)
+
+
+def test_beyond_thirty_pairs_flips_are_drawn() -> None:
+    differences = RNG.normal(0.2, 1, size=40)
+    normal = 2 * stats.norm.sf(abs(differences.sum()) / np.sqrt((differences**2).sum()))
+    assert sign_flip_p(differences) == pytest.approx(normal, abs=0.01)
     assert sign_flip_p(differences) == sign_flip_p(differences)
+    assert sign_flip_p(np.arange(1.0, 41)) == smallest_p(40) == 1 / 100_001
 
 
-@pytest.mark.parametrize("n", range(2, 13))
+@pytest.mark.parametrize("n", range(2, 31))
 def test_no_p_value_is_smaller_than_the_smallest(n: int) -> None:
     assert sign_flip_p(np.arange(1.0, n + 1)) == smallest_p(n) == 2 / 2**n
+
+
+# coverage, by simulation
+
+
+def coverage(draw: Callable[[tuple[int, int]], np.ndarray], mean: float, n: int) -> float:
+    """How often the interval of n draws holds the mean, of 4,000 (standard error 0.004 at 0.95)."""
+    _, lower, upper = interval(draw((n, 4000)), student, (-np.inf, 1.0))
+    return float(np.mean((lower <= mean) & (mean <= upper)))
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 8, 20])
+def test_students_interval_holds_normal_means_95_times_in_100(n: int) -> None:
+    assert coverage(lambda shape: np.random.default_rng(n).normal(size=shape), 0.0, n) == pytest.approx(
+        0.95, abs=0.012
+    )
+
+
+@pytest.mark.parametrize("n", [2, 3, 8])
+def test_a_paired_difference_is_held_as_often(n: int) -> None:
+    shared, own = np.random.default_rng(n).normal(size=(2, 3000, n))
+    first, second = shared * 3 + own, shared * 3 + np.random.default_rng(9).normal(0.7, 1, size=(3000, n))
+    results = compare(list(zip(first, second, strict=True)), True)
+    held = [(pair.lower or 0) <= -0.7 <= (pair.upper or 0) for pair in results]
+    assert np.mean(held) == pytest.approx(0.95, abs=0.014)
+
+
+@pytest.mark.parametrize("n", SKEWED)
+def test_coverage_of_skewed_accuracies_is_what_is_said(n: int) -> None:
+    def skewed(shape: tuple[int, int]) -> np.ndarray:
+        return 1 - np.random.default_rng(n).exponential(0.02, size=shape)
+
+    assert coverage(skewed, 0.98, n) == pytest.approx(SKEWED[n], abs=0.015)
+
+
+@pytest.mark.parametrize("n", FAILING)
+def test_coverage_where_one_seed_in_ten_fails_is_what_is_said(n: int) -> None:
+    def failing(shape: tuple[int, int]) -> np.ndarray:
+        draws = np.random.default_rng(n)
+        return np.where(
+            draws.random(shape) < 0.1, draws.uniform(0, 0.9, shape), draws.uniform(0.98, 1, shape)
+        )
+
+    assert coverage(failing, 0.1 * 0.45 + 0.9 * 0.99, n) == pytest.approx(FAILING[n], abs=0.025)
+
+
+def test_figures_that_crowd_at_a_bound_get_a_word() -> None:
+    share = (0.0, 1.0)
+    assert "88% of the time" in what_bounds_hide(np.array([1.0, 0.99, 0.97]), share)
+    assert "one seed in ten fails" in what_bounds_hide(np.array([1.0, 0.99, 0.97]), share)
+    assert "crowd at 0 " in what_bounds_hide(np.array([0.0, 0.1, 0.2]), share)
+    assert what_bounds_hide(np.array([0.5, 0.6, 0.7]), share) == ""
+    assert what_bounds_hide(np.array([1.0, 0.99, 0.97]), (0.0, np.inf)) == ""
+
+
+def test_an_interval_is_cut_at_the_bounds_of_its_figure() -> None:
+    _, mean, _, lower, upper = summarise(np.array([0.9, 1.0, 1.0]), student, (0.0, 1.0))
+    assert (
+        upper == 1.0
+        and mean is not None
+        and lower == pytest.approx(mean - 4.302653 * np.sqrt(1 / 300) / np.sqrt(3))
+    )
 
 
 def test_holm_by_hand() -> None:
@@ -122,4 +208,6 @@ def test_the_words_know_what_five_seeds_cannot_show() -> None:
     assert "no difference can" not in what_seeds_show(8, 1) and "0.00781" in what_seeds_show(8, 1)
     assert "plan 9 seeds" in what_seeds_show(8, 10) and "0.0781 after Holm" in what_seeds_show(8, 10)
     assert "nothing about other seeds" in what_seeds_show(1, 0)
-    assert "compare fewer groups" in what_seeds_show(30, 10_000)
+    assert "0.000122" in what_seeds_show(14, 1) and "holds the true mean" not in what_seeds_show(8, 1)
+    assert "88% of the time" in what_seeds_show(8, 1, bootstrap)
+    assert "compare fewer groups" in what_seeds_show(31, 10_000)

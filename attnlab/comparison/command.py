@@ -5,24 +5,27 @@ import argparse
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from attnlab.answers import answered, parser, shown
 from attnlab.comparison.reading import Run, load_runs
 from attnlab.text import filled
 
-PLOTS = ("figures.png", "curves.png", "beta.png")
+BETA, OTHER, GAP = "beta.png", "against.png", "val/soft_argmax_gap"
+PLOTS = ("figures.png", "curves.png", BETA, OTHER)
+FIGURES = "Mean and 95 % interval of each group, and how many seeds it has; a small dot is a seed."
+CURVES = "Mean over seeds and 95 % interval at each step, of the parameters of that step."
+AGAINST = "Mean and 95 % interval over seeds. A gradient norm is the mean over the logged steps of training."
 
 
 def compare(arguments: Sequence[str], doc: str | None) -> int:
     """Compare the runs that the arguments name; what a person can mend is one message and no traceback."""
     options = _parser(doc).parse_args(arguments)
-    return answered(
-        lambda: shown(_compare(load_runs(*options.runs), options.metric, _split(options.by), options.out))
-    )
+    return answered(lambda: shown(_compare(load_runs(*options.runs), options)))
 
 
 def _parser(doc: str | None) -> argparse.ArgumentParser:
-    options = parser("compare", "RUNS ... [--metric TAG] [--by KEY ...] [--out DIR]", doc)
+    options = parser("compare", "RUNS ... [--metric TAG] [--by KEY ...] [--against KEY] [--out DIR]", doc)
     options.add_argument(
         "runs", nargs="+", metavar="RUNS", help="folders of runs, folders above them, or globs"
     )
@@ -32,12 +35,19 @@ def _parser(doc: str | None) -> argparse.ArgumentParser:
         "attention_entropy behind val/ or test/, or any key of results.json or column of "
         "metrics.csv; default: %(default)s"
     )
-    options.add_argument("--metric", default="val/sequence_accuracy", metavar="TAG", help=told)
+    options.add_argument("--metric", default="test/sequence_accuracy", metavar="TAG", help=told)
     told = (
         "settings to group by, groups such as attention or keys such as attention.beta; default: "
         "all but the seed"
     )
     options.add_argument("--by", nargs="+", default=[], metavar="KEY", help=told)
+    told = (
+        "a setting to draw figures against, such as attention.samples or optimizer.lr; default: beta, or "
+        "whatever number the runs differ in"
+    )
+    options.add_argument("--against", metavar="KEY", help=told)
+    told = "student: Student's t, 95 %% at every number of seeds; bootstrap: BCa, too narrow for few"
+    options.add_argument("--interval", choices=("student", "bootstrap"), default="student", help=told)
     told = "the folder where everything is written; default: comparison/ and the name of the figure"
     options.add_argument("--out", type=Path, metavar="DIR", help=told)
     return options
@@ -47,63 +57,56 @@ def _split(keys: Sequence[str]) -> list[str]:
     return [key for part in keys for key in part.split(",") if key]
 
 
-def _compare(runs: Sequence[Run], metric: str, by: Sequence[str], out: Path | None) -> str:
+def _compare(runs: Sequence[Run], options: argparse.Namespace) -> str:
     """Compute everything, write it, and return what is said in the terminal."""
     from attnlab.comparison import comparing, curves, plots, report, tables, tensorboard
 
-    comparison = comparing.make(runs, metric, by)
-    drawn, words = curves.curves(comparison.rows, metric)
+    metric, by, method = options.metric, _split(options.by), options.interval
+    comparison = comparing.make(runs, metric, by, method)
     counted = [run for row in comparison.rows for run in row.counted]
-    series = curves.beta_series(counted, metric, by)
+    if not counted:
+        reasons = [f"  {run.name}: {why}" for run, _, why in comparison.left_out]
+        raise ValueError("\n".join([f"no run counts for {metric}:", *reasons]))
+    tag = curves.logged(comparison.rows, metric)
+    drawn, words = curves.curves(comparison.rows, tag, method)
+    key, series = _against(counted, options)
     if not any(run.parameters for run in counted):
         words.append("the runs do not say how many parameters they train")
-    if not comparison.rows or not counted:
-        raise ValueError(
-            "\n".join(
-                [
-                    f"no run counts for {metric}:",
-                    *(f"  {run.name}: {why}" for run, _, why in comparison.left_out),
-                ]
-            )
-        )
+    words += plots.words(comparison)
 
-    images = [
-        (
-            "figures.png",
-            "Figures",
-            plots.figures(comparison),
-            "Mean and 95 % interval of each group; a small dot is a seed.",
-        )
-    ]
+    plotted = {"figures.png": ("Figures", plots.figures(comparison), FIGURES)}
     if drawn:
-        caption = (
-            "Mean over seeds and 95 % interval at each step. The figures above are those of "
-            "each run's best checkpoint."
-        )
-        images.append(("curves.png", "Learning curves", plots.learning(drawn, comparison), caption))
+        note = CURVES + (f" {metric} is measured at the end; this is {tag}." if tag != metric else "")
+        plotted["curves.png"] = "Learning curves", plots.learning(drawn, comparison, tag), note
     if series:
-        caption = "Mean and 95 % interval over seeds against beta. A gradient norm is the mean over training."
-        if curves.GAP not in series:
-            caption += f" The gap between soft and argmax evaluation is left out: no run has {curves.GAP}."
-        directions = {tag: comparing.direction(tag) for tag in series}
-        images.append(("beta.png", "Against beta", plots.against_beta(series, directions), caption))
-    for most, several in ((plots.ROWS, "figures"), (plots.CURVES, "curves")):
-        if len(comparison.rows) > most:
-            words.append(
-                f"{several}.png shows {most} of the {len(comparison.rows)} groups; groups.csv has all"
-            )
+        note = AGAINST + (f" No run has {GAP}, the gap between soft and argmax." if GAP not in series else "")
+        name = key.rpartition(".")[2]
+        plotted[BETA if name == "beta" else OTHER] = f"Against {name}", plots.against(series, key), note
 
-    out = out or Path("comparison") / metric.replace("/", "-")
+    out = options.out or Path("comparison") / metric.replace("/", "-")
     out.mkdir(parents=True, exist_ok=True)
-    names = ["report.html", *tables.write(comparison, out)]
+    names = ["report.html", *tables.write(comparison, out), *plotted]
     for name in PLOTS:
         (out / name).unlink(missing_ok=True)
-    for name, _, png, _ in images:
-        (out / name).write_bytes(png)
-    (out / "report.html").write_text(
-        report.page(comparison, [image[1:] for image in images], words), encoding="utf-8"
-    )
-    tensorboard.write(drawn, metric, out / "tensorboard")
-    written = f"written to {out}: {', '.join([*names, *(image[0] for image in images)])}"
+    for name, (_, figure, _) in plotted.items():
+        (out / name).write_bytes(plots.png(figure))
+    pictures = [
+        report.Picture(heading, plots.svg(figure), caption) for heading, figure, caption in plotted.values()
+    ]
+    (out / "report.html").write_text(report.page(comparison, pictures, words), encoding="utf-8")
+    tensorboard.write(drawn, tag, out / "tensorboard")
+    written = f"written to {out}: {', '.join(names)}"
     seen = f"\ntensorboard --logdir {shlex.quote(str(out / 'tensorboard'))}" if drawn else ""
     return f"{tables.text(comparison, words)}\n\n{filled(written, 0, 2)}{seen}"
+
+
+def _against(runs: Sequence[Run], options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """The number that figures are drawn against, and what is drawn: the one asked for, or the first that is
+    swept."""
+    from attnlab.comparison.against import key_of, series, swept
+
+    for key in [key_of(runs, options.against)] if options.against else swept(runs):
+        found = series(runs, options.metric, key, _split(options.by), options.interval)
+        if found:
+            return key, found
+    return "", {}

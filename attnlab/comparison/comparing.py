@@ -8,39 +8,62 @@ import numpy as np
 
 from attnlab.comparison.cautions import cautions
 from attnlab.comparison.grouping import Group, group_runs, settings_of
-from attnlab.comparison.reading import Run
-from attnlab.comparison.records import WORK, Comparison, Pair, Row, task
-from attnlab.comparison.statistics import compare, summarise, what_seeds_show
+from attnlab.comparison.labels import number
+from attnlab.comparison.metrics import facts
+from attnlab.comparison.reading import Run, natural
+from attnlab.comparison.records import WORK, Comparison, Pair, Row, across_tasks, task
+from attnlab.comparison.statistics import INTERVALS, compare, summarise, what_bounds_hide, what_seeds_show
 
-HIGHER = ("accuracy", "mass", "examples_per_second", "cosine")
-LOWER = ("nll", "error_rate", "surrogate", "bias", "variance", "cost")
+METRIC = "test/sequence_accuracy"  # on examples by which no checkpoint was chosen
 
 
-def make(runs: Sequence[Run], metric: str, by: Sequence[str] = ()) -> Comparison:
+def make(
+    runs: Sequence[Run], metric: str = METRIC, by: Sequence[str] = (), method: str = "student"
+) -> Comparison:
     """Compare runs by a metric. Raises ValueError for a metric or a key that none of them has, or where no
     run is done."""
     value_of, source = values_of(runs, metric)
     left_out = [(run, "", run.problem) for run in runs if not run.config]
+    better, _, bounds = facts(metric)
     rows = []
     for group in group_runs(runs, by):
         counted, reasons = _standing(group.runs, value_of, metric)
         left_out += [(run, group.label, reason) for run, reason in reasons.items()]
-        rows.append(_row(group, counted))
-    better = direction(metric)
-    pairs = _pairs(rows, better, by)
+        rows.append(_row(group, counted, method, metric))
+    rows = ordered(rows, better)
+    pairs = _pairs(rows, metric, by, method)
     shared = [pair.result.n for pair in pairs if pair.result.n] or [
         row.summary.n for row in rows if row.summary.n
     ]
-    warnings = [*source, *cautions(rows, pairs)]
-    words = what_seeds_show(min(shared), sum(pair.result.p is not None for pair in pairs)) if shared else ""
+    warnings = [*source, *_selected(rows, metric), *cautions(rows, pairs)]
+    several = sum(pair.result.p is not None for pair in pairs)
+    words = what_seeds_show(min(shared), several, INTERVALS[method]) if shared else ""
     words = f"Some pairs share only {min(shared)} seeds. {words}" if len(set(shared)) > 1 else words
-    return Comparison(metric, better, by, rows, pairs, warnings, left_out, words)
+    crowded = [
+        said for row in rows if (said := what_bounds_hide(np.array(list(row.values.values())), bounds))
+    ]
+    words = " ".join([words, *crowded[:1]])
+    return Comparison(metric, better, by, method, rows, pairs, warnings, left_out, words)
 
 
-def direction(metric: str) -> str:
-    """Whether higher or lower is better; "" for figures such as entropy, where neither is."""
-    name = metric.rpartition("/")[2]
-    return "higher" if name.endswith(HIGHER) else "lower" if name.endswith(LOWER) else ""
+def ordered(rows: Sequence[Row], better: str) -> list[Row]:
+    """Rows by their task, then by their numbers where numbers are all that tells them apart, else the best
+    mean first (the highest where neither way is better); those without a mean last."""
+    telling = [
+        {key: value for key, value in row.group.telling.items() if not key.startswith("task.")}
+        for row in rows
+    ]
+    numbers = all(one and all(number(value) is not None for value in one.values()) for one in telling)
+    telling = telling if numbers else [{} for _ in rows]
+    sign = 1 if better == "lower" else -1
+
+    def place(found: tuple[Row, dict[str, str]]) -> tuple:
+        row, numbered = found
+        mean = row.summary.mean
+        rank = [number(value) or 0.0 for value in numbered.values()] or [mean is None, sign * (mean or 0.0)]
+        return natural(str(task(row))), len(numbered), rank, natural(row.group.label)
+
+    return [row for row, _ in sorted(zip(rows, telling, strict=True), key=place)]
 
 
 def values_of(runs: Sequence[Run], metric: str) -> tuple[Callable[[Run], float | None], list[str]]:
@@ -52,25 +75,45 @@ def values_of(runs: Sequence[Run], metric: str) -> tuple[Callable[[Run], float |
     done = [run for run in runs if not run.problem]
     if not done:
         reasons = "\n".join(f"  {run.name}: {run.problem}" for run in runs[:20])
-        raise ValueError(
-            f"none of the {len(runs)} runs is done:\n{reasons}" + ("\n  ..." if len(runs) > 20 else "")
-        )
+        none = "the run is not" if len(runs) == 1 else f"none of the {len(runs)} runs is"
+        raise ValueError(f"{none} done:\n{reasons}" + ("\n  ..." if len(runs) > 20 else ""))
     if any(metric in run.results for run in done):
-        return lambda run: run.results.get(metric), []
+        last = f"{metric} is the figure of one batch, at the last logged step of each run; "
+        mean = metric.replace("grad_norm_last/", "grad_norm/")
+        return lambda run: run.figure(metric), [f"{last}{mean} is its mean over training"] * (mean != metric)
     if any(metric in run.tags for run in done):
         word = (
             f"{metric} is not among the results of the best checkpoint; each run's last logged value is taken"
         )
-        return (
-            lambda run: (
-                next(iter(run.history(metric).values[:-2:-1].tolist()), None) if metric in run.tags else None
-            ),
-            [word],
-        )
+        word += ", the figure of one batch" if metric.startswith(("train/", "grad_norm")) else ""
+        return lambda run: run.history(metric).values.tolist()[-1] if metric in run.tags else None, [word]
     known = list(dict.fromkeys(tag for run in done for tag in [*run.results, *run.tags]))
     close = get_close_matches(metric, known, 3, 0.5) or [tag for tag in known if metric in tag]
     meant = f"; did you mean {' or '.join(close[:3])}?" if close else f"; there are {', '.join(known)}"
     raise ValueError(f"no run has a figure {metric}{meant}")
+
+
+def _selected(rows: Sequence[Row], metric: str) -> list[str]:
+    """A word on figures of the examples by which each checkpoint was chosen."""
+    if not metric.startswith("val/"):
+        return []
+    times = {
+        len(run.history(tag).steps)
+        for row in rows
+        for run in row.counted
+        for tag in ("val/sequence_accuracy", metric)
+        if tag in run.tags
+    } or {0}
+    few, many = min(times), max(times)
+    best = (
+        f"the best of {few if few == many else f'{few} to {many}'} validations"
+        if many
+        else "a best validation"
+    )
+    test = metric.replace("val/", "test/", 1)
+    return [
+        f"{metric} is of {best}, by which the checkpoint was chosen: it flatters; {test} was not selected on"
+    ]
 
 
 def _standing(
@@ -101,7 +144,7 @@ def _same(run: Run) -> str:
     return f"{run.seed} {sorted(settings_of(run).items())}"
 
 
-def _row(group: Group, counted: dict[Run, float]) -> Row:
+def _row(group: Group, counted: dict[Run, float], method: str, metric: str) -> Row:
     seeds = sorted({run.seed for run in counted if run.seed is not None})
     values = {
         seed: float(np.mean([value for run, value in counted.items() if run.seed == seed])) for seed in seeds
@@ -110,12 +153,16 @@ def _row(group: Group, counted: dict[Run, float]) -> Row:
     for name, (of, _) in WORK.items():
         known = [found for run in counted if (found := of(run)) is not None]
         work[name] = float(np.mean(known)) if known else None
-    return Row(group, counted, values, summarise(np.array(list(values.values()))), work)
+    summary = summarise(np.array(list(values.values())), INTERVALS[method], facts(metric).bounds)
+    without = {run.seed: run for run in group.runs if run.seed is not None and run.seed not in values}
+    missing = {seed: "has no figure" if run.state == "done" else run.state for seed, run in without.items()}
+    diverged = sorted({run.seed for run in counted if run.seed is not None and run.diverged})
+    return Row(group, counted, values, summary, work, dict(sorted(missing.items())), diverged)
 
 
-def _pairs(rows: list[Row], better: str, by: Sequence[str]) -> list[Pair]:
+def _pairs(rows: list[Row], metric: str, by: Sequence[str], method: str) -> list[Pair]:
     """Every pair of groups on one task; also across tasks where the user groups by a setting of the task."""
-    across = any(key.startswith("task.") for key in by)
+    across = across_tasks(by)
     chosen = [
         (a, b)
         for a, b in combinations([row for row in rows if row.values], 2)
@@ -125,5 +172,6 @@ def _pairs(rows: list[Row], better: str, by: Sequence[str]) -> list[Pair]:
     for first, second in chosen:
         seeds = [seed for seed in first.values if seed in second.values]
         vectors.append(tuple(np.array([row.values[seed] for seed in seeds]) for row in (first, second)))
-    results = compare(vectors, better != "lower")
+    better, _, bounds = facts(metric)
+    results = compare(vectors, better != "lower", INTERVALS[method], bounds)
     return [Pair(a.group.label, b.group.label, found) for (a, b), found in zip(chosen, results, strict=True)]

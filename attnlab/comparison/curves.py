@@ -1,18 +1,15 @@
-"""Learning curves over seeds, and figures against beta."""
+"""Learning curves over seeds."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from attnlab.comparison.grouping import group_runs
-from attnlab.comparison.reading import Run
+from attnlab.comparison.metrics import facts
 from attnlab.comparison.records import Row
-from attnlab.comparison.statistics import Summary, interval, summarise
+from attnlab.comparison.statistics import INTERVALS, interval
 
-POINTS, RESAMPLES = 200, 1999
-BETA, GAP = "attention.beta", "val/soft_argmax_gap"
-BESIDE_BETA = ("val/sequence_accuracy", "val/attention_entropy", "grad_norm/total", GAP)
+POINTS = 200
 
 
 class Curve(NamedTuple):
@@ -27,15 +24,14 @@ class Curve(NamedTuple):
     upper: np.ndarray
 
 
-class BetaSeries(NamedTuple):
-    """A figure of runs that differ in beta, and in nothing else but the seed."""
+def logged(rows: Sequence[Row], metric: str) -> str:
+    """The tag whose curve goes with a metric: its own, or, for test data, which are not looked at while
+    training goes on, that of the validation data."""
+    known = any(metric in run.tags for row in rows for run in row.counted)
+    return metric if known else metric.replace("test/", "val/", 1)
 
-    label: str
-    betas: list[float]
-    summaries: list[Summary]
 
-
-def curves(rows: Sequence[Row], metric: str) -> tuple[list[Curve], list[str]]:
+def curves(rows: Sequence[Row], metric: str, method: str = "student") -> tuple[list[Curve], list[str]]:
     """The curve of every group that has one, at up to 200 of its steps; and a word on each that has none."""
     found, words = [], []
     for row in rows:
@@ -54,7 +50,7 @@ def curves(rows: Sequence[Row], metric: str) -> tuple[list[Curve], list[str]]:
             )
         if not kept:
             continue
-        curve = _curve(row.group.label, list(kept.values()))
+        curve = _curve(row.group.label, list(kept.values()), method, metric)
         if len(curve.steps):
             found.append(curve)
         else:
@@ -62,7 +58,7 @@ def curves(rows: Sequence[Row], metric: str) -> tuple[list[Curve], list[str]]:
     return found, words
 
 
-def _curve(label: str, seeds: list[list[tuple[np.ndarray, np.ndarray]]]) -> Curve:
+def _curve(label: str, seeds: list[list[tuple[np.ndarray, np.ndarray]]], method: str, metric: str) -> Curve:
     common = seeds[0][0][0]
     for steps in (steps for runs in seeds for steps, _ in runs):
         if not np.array_equal(common, steps):
@@ -77,37 +73,4 @@ def _curve(label: str, seeds: list[list[tuple[np.ndarray, np.ndarray]]]) -> Curv
     )
     if len(values) < 2 or not len(common):
         return Curve(label, len(values), common, values[0], values[0], values[0])
-    return Curve(label, len(values), common, *interval(values, RESAMPLES))
-
-
-def beta_series(runs: Sequence[Run], metric: str, by: Sequence[str]) -> dict[str, list[BetaSeries]]:
-    """By figure: a series for runs that agree in all but beta and seed, or in the keys `by` less beta; {}
-    unless it varies."""
-    found: dict[str, list[BetaSeries]] = {}
-    for group in group_runs(runs, [key for key in by if key != BETA], without=[BETA]):
-        betas = sorted({beta for run in group.runs if (beta := _beta(run)) is not None})
-        if len(betas) < 2:
-            continue
-        for tag in dict.fromkeys((metric, *BESIDE_BETA)):
-            summaries = [_at(group.runs, beta, tag) for beta in betas]
-            known = [(beta, summary) for beta, summary in zip(betas, summaries, strict=True) if summary.n]
-            if known:
-                found.setdefault(tag, []).append(
-                    BetaSeries(group.label, *map(list, zip(*known, strict=True)))
-                )
-    return found
-
-
-def _at(runs: Sequence[Run], beta: float, tag: str) -> Summary:
-    by_seed: dict[int, list[float]] = {}
-    for run in runs:
-        value = run.results.get(tag)
-        if _beta(run) == beta and value is not None and np.isfinite(value):
-            by_seed.setdefault(run.seed or 0, []).append(value)
-    return summarise(np.array([np.mean(values) for values in by_seed.values()]))
-
-
-def _beta(run: Run) -> float | None:
-    attention = run.config.get("attention")
-    beta = attention.get("beta") if isinstance(attention, dict) else None
-    return float(beta) if isinstance(beta, int | float) else None
+    return Curve(label, len(values), common, *interval(values, INTERVALS[method], facts(metric).bounds))

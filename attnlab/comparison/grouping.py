@@ -1,22 +1,20 @@
 """Which runs belong together: those that differ in nothing but the seed, or those that agree in the keys one
 names."""
 
-import json
 from collections.abc import Sequence
 from difflib import get_close_matches
-from math import isfinite
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from attnlab.comparison.labels import ABSENT, labels, telling, text_of
 from attnlab.comparison.reading import Run, natural
 from attnlab.provenance import effective
-
-ABSENT = "-"
 
 
 class Group(NamedTuple):
     """Runs that are compared as one, whatever became of them."""
 
     label: str  # what tells it from the other groups
+    telling: dict[str, str]  # the same by dotted key
     settings: dict[str, str]  # the settings that its runs share, by dotted key, as text
     merged: dict[str, list[str]]  # the settings, other than the seed, in which its runs differ nevertheless
     runs: list[Run]
@@ -41,18 +39,19 @@ def group_runs(runs: Sequence[Run], by: Sequence[str] = (), without: Sequence[st
         }
         shared.append({key: found[0] for key, found in values.items() if len(found) == 1})
         merged.append({key: found for key, found in values.items() if len(found) > 1})
-    labels = _labels(shared, keys)
-    groups = [Group(*group) for group in zip(labels, shared, merged, together.values(), strict=True)]
+    shown = telling(shared, keys)
+    named = zip(labels(shared, shown), shown, shared, merged, together.values(), strict=True)
+    groups = [Group(*group) for group in named]
     return sorted(groups, key=lambda group: natural(group.label))
 
 
 def settings_of(run: Run) -> dict[str, str]:
     """Every setting that can change a number, other than the seed, by its dotted key; data files by their
     paths."""
-    return {key: _text(value) for key, value in effective(run.config).items() if key != "seed"}
+    return {key: text_of(value) for key, value in effective(run.config).items() if key != "seed"}
 
 
-def resolve(by: Sequence[str], settings: Sequence[dict[str, str]]) -> list[str]:
+def resolve(by: Sequence[str], settings: Sequence[dict[str, str]], option: str = "--by") -> list[str]:
     """Names of groups as the keys of their factories, dotted keys as they are. Raises ValueError for an
     unknown one."""
     known = dict.fromkeys(key for found in settings for key in found)
@@ -65,39 +64,6 @@ def resolve(by: Sequence[str], settings: Sequence[dict[str, str]]) -> list[str]:
                 key for key in choices if key.endswith("." + name)
             ]
             meant = f"; did you mean {' or '.join(close[:3])}?" if close else ""
-            raise ValueError(f"--by {name}: no run has that setting{meant}")
+            raise ValueError(f"{option} {name}: no run has that setting{meant}")
         keys.append(key)
     return keys
-
-
-def shown(key: str, value: str) -> str:
-    """A setting as a label shows it: `soft`, `task=copy`, `beta=5`."""
-    if key == "attention._target_":
-        return value.rpartition(".")[2]
-    if key.endswith("._target_"):
-        return f"{key.removesuffix('._target_')}={value.rpartition('.')[2]}"
-    return f"{key.rpartition('.')[2]}={value}"
-
-
-def _labels(groups: list[dict[str, str]], keys: Sequence[str]) -> list[str]:
-    """The attention's name, then the settings that tell the groups apart; all of those named by the user."""
-    names = dict.fromkeys(key for settings in groups for key in settings)
-    telling = [key for key in names if len({settings[key] for settings in groups if key in settings}) > 1]
-    telling = list(keys) or ["attention._target_", *(key for key in telling if key != "attention._target_")]
-    labels = [
-        " ".join(shown(key, found[key]) for key in telling if key in found) or "all" for found in groups
-    ]
-    # told apart by what one has and the other has not
-    for label in {label for label in labels if labels.count(label) > 1}:
-        for number, place in enumerate(
-            [place for place, found in enumerate(labels) if found == label][1:], 2
-        ):
-            labels[place] = f"{label} ({number})"
-    return labels
-
-
-def _text(value: Any) -> str:
-    """A value as text, alike for 1 and 1.0."""
-    if isinstance(value, float) and isfinite(value):
-        return f"{value:.12g}"
-    return value if isinstance(value, str) else json.dumps(value)

@@ -1,160 +1,196 @@
 """Plots of a comparison, drawn by matplotlib without a display, in colours that the colour-blind can tell
-apart."""
+apart: names stand beside what they name, or below it, with the room that they take."""
 
 import io
+import re
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.axes import Axes
+from matplotlib import rc_context
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
-from attnlab.comparison.curves import GAP, BetaSeries, Curve
-from attnlab.comparison.records import Comparison, Row
+from attnlab.comparison.against import Series, logarithmic
+from attnlab.comparison.curves import Curve
+from attnlab.comparison.metrics import axis_label, facts
+from attnlab.comparison.records import Comparison, Row, fields
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe & Ito
-DASHES, MARKERS = ("-", "--", ":"), "osD^vPX"
-CURVES, ROWS = 12, 40  # more in one plot cannot be told apart
-UNITS = {"nll": "nats a token", "entropy": "nats", "accuracy": "share, 0 to 1", "mass": "share, 0 to 1"}
-UNITS |= {
-    "error_rate": "edits a symbol",
-    "examples_per_second": "examples a second",
-    "surrogate": "nats a token",
-}
-UNITS |= {"gap": "soft minus argmax evaluation"}
-
-
-def axis_label(metric: str, better: str = "") -> str:
-    """The metric with its unit and the direction of better."""
-    unit = next((unit for name, unit in UNITS.items() if metric.endswith(name)), "")
-    return metric + (f" ({unit})" if unit else "") + (f"; {better} is better" if better else "")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito
+DARK = ("#4da3e0", "#f08a4b", "#2fc79a", "#e0a0c4", "#f0b429", "#8fd0f5", "#e8e8e8")
+MARKERS = "osD^vPX"
+TOGETHER, APART, ROWS = 7, 12, 40  # curves in one panel, curves with a panel each, groups in a plot
+WIDTH, LINE = 5.2, 0.17  # inches: a phone shows letters of nine points then; a line of text
+SETTINGS: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
-def best(rows: Sequence[Row], better: str, most: int) -> list[Row]:
-    """At most so many groups that have a mean, in their order: the best, or the first where neither way is
-    better."""
-    known = [row for row in rows if row.summary.mean is not None]
-    ranked = sorted(
-        known, key=lambda row: (row.summary.mean or 0.0) * {"higher": -1, "lower": 1, "": 0}[better]
-    )[:most]
-    return [row for row in known if row in ranked]
+def png(figure: Figure) -> bytes:
+    """A plot on white."""
+    return _saved(figure, "png", dpi=180)
 
 
-def figures(comparison: Comparison) -> bytes:
-    """Each group's mean and interval, with a small dot for every seed."""
-    rows = best(comparison.rows, comparison.better, ROWS)[::-1]
-    labels = [textwrap.fill(f"{row.group.label} (n\xa0=\xa0{row.summary.n})", 26) for row in rows]
-    lines = max(label.count("\n") + 1 for label in labels)
-    figure, axes = _canvas(1.3 + (0.2 + 0.18 * lines) * len(rows))
-    for place, row in enumerate(rows):
-        colour, _, marker = _style(len(rows) - 1 - place)
-        axes.plot(
-            list(row.values.values()),
-            [place] * len(row.values),
-            "o",
-            color=colour,
-            alpha=0.35,
-            markersize=4,
-            mew=0,
-        )
-        _, mean, _, lower, upper = row.summary
-        assert mean is not None
-        if lower is not None and upper is not None:
-            axes.plot([lower, upper], [place, place], color=colour, linewidth=2.5, alpha=0.9)
-        axes.plot([mean], [place], marker, color=colour, markersize=8)
-    axes.set_yticks(range(len(rows)), labels)
-    axes.set_ylim(-0.6, len(rows) - 0.4)
-    axes.set_xlabel(axis_label(comparison.metric, comparison.better))
-    axes.grid(axis="x", alpha=0.3)
-    return _png(figure)
+def svg(figure: Figure) -> str:
+    """A plot for a page: without ground, in the colours that the page defines as --ink and --line-1 to
+    --line-7."""
+    text = _saved(figure, "svg", transparent=True, metadata={"Date": None}).decode()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r' (xmlns(:xlink)?|version)="[^"]*"| width="[\d.]+pt"| height="[\d.]+pt"', "", text)
+    for number, colour in enumerate(COLOURS[:-1], 1):
+        text = text.replace(colour, f"var(--line-{number})")
+    return text.replace("#000000", "var(--ink)")
 
 
-def learning(curves: Sequence[Curve], comparison: Comparison) -> bytes:
-    """Mean over seeds against the step, each with its band."""
-    shown = {row.group.label for row in best(comparison.rows, comparison.better, CURVES)}
-    drawn = [curve for curve in curves if curve.label in shown]
-    figure, axes = _canvas(4.4 + 0.22 * len(drawn))
-    for number, curve in enumerate(drawn):
-        colour, dash, marker = _style(number)
+@rc_context(SETTINGS)
+def figures(comparison: Comparison) -> Figure:
+    """Each group's mean and interval, with a small dot for every seed: a panel a task, or other groups that
+    are not compared."""
+    panels = [best(field.rows, ROWS) for field in fields(comparison)]
+    panels = [[row for row in comparison.rows if row in rows] for rows in panels]
+    labels = [[textwrap.fill(f"{row.group.label} ({row.summary.n})", 24) for row in rows] for rows in panels]
+    heights = [0.3 + sum(0.14 + LINE * (label.count("\n") + 1) for label in several) for several in labels]
+    figure = _canvas(0.6 + sum(heights))
+    axes: Any = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights)
+    for axis, rows, names in zip(axes[:, 0], panels, labels, strict=True):
+        for place, row in enumerate(rows):
+            colour, marker = _style(place)
+            _, mean, _, lower, upper = row.summary
+            values = list(row.values.values())
+            axis.plot(values, [place] * len(values), "o", color=colour, alpha=0.4, markersize=4, mew=0)
+            if lower is not None:
+                axis.plot([lower, upper], [place, place], color=colour, linewidth=2.2)
+            axis.plot([mean], [place], marker, color=colour, markersize=7)
+        axis.set_yticks(range(len(rows)), names)
+        axis.set_ylim(len(rows) - 0.4, -0.6)
+        axis.grid(axis="x", alpha=0.3)
+    _x_label(axes[-1, 0], comparison.metric, comparison.better)
+    return figure
+
+
+@rc_context(SETTINGS)
+def learning(curves: Sequence[Curve], comparison: Comparison, tag: str) -> Figure:
+    """Mean over seeds against the step, each with its band: in one panel, or, where they are many, in a panel
+    each, before the others in grey."""
+    known = {row.group.label for row in _shown(comparison)}
+    drawn = [curve for curve in curves if curve.label in known]
+    if len(drawn) <= TOGETHER:
+        figure = _canvas(3.1)
+        panels: list[Any] = [figure.subplots()] * len(drawn)
+        _legend(figure, [curve.label for curve in drawn])
+    else:
+        titles = [textwrap.fill(curve.label, 30) for curve in drawn]
+        lines = max(title.count("\n") + 1 for title in titles)
+        figure = _canvas(0.6 + (1.15 + LINE * lines) * ((len(drawn) + 1) // 2))
+        grid: Any = figure.subplots((len(drawn) + 1) // 2, 2, sharex=True, sharey=True)
+        panels = list(grid.flat)[: len(drawn)]
+        for panel in list(grid.flat)[len(drawn) :]:
+            panel.set_visible(False)
+        for panel, title in zip(panels, titles, strict=True):
+            panel.set_title(title, fontsize=8, loc="left")
+            for curve in drawn:
+                panel.plot(curve.steps, curve.mean, color="#999999", linewidth=0.6, alpha=0.6)
+    for number, (panel, curve) in enumerate(zip(panels, drawn, strict=True)):
+        colour, marker = _style(number if len(drawn) <= TOGETHER else 0)
         every = max(1, len(curve.steps) // 8)
-        axes.fill_between(curve.steps, curve.lower, curve.upper, color=colour, alpha=0.18, linewidth=0)
-        label = f"{curve.label} (n = {curve.n})"
-        axes.plot(
-            curve.steps,
-            curve.mean,
-            dash,
-            color=colour,
-            label=label,
-            marker=marker,
-            markevery=every,
-            markersize=5,
-        )
-    axes.set_xlabel("training step")
-    axes.set_ylabel(
-        axis_label(comparison.metric) + (f"\n{comparison.better} is better" if comparison.better else "")
-    )
-    axes.grid(alpha=0.3)
-    _legend(figure, [curve.label for curve in drawn])
-    return _png(figure)
+        panel.fill_between(curve.steps, curve.lower, curve.upper, color=colour, alpha=0.14, linewidth=0)
+        panel.plot(curve.steps, curve.mean, color=colour, marker=marker, markevery=every, markersize=4)
+    for panel in figure.axes:
+        panel.grid(alpha=0.3)
+    if len(drawn) <= TOGETHER:
+        figure.axes[0].set_xlabel("training step")
+        figure.axes[0].set_ylabel(_wrapped_label(tag, 44))
+    else:
+        figure.supxlabel("training step", fontsize=9)
+        figure.supylabel(_wrapped_label(tag, 44), fontsize=9)
+    return figure
 
 
-def against_beta(series: dict[str, list[BetaSeries]], directions: dict[str, str]) -> bytes:
-    """One panel a figure: its mean and interval against beta, one line for each kind of run."""
-    labels = list(dict.fromkeys(one.label for several in series.values() for one in several))[:CURVES]
-    figure = Figure(figsize=(6.4, 2.6 * len(series) + 0.3 + 0.22 * len(labels)), layout="constrained")
+@rc_context(SETTINGS)
+def against(series: dict[str, list[Series]], key: str) -> Figure:
+    """One panel a figure: its mean and interval against a number, one line for each kind of run."""
+    labels = list(dict.fromkeys(one.label for several in series.values() for one in several))[:TOGETHER]
+    figure = _canvas(0.4 + 1.75 * len(series))
     panels: Any = figure.subplots(len(series), 1, sharex=True, squeeze=False)
+    numbers = sorted({value for several in series.values() for one in several for value in one.numbers})
     for panel, (tag, several) in zip(panels[:, 0], series.items(), strict=True):
         for one in (one for one in several if one.label in labels):
-            colour, dash, marker = _style(labels.index(one.label))
+            colour, marker = _style(labels.index(one.label))
             means = [summary.mean for summary in one.summaries]
-            panel.plot(one.betas, means, dash, color=colour, marker=marker, label=one.label, markersize=5)
-            bounds = [(summary.lower, summary.upper) for summary in one.summaries]
-            for beta, (lower, upper) in zip(one.betas, bounds, strict=True):
+            panel.plot(one.numbers, means, color=colour, marker=marker, markersize=5)
+            for value, (_, _, _, lower, upper) in zip(one.numbers, one.summaries, strict=True):
                 if lower is not None:
-                    panel.plot([beta, beta], [lower, upper], color=colour, linewidth=2, alpha=0.5)
-        better = directions.get(tag, "")
-        panel.set_ylabel(axis_label("soft minus argmax accuracy" if tag == GAP else tag).replace(" (", "\n("))
-        panel.set_title(f"{better} is better" if better else "", fontsize=9, loc="right")
+                    panel.plot([value, value], [lower, upper], color=colour, linewidth=2, alpha=0.5)
+        better = facts(tag).better
+        panel.set_title(axis_label(tag) + (f"; {better} is better" if better else ""), fontsize=9, loc="left")
         panel.grid(alpha=0.3)
-        panel.set_xscale("log")
-    betas = sorted({beta for several in series.values() for one in several for beta in one.betas})
-    if len(betas) <= 10:
-        panels[-1, 0].set_xticks(betas, [f"{beta:g}" for beta in betas])
+        if logarithmic(numbers):
+            panel.set_xscale("log")
+    if len(numbers) <= 10:
+        panels[-1, 0].set_xticks(numbers, [f"{value:g}" for value in numbers])
         panels[-1, 0].set_xticks([], minor=True)
-    panels[-1, 0].set_xlabel("beta (inverse temperature, log scale)")
-    _legend(figure, labels)
-    return _png(figure)
+    name = "beta (inverse temperature)" if key == "attention.beta" else key
+    panels[-1, 0].set_xlabel(name + (", logarithmic" if logarithmic(numbers) else ""))
+    if len(labels) > 1:
+        _legend(figure, labels)
+    return figure
 
 
-def _style(number: int) -> tuple[str, str, str]:
-    """Colour, dash and marker of the n-th group: they repeat with different periods."""
-    return COLOURS[number % 7], DASHES[number // 7 % 3], MARKERS[number % 7]
+def best(rows: Sequence[Row], most: int) -> list[Row]:
+    """At most so many of the rows, which are the best first: all but the last are the best, and that is the
+    worst."""
+    return list(rows) if len(rows) <= most else [*rows[: most - 1], rows[-1]]
 
 
-def _canvas(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(6.4, height), layout="constrained")
-    axes: Any = figure.subplots()
-    return figure, axes
+def _shown(comparison: Comparison) -> list[Row]:
+    """The groups whose curves are drawn, each task's share of them."""
+    several = fields(comparison)
+    share = max(2, APART // max(1, len(several)))
+    return [row for field in several for row in best(field.rows, share)]
+
+
+def words(comparison: Comparison) -> list[str]:
+    """What plots leave out."""
+    every = len([row for row in comparison.rows if row.values])
+    counts = {"figures.png": sum(len(best(field.rows, ROWS)) for field in fields(comparison))}
+    counts["curves.png"] = len(_shown(comparison))
+    return [
+        f"{name} shows {count} of the {every} groups: the best, and the worst; groups.csv has all"
+        for name, count in counts.items()
+        if count < every
+    ]
+
+
+def _style(number: int) -> tuple[str, str]:
+    """Colour and marker of the n-th group."""
+    return COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+
+
+def _canvas(height: float) -> Figure:
+    return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
 def _legend(figure: Figure, labels: Sequence[str]) -> None:
-    handles = {
-        label: handle
-        for axes in figure.axes
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    columns = 1 if max(map(len, labels), default=0) > 24 else 2
-    figure.legend(
-        list(handles.values()),
-        list(handles),
-        loc="outside lower center",
-        ncols=columns,
-        frameon=False,
-        fontsize=10,
-    )
+    """Names below the plot, a line each or more, for which the figure is made taller."""
+    wrapped = [textwrap.fill(label, 56) for label in labels]
+    columns = 2 if len(labels) > 1 and max(map(len, labels)) <= 24 else 1
+    lines = sum(label.count("\n") + 1 for label in wrapped) / columns
+    figure.set_figheight(figure.get_figheight() + 0.15 + 0.19 * (lines + 0.5))
+    handles = []
+    for number, label in enumerate(wrapped):
+        colour, marker = _style(number)
+        handles.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=label))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
-def _png(figure: Figure) -> bytes:
+def _x_label(axis: Any, metric: str, better: str) -> None:
+    axis.set_xlabel(_wrapped_label(metric, 60) + (f"\n{better} is better" if better else ""))
+
+
+def _wrapped_label(metric: str, width: int) -> str:
+    return textwrap.fill(axis_label(metric), width)
+
+
+def _saved(figure: Figure, kind: str, **options: Any) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=150)
+    with rc_context({"svg.hashsalt": "attnlab"}):
+        figure.savefig(buffer, format=kind, **options)
     return buffer.getvalue()

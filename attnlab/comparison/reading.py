@@ -46,6 +46,11 @@ class Run:
         """Trained parameters; None where training did not note them."""
         return self.status.get("parameters")
 
+    @property
+    def diverged(self) -> bool:
+        """Whether the loss exploded on the way, though training came to its end."""
+        return bool(self.status.get("diverged"))
+
     @cached_property
     def tags(self) -> list[str]:
         """What metrics.csv has a history of."""
@@ -78,6 +83,18 @@ class Run:
         except (OSError, KeyError, TypeError, ValueError):
             return None
         return (end - start).total_seconds()
+
+    def figure(self, tag: str) -> float | None:
+        """A final figure: that of the best checkpoint; of a gradient norm the mean over the logged steps of
+        training, also where results.json is of a time when it held the last one.
+
+        None where there is none. Raises ValueError where metrics.csv is damaged.
+        """
+        if tag.startswith("grad_norm/") and not any(
+            key.startswith("grad_norm_last/") for key in self.results
+        ):
+            return float(self.history(tag).values.mean()) if self.results and tag in self.tags else None
+        return self.results.get(tag)
 
     def history(self, tag: str) -> History:
         """Every logged value of a figure. Raises ValueError where there is none, or where metrics.csv is

@@ -24,6 +24,8 @@ class Row(NamedTuple):
     values: dict[int, float]  # by seed
     summary: Summary
     work: dict[str, float | None]  # means over the runs counted
+    missing: dict[int, str]  # seeds without a value, and the state of their runs
+    diverged: list[int]  # seeds of which a run did
 
 
 class Pair(NamedTuple):
@@ -33,6 +35,13 @@ class Pair(NamedTuple):
     second: str
     result: Paired
 
+    def turned(self) -> "Pair":
+        """The same pair, second minus first."""
+        n, difference, lower, upper, improvement, *p = self.result
+        low, high, mean = (None if value is None else -value for value in (upper, lower, difference))
+        better = None if improvement is None else 1 - improvement
+        return Pair(self.second, self.first, Paired(n, mean, low, high, better, *p))
+
 
 class Comparison(NamedTuple):
     """Everything that tables, plots and reports show."""
@@ -40,11 +49,40 @@ class Comparison(NamedTuple):
     metric: str
     better: str  # higher, lower, or "" where neither is
     by: Sequence[str]
+    interval: str  # the name of its method
     rows: list[Row]
     pairs: list[Pair]
     warnings: list[str]
     left_out: list[tuple[Run, str, str]]  # run, label of its group or "", reason
     seeds_show: str
+
+
+class Field(NamedTuple):
+    """The groups that are compared with each other, the best first, and the best against each of the rest."""
+
+    rows: list[Row]
+    pairs: list[Pair]
+
+
+def fields(comparison: Comparison) -> list[Field]:
+    """One a task, of groups that have figures; the highest is the best where neither way is better."""
+    sign, found = 1 if comparison.better == "lower" else -1, {}
+    for row in comparison.rows:
+        if row.values:
+            found.setdefault("" if across_tasks(comparison.by) else str(task(row)), []).append(row)
+    pairs = {(pair.first, pair.second): pair for pair in comparison.pairs}
+    pairs |= {(pair.second, pair.first): pair.turned() for pair in comparison.pairs}
+    result = []
+    for rows in found.values():
+        best, *others = sorted(rows, key=lambda row: sign * (row.summary.mean or 0.0))
+        names = [(best.group.label, other.group.label) for other in others]
+        result.append(Field([best, *others], [pairs[name] for name in names if name in pairs]))
+    return result
+
+
+def across_tasks(by: Sequence[str]) -> bool:
+    """Whether groups on different tasks are compared: where the user groups by a setting of the task."""
+    return any(key.startswith("task.") for key in by)
 
 
 def task(row: Row) -> list[tuple[str, str]]:

@@ -5,67 +5,66 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from attnlab.comparison.records import WORK, Comparison, Pair, Row
+from attnlab.comparison.numbers import between, figure, whole
+from attnlab.comparison.records import WORK, Comparison, Pair, Row, fields
 from attnlab.comparison.statistics import smallest_p
-from attnlab.text import WIDTH, filled
+from attnlab.comparison.verdict import verdict
+from attnlab.text import WIDTH, counted, filled
 
-PAIRS, NAMED = 12, 20  # pairs and runs listed in the terminal
-
-
-def figure(value: float | None, signed: bool = False) -> str:
-    """A figure for people: four decimals, or two significant digits where it is small; `-` where there is
-    none."""
-    if value is None:
-        return "-"
-    sign = "+" if signed else ""
-    if abs(value) >= 1000:
-        return f"{value:{sign},.0f}"
-    if abs(value) >= 100:
-        return f"{value:{sign}.1f}"
-    return f"{value:{sign}.4f}" if abs(value) >= 0.001 or value == 0 else f"{value:{sign}.2g}"
-
-
-def between(lower: float | None, upper: float | None, signed: bool = False) -> str:
-    """An interval for people."""
-    return "-" if lower is None else f"[{figure(lower, signed)}, {figure(upper, signed)}]"
-
-
-def whole(value: int | float | None) -> str:
-    """A count or a duration for people: no more decimals than it deserves."""
-    return "-" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.3g}"
+PAIRS, NAMED = (
+    6,
+    20,
+)  # pairs, beyond which only those with the best are shown, and runs, listed in the terminal
+GROUPS = 40  # listed in the terminal
 
 
 def title(comparison: Comparison) -> str:
     """The metric, which way is better, and how much was compared."""
-    counted = sum(len(row.counted) for row in comparison.rows)
+    runs = sum(len(row.counted) for row in comparison.rows)
     better = f"{comparison.better} is better" if comparison.better else "neither way is better"
     return (
-        f"{comparison.metric} ({better}): {_number(counted, 'run')} in "
-        f"{_number(len(comparison.rows), 'group')}"
+        f"{comparison.metric} ({better}): {counted(runs, 'run')} in {counted(len(comparison.rows), 'group')}"
     )
 
 
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+def group_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table of groups."""
+    cells = []
+    for row in rows:
+        mean, interval = figure(row.summary.mean), between(row.summary.lower, row.summary.upper)
+        ends = [figure(end(row.values.values(), default=None)) for end in (min, max)]
+        cells.append([row.group.label, count(row), mean, interval, *ends])
+    return ["group", "n", "mean", "95 % interval", "min", "max"], cells
 
 
-def group_cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table of groups; a kind of work that no run has noted is left out."""
-    work = [name for name in WORK if any(row.work[name] is not None for row in comparison.rows)]
-    header = ["group", "n", "mean", "std", "95 % interval", *work]
-    return header, [_group(row, work) for row in comparison.rows]
+def count(row: Row) -> str:
+    """The seeds counted, and of how many where some have no figure."""
+    every = row.summary.n + len(row.missing)
+    return f"{row.summary.n} of {every}" if row.missing else str(every)
 
 
-def _group(row: Row, work: Sequence[str]) -> list[str]:
-    n, mean, std, lower, upper = row.summary
-    return [
-        row.group.label,
-        str(n),
-        figure(mean),
-        figure(std),
-        between(lower, upper),
-        *(whole(row.work[name]) for name in work),
+def remarks(row: Row) -> str:
+    """Which seeds have no figure and why, and which diverged; "" where all is well."""
+    by_state: dict[str, list[int]] = {}
+    for seed, state in row.missing.items():
+        by_state.setdefault(
+            {"running": "is running", "interrupted": "was interrupted"}.get(state, state), []
+        ).append(seed)
+    if row.diverged:
+        by_state["diverged"] = row.diverged
+    return ", ".join(
+        f"seed{'s' * (len(of) > 1)} {' '.join(map(str, of))} {state}" for state, of in by_state.items()
+    )
+
+
+def work_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the table of what each group has cost; a kind of work that no run has noted is left
+    out."""
+    work = [name for name in WORK if any(row.work[name] is not None for row in rows)]
+    cells = [
+        [row.group.label, figure(row.summary.std), *(whole(row.work[name]) for name in work)] for row in rows
     ]
+    return ["group", "std", *work], cells
 
 
 def pair_cells(pairs: Sequence[Pair], better: str) -> tuple[list[str], list[list[str]]]:
@@ -74,79 +73,84 @@ def pair_cells(pairs: Sequence[Pair], better: str) -> tuple[list[str], list[list
     cells = []
     for first, second, (n, difference, lower, upper, improvement, p, p_holm) in pairs:
         share = "-" if improvement is None else f"{improvement:.0%}"
-        figures = [
-            str(n),
-            figure(difference, True),
-            between(lower, upper, True),
-            share,
-            figure(p),
-            figure(p_holm),
-        ]
-        cells.append([f"{first} - {second}", *figures])
-    return [
-        "pair",
-        "n",
-        "difference",
-        "95 % interval",
-        "better" if better else "higher",
-        "p",
-        "p (Holm)",
-    ], cells
+        difference, interval = figure(difference, True), between(lower, upper, True)
+        cells.append([f"{first} - {second}", str(n), difference, interval, share, figure(p), figure(p_holm)])
+    share = "better" if better else "higher"
+    return ["pair", "n", "difference", "95 % interval", share, "p", "p (Holm)"], cells
 
 
-def ranked(pairs: Sequence[Pair]) -> list[Pair]:
-    """Pairs with the smallest p-value first, in their order where equal; those without one last."""
-    return sorted(pairs, key=lambda pair: pair.result.p if pair.result.p is not None else 2)
+def telling_pairs(comparison: Comparison) -> tuple[list[Pair], str]:
+    """The pairs to show first, and a word on the rest: all where they are few, else the best against each
+    other."""
+    if len(comparison.pairs) <= PAIRS:
+        return comparison.pairs, ""
+    shown = [pair for field in fields(comparison) for pair in field.pairs]
+    return shown, f"the best against each other group; all {len(comparison.pairs)} pairs are in pairs.csv"
 
 
 def text(comparison: Comparison, words: Sequence[str] = ()) -> str:
     """All of it for the terminal."""
-    pairs = ranked(comparison.pairs)
-    parts = [title(comparison), _table(*group_cells(comparison))]
+    parts = [filled(verdict(comparison), 0, 2), title(comparison), _groups(comparison.rows)]
+    pairs, rest = telling_pairs(comparison)
     if pairs:
-        parts.append(_table(*pair_cells(pairs[:PAIRS], comparison.better)))
-        if len(pairs) > PAIRS:
-            parts.append(f"and {len(pairs) - PAIRS} more pairs, with larger p-values, in pairs.csv")
+        shown = pairs[: 2 * PAIRS]
+        rest = (
+            rest
+            if len(shown) == len(pairs)
+            else f"{len(shown)} of {len(pairs)} pairs with the best; all pairs are in pairs.csv"
+        )
+        parts.append(_table(*pair_cells(shown, comparison.better)) + (f"\n{filled(rest)}" if rest else ""))
     paragraphs = [
         comparison.seeds_show,
         *(f"warning: {warning}" for warning in [*comparison.warnings, *words]),
     ]
     parts += [filled(paragraph, 0, 2) for paragraph in paragraphs if paragraph]
     if comparison.left_out:
-        lines = [f"  {run.name}\n{filled(reason, 4)}" for run, _, reason in comparison.left_out[:NAMED]]
+        lines = [
+            f"{filled(run.name, 2)}\n{filled(reason, 4)}" for run, _, reason in comparison.left_out[:NAMED]
+        ]
         more = (
             [f"  and {len(comparison.left_out) - NAMED} more, in runs.csv"]
             if len(comparison.left_out) > NAMED
             else []
         )
         parts.append("\n".join([f"not counted ({len(comparison.left_out)}):", *lines, *more]))
-    return "\n\n".join(parts)
+    return "\n\n".join(part for part in parts if part)
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
-    """Columns side by side, the first to the left; a name too long for its column has a line of its own."""
+def _groups(rows: Sequence[Row]) -> str:
+    notes = [filled(said, 4, 2) if (said := remarks(row)) else "" for row in rows[:GROUPS]]
+    more = f"\nand {counted(len(rows) - GROUPS, 'more group')} in groups.csv" if len(rows) > GROUPS else ""
+    return _table(*group_cells(rows[:GROUPS]), notes) + more
+
+
+def _table(header: list[str], rows: list[list[str]], notes: Sequence[str] = ()) -> str:
+    """Columns side by side, the first to the left; a name too long for its column has lines of its own. A
+    note stands below its row."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    first = max(12, min(widths[0], WIDTH - sum(width + 2 for width in widths[1:])))
+    first = max(4, min(widths[0], WIDTH - sum(width + 2 for width in widths[1:])))
     lines = []
-    for name, *cells in [header, *rows]:
+    for place, (name, *cells) in enumerate([header, *rows]):
         if len(name) > first:
-            lines.append(filled(name))
+            lines.append(filled(name, 0, 2))
             name = ""
         lines.append(
             name.ljust(first)
             + "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True))
         )
+        if place and notes and notes[place - 1]:
+            lines.append(notes[place - 1])
     return "\n".join(lines)
 
 
 def write(comparison: Comparison, folder: Path) -> list[str]:
     """runs.csv, groups.csv and pairs.csv; returns their names."""
     metric, runs = comparison.metric, []
-    counted = [
+    kept = [
         (run, row.group.label, value, "") for row in comparison.rows for run, value in row.counted.items()
     ]
     left_out = [(run, label, None, reason) for run, label, reason in comparison.left_out]
-    for run, label, value, reason in sorted([*counted, *left_out], key=lambda found: str(found[0].folder)):
+    for run, label, value, reason in sorted([*kept, *left_out], key=lambda found: str(found[0].folder)):
         runs.append(
             [
                 str(run.folder),
@@ -168,11 +172,12 @@ def write(comparison: Comparison, folder: Path) -> list[str]:
     groups = []
     for row in comparison.rows:
         settings = [row.group.settings.get(key) for key in telling]
-        out = len(row.group.runs) - len(row.counted)
-        groups.append(
-            [row.group.label, metric, *row.summary, len(row.counted), out, *row.work.values(), *settings]
-        )
-    header = ["group", "metric", "n", "mean", "std", "lower", "upper", "runs", "not_counted", *WORK, *telling]
+        ends = [end(row.values.values(), default=None) for end in (min, max)]
+        runs = [len(row.counted), len(row.group.runs) - len(row.counted), remarks(row)]
+        figures = [*row.summary, *ends, *runs, *row.work.values()]
+        groups.append([row.group.label, metric, *figures, *settings])
+    header = ["group", "metric", "n", "mean", "std", "lower", "upper", "min", "max"]
+    header += ["runs", "not_counted", "remarks", *WORK, *telling]
     _csv(folder / "groups.csv", header, groups)
 
     found = [
