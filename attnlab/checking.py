@@ -12,9 +12,19 @@ from typing import Any, get_args
 from pydantic import ConfigDict, ValidationError, create_model
 
 from attnlab.rules import Count, DataFileMark, Folder, Seed
-from attnlab.signatures import UnknownTarget, settings_of
+from attnlab.signatures import UnknownTarget, settings_of, signature_of
 
-GROUPS = ("attention", "score", "task", "model", "optimizer", "trainer")
+HANDED: dict[str, tuple[str, ...]] = {
+    "attention": (),
+    "score": ("query_size", "key_size"),
+    "task": ("seed", "batch_size"),
+    "model": ("source_symbols", "target_symbols", "attention"),
+    "optimizer": (),
+    "trainer": (),
+}
+"""What the program hands to the factory of each group, by position; everything else is a setting."""
+GROUPS = tuple(HANDED)
+NESTED = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 ROOT: dict[str, Any] = {
     "seed": Seed,
     "batch_size": Count,
@@ -56,8 +66,12 @@ def check(
     tree |= root
     for group in GROUPS:
         problems += _factory_problems(group, tree.get(group), choices.get(group, ""))
-    for name, node in (tree.get("callbacks") or {}).items():
-        problems += _factory_problems(f"callbacks.{name}", node, "")
+    callbacks = tree.get("callbacks") or {}
+    if not isinstance(callbacks, dict):
+        problems.append(f"callbacks must name callbacks, each with its _target_, got {callbacks!r}")
+    else:
+        for name, node in callbacks.items():
+            problems += _factory_problems(f"callbacks.{name}", node, "")
     if problems := problems or list(_conflicts(tree)):
         raise ConfigurationError("\n".join(problems))
 
@@ -84,7 +98,7 @@ def data_files(tree: Mapping[str, Any]) -> dict[str, str]:
     return {
         f"{path}.{key}": node[key]
         for path, node in nodes.items()
-        for key, rule in settings_of(node["_target_"]).items()
+        for key, rule in settings_of(node["_target_"], HANDED.get(path, ())).items()
         if _names_data(rule) and isinstance(node.get(key), str)
     }
 
@@ -134,13 +148,16 @@ def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
         return [f"{path} must name a factory under _target_, got {node!r}"]
     try:
-        rules = settings_of(node["_target_"])
+        signature = signature_of(node["_target_"], HANDED.get(path, ()))
     except UnknownTarget as error:
-        return [f"{path}.{error}"]
-    problems = []
-    if path == "trainer":
-        problems = [f"trainer.{name} is not offered: {why}" for name, why in OWNED.items() if name in node]
+        return [f"{path}._target_: {error}"]
+    problems, rules = list(_nested(path, node)), signature.rules
+    if path == "trainer":  # whose every argument stands in its yaml
+        problems += [f"trainer.{name} is not offered: {why}" for name, why in OWNED.items() if name in node]
         rules = {name: rule for name, rule in rules.items() if name not in OWNED}
+    else:
+        node.update({key: value for key, value in signature.defaults.items() if key not in node})
+        rules = {key: rule for key, rule in rules.items() if key in node or key not in signature.optional}
     settings = {
         key: value for key, value in node.items() if key != "_target_" and not (problems and key in OWNED)
     }
@@ -152,6 +169,20 @@ def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
             if settings[key] not in ("", "???") and not Path(settings[key]).is_file():
                 problems.append(f"{path}.{key}: there is no file {settings[key]}")
     return problems
+
+
+def _nested(path: str, node: Mapping[str, Any]) -> Iterator[str]:
+    """Factories inside of settings, which nobody would call."""
+    waiting = [(f"{path}.{key}", value) for key, value in node.items()]
+    while waiting:
+        where, value = waiting.pop()
+        if isinstance(value, Mapping):
+            inside = [key for key in NESTED if key in value]
+            if inside:
+                yield f"{where}.{inside[0]}: only a group names a factory, and a setting holds plain values"
+            waiting += [(f"{where}.{key}", part) for key, part in value.items()]
+        elif isinstance(value, list):
+            waiting += [(f"{where}[{number}]", part) for number, part in enumerate(value)]
 
 
 def _problems(path: str, settings: dict[str, Any], rules: Mapping[str, Any], where: str = "") -> list[str]:

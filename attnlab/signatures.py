@@ -1,87 +1,152 @@
 """The settings of a factory, read from its source without importing it (and so without importing torch).
 
-What a factory asks for by keyword only (behind the `*`) are its settings; what stands before is handed in by
-the program. The annotations are the rules; the defaults stand in the yaml file that names the factory.
+The program hands in the first parameters by position; whatever else a factory takes are its settings. Their
+annotations are the rules; their defaults stand in the yaml that names the factory, or in Python.
 """
 
 import ast
-import builtins
 import functools
 import typing
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from typing import Any, NamedTuple, Union
 
-from attnlab import rules
+from typing_extensions import is_typeddict
 
+from attnlab.annotations import LIBRARIES, UNDERSTOOD, Unreadable, constant_of, rule_of
+from attnlab.sources import Found, UnknownTarget, lookup, parsed
 
-class UnknownTarget(ValueError):
-    """A `_target_` that names no function or class."""
-
-
-class _Names(dict[str, Any]):
-    """Names an annotation may use; those of heavy libraries stand for anything."""
-
-    def __missing__(self, name: str) -> Any:
-        return Any
+__all__ = ["Signature", "UnknownTarget", "settings_of", "signature_of"]
 
 
-_NAMES = _Names({**vars(builtins), **vars(typing), **vars(rules), "rules": rules, "typing": typing})
+class Signature(NamedTuple):
+    """What a factory asks for beside what it is handed."""
+
+    rules: dict[str, Any]  # setting -> rule
+    defaults: dict[str, Any]  # setting -> default in Python, where it is a constant
+    optional: frozenset[str]  # settings that need not be given
+
+
+def settings_of(target: str, handed: Sequence[str] = ()) -> dict[str, Any]:
+    """Setting -> rule, for the function or class at a dotted path. Raises UnknownTarget."""
+    return signature_of(target, tuple(handed)).rules
 
 
 @functools.cache
-def settings_of(target: str) -> dict[str, Any]:
-    """Keyword-only parameters of the function or class at a dotted path, each with its annotation."""
+def signature_of(target: str, handed: tuple[str, ...] = ()) -> Signature:
+    """The settings of the function or class at a dotted path, which is handed something by position.
+
+    Raises UnknownTarget, in one sentence, for a path that leads nowhere and for settings that cannot be read.
+    """
     module, _, name = target.rpartition(".")
-    tree = ast.parse(_source_of(module, target).read_text(encoding="utf-8"))
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
-            function = _constructor(node) if isinstance(node, ast.ClassDef) else node
-            return _settings(function) if function else {}
-    raise UnknownTarget(f"_target_: {target} is not a function or class defined in {module}")
+    if not module or not all(part.isidentifier() for part in target.split(".")):
+        raise UnknownTarget(f"{target!r} is no path of a function or class such as mine.explore.explore")
+    parsed(module)  # says what is wrong with it
+    found = lookup(module, name)
+    if found is None or not isinstance(found.node, ast.ClassDef | ast.FunctionDef):
+        raise UnknownTarget(f"{target} is not a function or class defined in {module}{_meant(module, name)}")
+    function = found if isinstance(found.node, ast.FunctionDef) else constructor_of(found)
+    if function is None:
+        return _refused_unless_handed(target, 0, handed) or Signature({}, {}, frozenset())
+    return _signature(target, function, isinstance(found.node, ast.ClassDef), handed)
 
 
-def _source_of(module: str, target: str) -> Path:
-    """The file of a module. Only its top package is looked up by the import system, and none is imported."""
-    top, *rest = module.split(".")
-    spec = find_spec(top) if top else None
-    if spec is not None:
-        folders = spec.submodule_search_locations or []  # also of a package without __init__.py
-        files = (
-            [Path(folder).joinpath(*rest) for folder in folders]
-            if rest
-            else [Path(spec.origin)]
-            if spec.origin
-            else []
+def constructor_of(found: Found) -> Found | None:
+    """The `__init__` of a class, or of the first of its bases that has one; None where none is read."""
+    for cls in lineage(found):
+        assert isinstance(cls.node, ast.ClassDef)
+        for part in cls.node.body:
+            if isinstance(part, ast.FunctionDef) and part.name == "__init__":
+                return Found(cls.module, part)
+    return None
+
+
+def lineage(found: Found) -> Iterator[Found]:
+    """A class and the classes it is made from, those named first before those behind them."""
+    seen: set[tuple[str, str]] = set()
+    waiting = [found]
+    while waiting:
+        cls = waiting.pop(0)
+        if not isinstance(cls.node, ast.ClassDef) or (cls.module, cls.node.name) in seen:
+            continue
+        seen.add((cls.module, cls.node.name))
+        yield cls
+        bases = [_named(base, cls.module) for base in cls.node.bases]
+        waiting = [base for base in bases if base is not None] + waiting
+
+
+def _named(node: ast.expr, module: str) -> Found | None:
+    if isinstance(node, ast.Name):
+        return lookup(module, node.id)
+    if isinstance(node, ast.Attribute):
+        above = _named(node.value, module)
+        return lookup(above.module, node.attr) if above is not None and above.node is None else None
+    return None
+
+
+def _signature(target: str, found: Found, of_class: bool, handed: tuple[str, ...]) -> Signature:
+    assert isinstance(found.node, ast.FunctionDef)
+    given = found.node.args
+    positional = [*given.posonlyargs, *given.args][of_class:]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(given.defaults)) + list(given.defaults)
+    if given.vararg is None:
+        _refused_unless_handed(target, len(positional), handed)
+    settings = list(zip(positional, defaults[-len(positional) :], strict=True))[len(handed) :]
+    settings = [(arg, default) for arg, default in settings if arg in given.args]
+    settings += zip(given.kwonlyargs, given.kw_defaults, strict=True)
+    read = {arg.arg: _rule(target, arg, default, found.module) for arg, default in settings}
+    known: dict[str, Any] = {}
+    for arg, default in settings:
+        try:
+            known |= {arg.arg: constant_of(default, found.module)} if default is not None else {}
+        except Unreadable:  # it is left to Python
+            pass
+    optional = frozenset(arg.arg for arg, default in settings if default is not None)
+    return Signature(read | _shared(target, given.kwarg, found.module), known, optional)
+
+
+def _refused_unless_handed(target: str, taken: int, handed: Sequence[str]) -> None:
+    if taken < len(handed):
+        name = target.rpartition(".")[2]
+        raise UnknownTarget(
+            f"{target} is handed {' and '.join(handed)} by position, and takes {taken or 'nothing'}; "
+            f"write {name}({', '.join(handed)}, *, ...)"
         )
-        for file in files:
-            for candidate in (file, file.with_suffix(".py"), file / "__init__.py"):
-                if candidate.is_file():
-                    return candidate
-    raise UnknownTarget(f"_target_: {target} lies in no module that Python finds")
 
 
-def _constructor(node: ast.ClassDef) -> ast.FunctionDef | None:
-    functions = [part for part in node.body if isinstance(part, ast.FunctionDef)]
-    return next((function for function in functions if function.name == "__init__"), None)
-
-
-def _settings(function: ast.FunctionDef) -> dict[str, Any]:
-    """Keyword-only parameters, and what `**name: Unpack[...]` stands for where it is a record of `rules`."""
-    rest = function.args.kwarg
-    record = next(iter(typing.get_args(_annotation(rest.annotation))), None) if rest else None
-    if rest and rest.annotation and "Unpack" in ast.dump(rest.annotation) and not typing.is_typeddict(record):
-        told = f"**{rest.arg} of {function.name} must be Unpack of a record of attnlab.rules, such as Beta"
-        raise UnknownTarget(f"_target_: {told}")
-    shared = typing.get_type_hints(record, include_extras=True) if record else {}
-    return {arg.arg: _annotation(arg.annotation) for arg in function.args.kwonlyargs} | shared
-
-
-def _annotation(node: ast.expr | None) -> Any:
-    """The rule an annotation states; a quoted one, or one that cannot be read, states none."""
-    if node is None or isinstance(node, ast.Constant) and isinstance(node.value, str):
+def _rule(target: str, arg: ast.arg, default: ast.expr | None, module: str) -> Any:
+    """The rule of a parameter; one without an annotation states none."""
+    if arg.annotation is None:
         return Any
     try:
-        return eval(compile(ast.Expression(node), "<annotation>", "eval"), {}, _NAMES)
-    except (TypeError, AttributeError):
-        return Any
+        rule = rule_of(arg.annotation, module)
+    except Unreadable as error:
+        if module.partition(".")[0] in LIBRARIES:
+            return Any
+        raise UnknownTarget(
+            f"{target} has a rule that cannot be read, {arg.arg}: {error}; what is understood: {UNDERSTOOD}"
+        ) from None
+    if isinstance(default, ast.Constant) and default.value is None:
+        return Union[rule, None]  # noqa: UP007 (rule may be None)
+    return rule
+
+
+def _shared(target: str, rest: ast.arg | None, module: str) -> dict[str, Any]:
+    """What `**name: Unpack[...]` stands for, where it is a record."""
+    if rest is None or rest.annotation is None or "Unpack" not in ast.dump(rest.annotation):
+        return {}
+    try:
+        record = rule_of(rest.annotation, module)
+    except Unreadable as error:
+        raise UnknownTarget(f"{target} takes settings that cannot be read, {error}") from None
+    if not is_typeddict(record):
+        raise UnknownTarget(
+            f"{target}: **{rest.arg} must be Unpack of a TypedDict such as attnlab.rules.Beta"
+        )
+    return typing.get_type_hints(record, include_extras=True)
+
+
+def _meant(module: str, name: str) -> str:
+    defined = [node.name for node in parsed(module).body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+    close = get_close_matches(name, defined, 1, 0.6)
+    return f"; did you mean {module}.{close[0]}?" if close else ""

@@ -12,7 +12,7 @@ import yaml
 
 import attnlab
 from attnlab.building import assemble
-from attnlab.checking import OWNED, ROOT
+from attnlab.checking import HANDED, OWNED, ROOT
 from attnlab.config import CONFIGS, compose
 from attnlab.randomness import drawing, generator_for
 from attnlab.signatures import settings_of
@@ -54,7 +54,7 @@ def test_a_yaml_holds_the_settings_of_the_factory_of_its_name(path: Path) -> Non
     settings = read(path)
     module, _, name = settings.pop("_target_").rpartition(".")
     assert name == path.stem or path.parent.name == "optimizer"
-    assert set(settings) == set(settings_of(f"{module}.{name}"))
+    assert set(settings) == set(settings_of(f"{module}.{name}", HANDED[path.parent.name]))
     assert getattr(import_module(module), name).__doc__
 
 

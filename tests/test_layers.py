@@ -20,6 +20,8 @@ FLOORS = [
     {"evaluation", "optimizers"},
     {"training"},
     {"callbacks", "loggers"},
+    {"sources"},
+    {"annotations"},
     {"signatures"},
     {"checking"},
     {"provenance", "overrides"},

@@ -1,0 +1,197 @@
+"""A person's own code: it works, or is told why in one sentence; its rules hold, and reading them runs
+nothing."""
+
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from attnlab.checking import ConfigurationError
+from attnlab.config import compose
+from attnlab.signatures import UnknownTarget, settings_of, signature_of
+
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Write:
+    """Writes modules into a package that Python finds, under a name that no other test uses."""
+    package = "own_" + re.sub(r"\W", "_", request.node.name)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / package).mkdir()
+
+    def write(**modules: str) -> str:
+        for name, text in modules.items():
+            text = text.replace("PACKAGE", package)
+            (tmp_path / package / f"{name}.py").write_text(text, encoding="utf-8")
+        return package
+
+    return write
+
+
+def chosen(tmp_path: Path, package: str, settings: str, *overrides: str) -> Any:
+    """A composition with `attention=mine`, whose yaml holds the settings."""
+    (tmp_path / "attention").mkdir(exist_ok=True)
+    text = f"_target_: {package}.mine.mine\n{settings}"
+    (tmp_path / "attention" / "mine.yaml").write_text(text, encoding="utf-8")
+    return compose([f"hydra.searchpath=['file://{tmp_path}']", "attention=mine", *overrides])
+
+
+RULES = {
+    "a name assigned in the module": "{SHARE}\ndef mine(*, share: Share): ...",
+    "a quoted one": "{SHARE}\ndef mine(*, share: 'Share'): ...",
+    "in a module that quotes all": "from __future__ import annotations\n{SHARE}\n"
+    "def mine(*, share: Share): ...",
+    "a name of another module": "from PACKAGE.more import Share\ndef mine(*, share: Share): ...",
+    "a name under another name": "from .more import Share as S\ndef mine(*, share: S): ...",
+    "a name of a module": "from PACKAGE import more\ndef mine(*, share: more.Share): ...",
+    "a name of a module by its path": "import PACKAGE.more as m\ndef mine(*, share: m.Share): ...",
+    "a name passed on": "from .further import Share\ndef mine(*, share: Share): ...",
+    "a name passed on with all others": "from .all import *\ndef mine(*, share: Share): ...",
+    "a name with a type": "from typing import TypeAlias\n{SHARE}\nA: TypeAlias = Share\n"
+    "def mine(*, share: A): ...",
+    "a union": "{SHARE}\ndef mine(*, share: Share | None): ...",
+    "a limit by arithmetic": "{SHARE}\nTOP = 2 ** 3 / 8\n"
+    "def mine(*, share: Annotated[float, Field(ge=+0, le=TOP)]): ...",
+    "limits by another library": "from typing import Annotated\nimport annotated_types as at\n"
+    "def mine(*, share: Annotated[float, at.Interval(ge=0, le=1)]): ...",
+    "a record": "from typing import TypedDict, Unpack\n{SHARE}\nclass Settings(TypedDict):\n"
+    "    share: Share\ndef mine(**rest: Unpack[Settings]): ...",
+    "a record of another module": "from typing import Unpack\nfrom .more import Settings\n"
+    "class More(Settings):\n    pass\ndef mine(**rest: Unpack[More]): ...",
+    "a class": "{SHARE}\nclass mine:\n    def __init__(self, share: Share): ...",
+    "a class whose base asks": "from .more import Base\nclass mine(Base): ...",
+    "before the *": "{SHARE}\ndef mine(share: Share): ...",
+    "a name of rules": "from attnlab import rules\ndef mine(*, share: rules.Probability): ...",
+}
+SHARE = (
+    "from typing import Annotated\nfrom pydantic import Field\nShare = Annotated[float, Field(ge=0, le=1)]"
+)
+MORE = (
+    f"{SHARE}\nfrom typing import TypedDict\nclass Settings(TypedDict):\n    share: Share\n"
+    "class Base:\n    def __init__(self, *, share: Share): ...\n"
+)
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_a_rule_of_ones_own_holds(kind: str, own: Write, tmp_path: Path) -> None:
+    text = RULES[kind].replace("{SHARE}", SHARE)
+    first = "" if "__future__" in text else "raise SystemExit('imported')\n"
+    package = own(mine=first + text, more=MORE, further="from .more import Share", all="from .more import *")
+    rule = TypeAdapter(settings_of(f"{package}.mine.mine")["share"], config=ConfigDict(strict=True))
+    assert rule.validate_python(0.5) == 0.5
+    for wrong in ("banana", 1.5, -1, True):
+        with pytest.raises(ValidationError):
+            rule.validate_python(wrong)
+
+
+def test_a_choice_of_ones_own_holds(own: Write, tmp_path: Path) -> None:
+    package = own(
+        mine="from .words import Kind\ndef mine(*, kind: Kind): ...",
+        words="from typing import Literal\nKind = Literal['narrow', 'wide']",
+    )
+    assert chosen(tmp_path, package, "kind: wide\n").tree["attention"]["kind"] == "wide"
+    with pytest.raises(ConfigurationError, match="attention.kind: must be 'narrow' or 'wide', got 'wider'"):
+        chosen(tmp_path, package, "kind: wide\n", "attention.kind=wider")
+
+
+UNREADABLE = {
+    "a call": "def limit(): return int\ndef mine(*, share: limit()): ...",
+    "code": "def mine(*, share: __import__('os').system('touch RAN')): ...",
+    "quoted code": 'def mine(*, share: \'__import__("os").system("touch RAN")\'): ...',
+    "code in a limit": "from typing import Annotated\nfrom pydantic import Field\n"
+    "def mine(*, share: Annotated[float, Field(ge=open('RAN', 'w').write('x'))]): ...",
+    "code behind a name": "S = [open('RAN', 'w') for _ in range(1)][0]\ndef mine(*, share: S): ...",
+    "a class": "class Share: ...\ndef mine(*, share: Share): ...",
+    "a tensor": "from torch import Tensor\ndef mine(*, share: Tensor): ...",
+    "a name of nobody's": "def mine(*, share: Shaer): ...",
+    "a name that is itself": "S = 'S'\ndef mine(*, share: S): ...",
+    "names in a circle": "A = list['B']\nB = list['A']\ndef mine(*, share: A): ...",
+    "a huge power": "from typing import Annotated\nfrom pydantic import Field\n"
+    "def mine(*, share: Annotated[int, Field(gt=9**9**9)]): ...",
+}
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_a_rule_that_cannot_be_read_is_refused_and_nothing_runs(
+    kind: str, own: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    package = own(mine=UNREADABLE[kind])
+    with pytest.raises(UnknownTarget, match="has a rule that cannot be read, share: .*what is understood"):
+        settings_of(f"{package}.mine.mine")
+    assert not (tmp_path / "RAN").exists() and f"{package}.mine" not in sys.modules
+
+
+WRONG = {
+    "no module": (
+        "nowhere.explore.explore",
+        "",
+        r"nowhere.explore lies in no module .* PYTHONPATH=\. python",
+    ),
+    "no submodule": (
+        "PACKAGE.other.mine",
+        "",
+        "PACKAGE.other lies in no module|PACKAGE.other is no module of",
+    ),
+    "no function": ("PACKAGE.mine.mien", "def mine(): ...", "did you mean PACKAGE.mine.mine"),
+    "a number": ("PACKAGE.mine.mine", "mine = 3", "is not a function or class"),
+    "no dots": ("mine", "", "'mine' is no path"),
+    "no name": ("PACKAGE..mine", "", "is no path"),
+    "no Python": ("PACKAGE.mine.mine", "def mine(:\n", r"mine.py, line 1: "),
+    "no text": ("PACKAGE.mine.mine", "\0", r"mine.py"),
+    "no record": (
+        "PACKAGE.mine.mine",
+        "from typing import Unpack\ndef mine(**rest: Unpack[int]): ...",
+        "must be Unpack of a TypedDict",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_path_that_leads_nowhere_is_told_in_one_sentence(kind: str, own: Write) -> None:
+    target, text, told = WRONG[kind]
+    package = own(mine=text)
+    with pytest.raises(UnknownTarget, match=told.replace("PACKAGE", package)) as caught:
+        settings_of(target.replace("PACKAGE", package))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_factory_that_takes_less_than_it_is_handed_is_refused(own: Write) -> None:
+    package = own(mine="def mine(query_size, *, width: int): ...")
+    assert set(settings_of(f"{package}.mine.mine", ("query_size",))) == {"width"}
+    with pytest.raises(UnknownTarget, match=r"write mine\(query_size, key_size, \*, ...\)"):
+        settings_of(f"{package}.mine.mine", ("query_size", "key_size"))
+
+
+def test_defaults_in_python_are_part_of_the_configuration(own: Write, tmp_path: Path) -> None:
+    """Said aloud or not, they are one configuration; what the yaml says goes before."""
+    package = own(mine="LIMIT = 4\ndef mine(*, a: int, b: int = LIMIT, c: float | None = None, d=len): ...")
+    tree = chosen(tmp_path, package, "a: 1\n").tree["attention"]
+    assert {key: tree[key] for key in "abc"} == {"a": 1, "b": 4, "c": None} and "d" not in tree
+    assert chosen(tmp_path, package, "a: 1\nb: 5\n").tree["attention"]["b"] == 5
+    assert chosen(tmp_path, package, "a: 1\n", "+attention.b=4").tree["attention"] == tree
+    with pytest.raises(ConfigurationError, match="attention.a: is missing"):
+        chosen(tmp_path, package, "b: 1\n")
+
+
+@pytest.mark.parametrize("word", ["_target_", "_args_", "_partial_", "_recursive_", "_convert_"])
+def test_a_setting_holds_no_factory(word: str, own: Write, tmp_path: Path) -> None:
+    package = own(mine="from typing import Any\ndef mine(*, inner: Any): ...")
+    for settings in (f"inner: {{{word}: os.system}}\n", f"inner: [1, {{a: {{{word}: 1}}}}]\n"):
+        with pytest.raises(
+            ConfigurationError, match=rf"attention.inner.*{word}: only a group names a factory"
+        ):
+            chosen(tmp_path, package, settings)
+
+
+def test_callbacks_of_lightning_are_read_where_they_are_defined() -> None:
+    """By the path that everybody types, with parameters that may be given by position."""
+    signature = signature_of("pytorch_lightning.callbacks.EarlyStopping")
+    assert signature == signature_of("pytorch_lightning.callbacks.early_stopping.EarlyStopping")
+    assert {"monitor", "patience", "mode"} <= set(signature.rules) and "monitor" not in signature.optional
+    assert signature.defaults["patience"] == 3
