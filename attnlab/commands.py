@@ -168,7 +168,7 @@ def microscope(arguments: list[str], doc: str | None) -> int:
     )
     options.add_argument("--config-dir", metavar="DIR", help="a folder with choices of your own")
     options.add_argument(
-        "--markdown", action="store_true", help="one table with papers, as the README has it"
+        "--markdown", action="store_true", help="one table with papers, as docs/mechanisms.md has it"
     )
     given = options.parse_args(arguments)
     return answered(lambda: _microscope(**vars(given)))

@@ -171,7 +171,7 @@ def variance(found: Measurement) -> str:
 
 
 def markdown(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> str:
-    """The table of the README, one line a mechanism."""
+    """The table of docs/mechanisms.md, one line a mechanism."""
     problems = " / ".join(PROBLEMS)
     lines = [
         f"| `attention=` | paper | objective | unbiased | evaluations | relative bias: {problems} | "

@@ -63,10 +63,14 @@ class Browser:
 
     def open(self, path: Path, width: int, height: int, mobile: bool = False) -> None:
         """Show a file in a window of this size, loaded."""
+        self.visit(path.resolve().as_uri(), width, height, mobile)
+
+    def visit(self, address: str, width: int, height: int, mobile: bool = False) -> None:
+        """Show a page in a window of this size, loaded."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
         self.call("Emulation.setDeviceMetricsOverride", **size)
         self.requests.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
+        self.call("Page.navigate", url=address)
         while self._next().get("method") != "Page.loadEventFired":
             pass
 

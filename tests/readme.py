@@ -1,9 +1,10 @@
-"""The README's commands and what they print: `python tests/readme.py` runs all of them and writes their
-output anew."""
+"""The commands of README.md and docs/, what they print and draw: `python tests/readme.py [PAGE ...]` runs
+them and writes output, tables and pictures anew."""
 
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -12,12 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 TABLE = re.compile(r"(<!-- microscope -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def blocks(kind: str) -> list[str]:
+def blocks(kind: str, page: Path) -> list[str]:
     """The contents of every fenced block of a kind; "" for those without one."""
-    found = re.findall(r"^```(\w*)\n(.*?)^```$", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    text = page.read_text(encoding="utf-8")
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     return [block for word, block in found if word == kind]
 
 
@@ -28,10 +31,10 @@ def steps(block: str) -> Iterator[tuple[str, str]]:
         yield command, output.strip("\n")
 
 
-def prepare(folder: Path) -> None:
-    """A folder to type the commands in, with the README's own files."""
+def prepare(folder: Path, page: Path) -> None:
+    """A folder to type a page's commands in, with the files that the page writes out."""
     (folder / "scripts").symlink_to(ROOT / "scripts")
-    for block in blocks("python") + blocks("yaml"):
+    for block in blocks("python", page) + blocks("yaml", page):
         name = re.match(r"# (\S+)\n", block)
         if name:
             (folder / name[1]).parent.mkdir(parents=True, exist_ok=True)
@@ -54,22 +57,44 @@ def run(command: str, folder: Path) -> str:
     return re.sub(r"[ \t]+$", "", done.stdout, flags=re.MULTILINE).strip("\n")
 
 
-def main() -> None:
-    """Write every output, the table and the picture."""
-    from attnlab import survey
+def typed(page: Path, folder: Path) -> Iterator[tuple[str, str, str]]:
+    """Every command of a page, in order, as a reader would type it: the command, what the page shows, what it
+    prints today."""
+    prepare(folder, page)
+    for block in blocks("console", page):
+        for command, output in steps(block):
+            yield command, output, run(command, folder)
+
+
+def draw(folder: Path) -> None:
+    """The README's pictures, out of the folder in which its commands were typed."""
+    from board import photograph
+
     from attnlab.tour.overview import overview
 
     (ROOT / "docs" / "overview.png").write_bytes(overview())
-    text = README.read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        prepare(folder)
-        for block in blocks("console"):
-            made = "\n\n".join(f"$ {command}\n{run(command, folder)}" for command, _ in steps(block)) + "\n"
-            text = text.replace(f"```console\n{block}```", f"```console\n{made}```")
-    table = survey.markdown(survey.jobs(), 100_000)
-    text = TABLE.sub(lambda found: f"{found[1]}{table}\n{found[2]}", text)
-    README.write_text(text, encoding="utf-8")
+    (beta,) = folder.glob("comparison/*/beta.png")
+    shutil.copy(beta, ROOT / "docs" / "beta.png")
+    photograph(folder / "runs", ROOT / "docs" / "tensorboard.png")
+
+
+def main() -> None:
+    """Write every output, the table and the pictures."""
+    from attnlab import survey
+
+    for page in [Path(name).resolve() for name in sys.argv[1:]] or PAGES:
+        text = page.read_text(encoding="utf-8")
+        with tempfile.TemporaryDirectory() as name:
+            made = {command: output for command, _, output in typed(page, Path(name))}
+            for block in blocks("console", page):
+                new = "\n\n".join(f"$ {command}\n{made[command]}" for command, _ in steps(block)) + "\n"
+                text = text.replace(f"```console\n{block}```", f"```console\n{new}```")
+            if page == README:
+                draw(Path(name))
+        if TABLE.search(text):
+            table = survey.markdown(survey.jobs(), 100_000)
+            text = TABLE.sub(lambda found, table=table: f"{found[1]}{table}\n{found[2]}", text)
+        page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":

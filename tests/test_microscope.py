@@ -271,10 +271,10 @@ def test_what_cannot_be_measured_is_refused_with_one_message(
     assert told in " ".join(printed.err.split()) and printed.out == ""
 
 
-def test_the_table_of_the_readme_is_what_the_command_prints():
+def test_the_table_of_the_mechanisms_is_what_the_command_prints():
     """Figures to the digits that another machine's rounding leaves alone; everything else to the letter."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    written = readme.split("<!-- microscope -->")[1].split("<!-- end -->")[0].strip().splitlines()
+    page = (ROOT / "docs" / "mechanisms.md").read_text(encoding="utf-8")
+    written = page.split("<!-- microscope -->")[1].split("<!-- end -->")[0].strip().splitlines()
     made = survey.markdown(survey.jobs(), 100_000).splitlines()
     assert len(made) == len(written)
     number = re.compile(r"(?<![\w.(])\d+\.\d+")

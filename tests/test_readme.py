@@ -11,29 +11,49 @@ from pathlib import Path
 import matplotlib.image
 import numpy
 import pytest
-from readme import README, ROOT, blocks, prepare, run, steps
+from board import photograph
+from browser import CHROMIUM
+from readme import PAGES, README, ROOT, blocks, prepare, run, typed
 
 from attnlab.config import choices, compose
 from attnlab.tour.overview import overview
 
 TEXT = README.read_text(encoding="utf-8")
 SHARED = ROOT.parent / "shared"
-PROGRAMS = [block for block in blocks("python") if not block.startswith("# ")]
+PROGRAMS = [block for page in PAGES for block in blocks("python", page) if not block.startswith("# ")]
+LINKED = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
 
-def typed() -> list[str]:
-    """Every command of a plain block, on one line."""
-    lines = "".join(blocks("")).replace("\\\n", " ").splitlines()
+def plain(page: Path) -> list[str]:
+    """Every command of a page's plain blocks, on one line."""
+    lines = "".join(blocks("", page)).replace("\\\n", " ").splitlines()
     return [line for line in lines if line.startswith("python scripts/")]
 
 
+COMMANDS = [line for page in PAGES for line in plain(page)]
+
+
 def test_there_is_something_to_check():
-    assert (
-        len(typed()) >= 6 and len(blocks("console")) >= 5 and len(PROGRAMS) >= 2 and len(blocks("yaml")) == 1
-    )
+    shown = [block for page in PAGES for block in blocks("console", page)]
+    assert len(COMMANDS) >= 6 and len(shown) >= 5 and len(PROGRAMS) >= 2
 
 
-@pytest.mark.parametrize("command", [line for line in typed() if "train.py" in line])
+def test_the_readme_is_read_in_one_sitting():
+    assert len(TEXT.splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_what_a_page_links_to_is_there(page: Path):
+    for target in LINKED.findall(page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_linked_from_the_readme():
+    linked = {(ROOT / target).resolve() for target in LINKED.findall(TEXT)}
+    assert {page.resolve() for page in PAGES if page != README} <= linked
+
+
+@pytest.mark.parametrize("command", [line for line in COMMANDS if "train.py" in line])
 def test_a_training_command_describes_a_run(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     for name in re.findall(r"=(\w+\.tsv)", command):
@@ -42,13 +62,14 @@ def test_a_training_command_describes_a_run(command: str, tmp_path: Path, monkey
 
 
 def test_every_script_that_is_named_exists_and_every_script_is_named():
-    named = set(re.findall(r"scripts/(\w+\.py)", TEXT))
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    named = set(re.findall(r"scripts/(\w+\.py)", text))
     assert named == {path.name for path in (ROOT / "scripts").glob("*.py")}
 
 
 @pytest.mark.parametrize("group", ["score", "task", "model", "optimizer"])
 def test_the_choices_of_a_group_are_all_listed(group: str):
-    listed = re.search(rf"`{group}=`\s+\(([^)]*)\)", TEXT)
+    listed = re.search(rf"^\| `{group}=` \| (.*) \|$", TEXT, re.MULTILINE)
     assert listed and sorted(re.findall(r"`(\w+)`", listed[1])) == choices(group)
 
 
@@ -62,7 +83,9 @@ def test_a_program_runs_as_it_stands(program: str):
 
 
 def test_a_mechanism_of_ones_own_takes_twenty_lines():
-    (block,) = (block for block in blocks("python") if block.startswith("# mine/"))
+    (block,) = (
+        block for block in blocks("python", ROOT / "docs" / "extending.md") if block.startswith("# mine/")
+    )
     code = [
         line
         for line in block.splitlines()
@@ -73,9 +96,14 @@ def test_a_mechanism_of_ones_own_takes_twenty_lines():
 
 def test_the_picture_is_the_one_that_is_drawn_today():
     """Pixel by pixel but for a thousandth of the range, which fonts and versions may move."""
-    kept = matplotlib.image.imread(ROOT / "docs" / "overview.png")
-    drawn = matplotlib.image.imread(io.BytesIO(overview()))
-    assert kept.shape == drawn.shape and numpy.abs(kept - drawn).mean() < 1e-3
+    assert difference(ROOT / "docs" / "overview.png", io.BytesIO(overview())) < 1e-3
+
+
+def difference(one: Path, other: Path | io.BytesIO) -> float:
+    """The mean difference of two pictures of one size, pixel by pixel, in shares of the range."""
+    first, second = matplotlib.image.imread(one), matplotlib.image.imread(other)
+    assert first.shape == second.shape
+    return float(numpy.abs(first - second).mean())
 
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?![\w.]*[a-z])")
@@ -102,12 +130,17 @@ def test_a_figure_that_is_off_is_noticed():
 
 
 @pytest.mark.slow
-def test_every_command_prints_what_the_readme_shows(tmp_path: Path):
-    """In the order of the page, as a reader would type them."""
-    prepare(tmp_path)
-    for block in blocks("console"):
-        for command, output in steps(block):
-            compare_outputs(output, run(command, tmp_path), exact="compare.py" not in command)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_prints_what_its_page_shows(page: Path, tmp_path: Path):
+    """In the order of the page, as a reader would type them; and the README's pictures are of today."""
+    for command, output, printed in typed(page, tmp_path):
+        compare_outputs(output, printed, exact="compare.py" not in command)
+    if page == README:
+        (drawn,) = tmp_path.glob("comparison/*/beta.png")
+        assert difference(ROOT / "docs" / "beta.png", drawn) < 0.02
+        if CHROMIUM is not None:
+            photograph(tmp_path / "runs", tmp_path / "tensorboard.png")
+            assert difference(ROOT / "docs" / "tensorboard.png", tmp_path / "tensorboard.png") < 0.04
 
 
 @pytest.mark.slow
@@ -117,7 +150,7 @@ def test_every_command_prints_what_the_readme_shows(tmp_path: Path):
 def test_a_run_takes_about_as_long_as_a_plain_program(tmp_path: Path):
     """A ratio, side by side on one core, of processor time in training 600 steps; import and start are taken
     off both."""
-    prepare(tmp_path)
+    prepare(tmp_path, README)
     shutil.copy(SHARED / "reference" / "plain.py", tmp_path / "plain.py")
     ours = "python scripts/train.py model.hidden_size=64 optimizer.lr=0.003 fresh=true trainer.max_steps={}"
     theirs = "python plain.py reverse soft --steps {}"

@@ -1,14 +1,11 @@
 """What TensorBoard shows of a sweep, in a real browser: headless Chromium, where it is installed."""
 
-import socket
 import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from board import served
 from browser import CHROMIUM, QUIET
 from pypdf import PdfReader
 
@@ -33,24 +30,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """TensorBoard over a small sweep in which a run crashes."""
     runs = tmp_path_factory.mktemp("runs")
     assert train(["-m", *SMALL, *SWEEP, f"runs_dir={runs}"], None) == 1
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(runs), "--port", str(port)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(120):
-            try:
-                with urllib.request.urlopen(f"{address}/data/plugin/hparams/experiment"):
-                    break
-            except OSError:
-                time.sleep(0.5)
-        time.sleep(3)  # the runs are read in the background
+    with served(runs) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def rendered(page: str, tmp_path: Path) -> str:
