@@ -4,13 +4,14 @@ Nothing here imports torch, and nothing knows how a configuration came about: on
 and one read back from a run's folder are checked alike.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ConfigDict, ValidationError, create_model
 
+from attnlab import trainer
 from attnlab.rules import Count, DataFileMark, Folder, Seed
 from attnlab.signatures import UnknownTarget, settings_of, signature_of
 
@@ -33,17 +34,6 @@ ROOT: dict[str, Any] = {
     "runs_dir": Folder,
     "fresh": bool,
 }
-OWNED = {
-    "logger": "every run writes TensorBoard events and metrics.csv",
-    "callbacks": "use the group callbacks",
-    "enable_checkpointing": "every run keeps checkpoints; see checkpoint_every",
-    "default_root_dir": "use runs_dir",
-    "fast_dev_run": "use trainer.max_steps=2",
-    "barebones": "a run without figures has no result",
-    "enable_autolog_hparams": "every run writes its hyperparameters",
-    "model_registry": "every run keeps checkpoints in its own folder",
-}
-SCALED = ("16", "16-mixed", "bf16", "bf16-mixed")  # precisions in which Lightning clips for itself
 
 
 class ConfigurationError(ValueError):
@@ -54,11 +44,13 @@ def check(
     tree: dict[str, Any],
     choices: Mapping[str, str] = {},  # noqa: B006 (never written)
     problems: Iterable[str] = (),
+    conflicts: Callable[[Mapping[str, Any]], Iterable[str]] = trainer.conflicts,
 ) -> None:
     """Hold a whole configuration against the rules of everything it names, and give its values the form that
     the rules state: 1 becomes 1.0 where a real number is due, ~ the home folder in a path.
 
-    Raises ConfigurationError with all problems.
+    `conflicts` yields a sentence for settings that do not go together. Raises ConfigurationError with all
+    problems.
     """
     problems = list(problems)
     root = {key: value for key, value in tree.items() if key in ROOT or key not in (*GROUPS, "callbacks")}
@@ -72,23 +64,8 @@ def check(
     else:
         for name, node in callbacks.items():
             problems += _factory_problems(f"callbacks.{name}", node, "")
-    if problems := problems or list(_conflicts(tree)):
+    if problems := problems or list(conflicts(tree)):
         raise ConfigurationError("\n".join(problems))
-
-
-def _conflicts(tree: Mapping[str, Any]) -> Iterator[str]:
-    """Settings that have a value each may have, and cannot be all the same."""
-    trainer, optimizer = tree["trainer"], tree["optimizer"]
-    for name in ("max_steps", "max_epochs"):
-        if trainer[name] == 0:
-            yield f"trainer.{name}: a run trains at least one step, got 0; -1 is no limit"
-    if trainer["limit_val_batches"] == 0:
-        yield "trainer.limit_val_batches: a run keeps the checkpoint that validation finds best, got 0"
-    if optimizer.get("fused") and trainer["gradient_clip_val"] and str(trainer["precision"]) in SCALED:
-        yield (
-            "optimizer.fused: must be false to clip gradients with "
-            f"trainer.precision={trainer['precision']}, got true"
-        )
 
 
 def data_files(tree: Mapping[str, Any]) -> dict[str, str]:
@@ -127,8 +104,11 @@ def _rules(node: Any) -> dict[str, Any]:
 def unknown_keys(keys: Iterable[str], tree: Mapping[str, Any]) -> dict[str, str]:
     """Key -> what to say about it, for keys that a configuration does not have."""
     known = _keys_of(tree)
+    owned = {
+        f"trainer.{name}": f"trainer.{name} is not offered: {why}" for name, (_, why) in trainer.OWNED.items()
+    }
     return {
-        key: f"{key} is not a setting{meant(key, known) or '; --help lists all'}"
+        key: owned.get(key) or f"{key} is not a setting{meant(key, known) or '; --help lists all'}"
         for key in keys
         if key not in known
     }
@@ -151,16 +131,15 @@ def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
         signature = signature_of(node["_target_"], HANDED.get(path, ()))
     except UnknownTarget as error:
         return [f"{path}._target_: {error}"]
-    problems, rules = list(_nested(path, node)), signature.rules
+    problems, rules, owned = list(_nested(path, node)), signature.rules, frozenset[str]()
     if path == "trainer":  # whose every argument stands in its yaml
-        problems += [f"trainer.{name} is not offered: {why}" for name, why in OWNED.items() if name in node]
-        rules = {name: rule for name, rule in rules.items() if name not in OWNED}
+        problems += trainer.refused(node)
+        owned = trainer.OWNED.keys()
+        rules = {name: rule for name, rule in (rules | trainer.OFFERED).items() if name not in owned}
     else:
         node.update({key: value for key, value in signature.defaults.items() if key not in node})
         rules = {key: rule for key, rule in rules.items() if key in node or key not in signature.optional}
-    settings = {
-        key: value for key, value in node.items() if key != "_target_" and not (problems and key in OWNED)
-    }
+    settings = {key: value for key, value in node.items() if key != "_target_" and key not in owned}
     where = f" of {path}={choice}" if choice else ""
     problems += _problems(path, settings, rules, where)
     node.update(settings)
@@ -214,7 +193,11 @@ def _problems(path: str, settings: dict[str, Any], rules: Mapping[str, Any], whe
 
 def _sentence(detail: Any) -> str:
     message = (
-        str(detail["msg"]).replace("Input should be", "must be").replace("a valid boolean", "true or false")
+        str(detail["msg"])
+        .removeprefix("Value error, ")
+        .replace("Input should be", "must be")
+        .replace("a valid boolean", "true or false")
+        .replace("True, False", "true, false")
     )
     return "is missing" if detail["type"] == "missing" else message[:1].lower() + message[1:]
 

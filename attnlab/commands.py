@@ -18,6 +18,7 @@ from attnlab.pages import report, sweep_table, table
 from attnlab.provenance import data_digests
 from attnlab.services import FLAGS, service
 from attnlab.text import wrapped
+from attnlab.trainer import measuring_conflicts
 
 HELP = ("-h", "--help")
 
@@ -123,7 +124,7 @@ def _evaluate(folder: Path, overrides: list[str]) -> int:
             file=sys.stderr,
         )
     changes = changed(tree, overrides)
-    check(tree)
+    check(tree, conflicts=measuring_conflicts)
     from attnlab import runs
     from attnlab.building import assemble
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.checking import ConfigurationError, data_files
+from attnlab.trainer import OWNED
 
-WITHOUT_EFFECT = ("runs_dir", "fresh", "trainer.enable_progress_bar", "trainer.enable_model_summary")
+WITHOUT_EFFECT = ("runs_dir", "fresh", "trainer.enable_progress_bar", *(f"trainer.{name}" for name in OWNED))
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -229,15 +229,12 @@ def make_trainer(
         node["enable_progress_bar"] = sys.stderr.isatty()
     try:
         trainer = make(
-            node | {"logger": logger, "callbacks": callbacks, "enable_checkpointing": bool(callbacks)}
+            {"enable_model_summary": False}
+            | node
+            | {"logger": logger, "callbacks": callbacks, "enable_checkpointing": bool(callbacks)}
         )
     except (MisconfigurationException, ValueError, TypeError) as error:
         raise ValueError(f"trainer: {error}") from error
-    if trainer.world_size > 1:
-        raise ValueError(
-            f"trainer: a run trains on one device, got devices={node['devices']}, "
-            f"num_nodes={node['num_nodes']}"
-        )
     return trainer
 
 

@@ -67,14 +67,17 @@ WRONG = {
         "experiment is chosen without +: experiment=published_small",
     ),
     "word for yes or no": (["fresh=yes"], "fresh: must be true or false, got 'yes'"),
-    "no step": (["trainer.max_steps=0"], "trainer.max_steps: a run trains at least one step, got 0"),
+    "no step": (
+        ["trainer.max_steps=0"],
+        "trainer.max_steps: must be a whole number >= 1, or -1 for no limit",
+    ),
     "no validation": (
         ["trainer.limit_val_batches=0"],
-        "trainer.limit_val_batches: a run keeps the checkpoint that",
+        "trainer.limit_val_batches: must be a fraction in (0, 1]",
     ),
-    "clipping that cannot be": (
-        ["trainer.precision=16-mixed"],
-        "optimizer.fused: must be false to clip gradients",
+    "scaled gradients": (
+        ["trainer.accelerator=gpu", "trainer.precision=16-mixed"],
+        "optimizer.fused: must be false with trainer.precision=16-mixed",
     ),
     "unknown experiment": (["experiment=nothing"], "experiment=nothing does not exist"),
 }

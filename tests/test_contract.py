@@ -12,10 +12,11 @@ import yaml
 
 import attnlab
 from attnlab.building import assemble
-from attnlab.checking import HANDED, OWNED, ROOT
+from attnlab.checking import HANDED, ROOT
 from attnlab.config import CONFIGS, compose
 from attnlab.randomness import drawing, generator_for
 from attnlab.signatures import settings_of
+from attnlab.trainer import OFFERED, OWNED
 from attnlab.training import token_losses
 
 FILES = sorted(
@@ -58,9 +59,10 @@ def test_a_yaml_holds_the_settings_of_the_factory_of_its_name(path: Path) -> Non
     assert getattr(import_module(module), name).__doc__
 
 
-def test_the_trainer_offers_every_argument_of_lightning_that_runs_do_not_own() -> None:
+def test_every_argument_of_lightnings_trainer_is_offered_or_owned() -> None:
     settings = read(CONFIGS / "trainer" / "default.yaml")
-    assert set(settings) - {"_target_"} == set(settings_of(settings["_target_"])) - set(OWNED)
+    assert set(settings) - {"_target_"} == set(OFFERED)
+    assert sorted([*OFFERED, *OWNED]) == sorted(settings_of(settings["_target_"]))
 
 
 def test_the_root_keys_are_those_with_rules() -> None:

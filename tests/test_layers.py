@@ -22,7 +22,7 @@ FLOORS = [
     {"callbacks", "loggers"},
     {"sources"},
     {"annotations"},
-    {"signatures"},
+    {"signatures", "trainer"},
     {"checking"},
     {"provenance", "overrides"},
     {"config"},
