@@ -118,16 +118,17 @@ def train(tree: Mapping[str, Any], folder: Path, data: Mapping[str, str] | None 
     return results
 
 
-def attempt(tree: Mapping[str, Any], folder: Path) -> str:
-    """Train as part of a sweep: the state the run is left in. What goes wrong is in its status and log, and
+def attempt(tree: Mapping[str, Any], folder: Path, data: Mapping[str, str]) -> str:
+    """`train` as part of a sweep: the state the run is left in. What goes wrong is in its status and log, and
     is not raised."""
     try:
-        train(tree, folder)
+        train(tree, folder, data)
         return "done"
     except folders.RunBusy:
         return "elsewhere"
     except Exception as error:
         if not isinstance(error, RunFailed):
+            folder.mkdir(parents=True, exist_ok=True)
             folders.write_status(
                 folder, state="failed", end=folders.now(), error=f"{type(error).__name__}: {error}"
             )

@@ -5,11 +5,15 @@ Hydra expands the command line and its launchers carry the jobs out; what became
 folders, so it does not matter which process, or which machine on a shared file system, trained a run.
 """
 
+import base64
+import contextlib
 import itertools
 import json
+import os
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,26 +21,28 @@ from typing import Any, NamedTuple, cast
 
 from hydra._internal.callbacks import Callbacks
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobStatus
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from attnlab import folders
-from attnlab.checking import ConfigurationError, check, texts
-from attnlab.config import CONFIGS, Composition, composer, hydra_at, plain
+from attnlab import folders, provenance
+from attnlab.checking import ConfigurationError
+from attnlab.config import CONFIGS, Composition, composer, hydra_at
 from attnlab.overrides import first_lines, key_of, parse, quoted
 from attnlab.text import wrapped
+
+LAUNCHED = ("hydra/job_logging=disabled", "hydra/hydra_logging=disabled", "hydra.output_subdir=null")
+"""Runs write their own configuration and log."""
 
 
 class Job(NamedTuple):
     """One run of a sweep."""
 
-    overrides: list[str]
     composition: Composition
     folder: Path
+    data: dict[str, str]  # digests of its data files, by dotted key
 
     @property
     def name(self) -> str:
@@ -58,15 +64,16 @@ def plan(overrides: list[str]) -> list[Job]:
     path = [text for text in hydra if text.startswith("hydra.searchpath")]  # of --config-dir
     composed = composer()
     composed(hydra)  # refuses a launcher that does not exist
-    jobs: dict[Path, Job] = {}
+    jobs: dict[str, Job] = {}  # by identity: two files of one content are one run
     problems: dict[str, list[str]] = {}
     known: dict[str, str] = {}
     for chosen in expanded(settings):
         try:
             composition = composed([*chosen, *path])
             _refuse_unbuildable(composition.tree, known)
-            folder = folders.folder_of(composition)
-            jobs.setdefault(folder, Job(chosen, composition, folder))
+            data = provenance.data_digests(composition.tree)
+            found = Job(composition, folders.folder_of(composition, data), data)
+            jobs.setdefault(provenance.identity(composition.tree, data), found)
         except ValueError as error:
             problems.setdefault(str(error), []).append(" ".join(chosen))
     if problems:
@@ -98,8 +105,8 @@ def launch(jobs: list[Job], overrides: list[str]) -> None:
             assert engine is not None
             # other processes start in other folders
             place = Path(jobs[0].composition.tree["runs_dir"]).absolute()
-            sweep = [f"hydra.sweep.dir={quoted(str(place))}"]
-            config = engine.compose_config("train", [*hydra, *sweep], RunMode.MULTIRUN, from_shell=False)
+            sweep = [f"hydra.sweep.dir={quoted(str(place))}", *LAUNCHED]
+            config = engine.compose_config(None, [*hydra, *sweep], RunMode.MULTIRUN, from_shell=False)
             launcher = make(cast(dict[str, Any], OmegaConf.to_container(config.hydra.launcher, resolve=True)))
             context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks(config))
             launcher.setup(hydra_context=context, task_function=carry_out, config=config)
@@ -112,20 +119,23 @@ def launch(jobs: list[Job], overrides: list[str]) -> None:
 
 
 def carry_out(config: Any) -> str:
-    """One job, in whatever process the launcher runs it; what went wrong is in the run's status, and stops no
-    other job."""
+    """One job, in whatever process the launcher runs it: exactly what was planned, whatever was edited since.
+    What goes wrong is in the run's status, and stops no other job."""
     from attnlab import runs
 
-    tree = plain(config)
-    check(tree)  # also gives settings the types of their rules
-    return runs.attempt(tree, Path(HydraConfig.get().runtime.output_dir))
+    planned = json.loads(zlib.decompress(base64.b64decode(config.planned)))
+    with contextlib.suppress(OSError):  # paths of data are those of where the sweep was typed
+        os.chdir(planned["place"])
+    return runs.attempt(planned["tree"], Path(planned["folder"]), planned["data"])
 
 
 def _job_overrides(job: Job) -> list[str]:
-    place = [f"hydra.sweep.subdir={quoted(job.name)}"]
-    parsed = parse(job.overrides, texts(job.composition.tree))
-    read = [str(override.input_line) for override in parsed]  # in Hydra's language
-    return [*read, "trainer.enable_progress_bar=false", *place]
+    """What a launcher carries: the job itself, and nothing that would be composed once more."""
+    tree = job.composition.tree
+    tree = tree | {"trainer": tree["trainer"] | {"enable_progress_bar": False}}
+    planned = {"tree": tree, "data": job.data, "folder": str(job.folder.absolute()), "place": os.getcwd()}
+    packed = base64.b64encode(zlib.compress(json.dumps(planned).encode())).decode()
+    return [f"+planned='{packed}'", f"hydra.sweep.subdir={quoted(job.name)}"]
 
 
 def _separated(overrides: list[str]) -> tuple[list[str], list[str]]:

@@ -6,10 +6,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from attnlab import folders
+from attnlab import folders, provenance, sweeping
 from attnlab.commands import train
 from attnlab.comparison import load_runs
 from attnlab.config import CONFIGS
@@ -103,8 +104,75 @@ def test_damaged_data_is_refused_before_anything_starts(
 
 
 def test_jobs_that_are_the_same_run_are_trained_once(tmp_path: Path) -> None:
-    assert train(["-m", *SMALL, "attention.beta=1,1.0", f"runs_dir={tmp_path}"], None) == 0
-    assert len(states(tmp_path)) == 1
+    files = pair_files(tmp_path, "train", "val", "test", "copy")
+    files[0] += f",{tmp_path / 'copy'}"
+    command = [
+        "-m",
+        *SMALL,
+        "task=pairs",
+        *files[:3],
+        "attention.beta=1,1.0",
+        f"runs_dir={tmp_path / 'runs'}",
+    ]
+    assert train([text for text in command if "_examples" not in text], None) == 0
+    assert len(states(tmp_path / "runs")) == 1
+
+
+def pair_files(place: Path, *names: str) -> list[str]:
+    """Files of a little data, as overrides of task=pairs."""
+    for name in names:
+        (place / name).write_text("a b\tb a\nb c\tc b\n", encoding="utf-8")
+    return [f"task.{name}={place / name}" for name in names]
+
+
+LAUNCHERS = [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]]
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS, ids=["basic", "joblib"])
+def test_jobs_train_what_was_planned_whatever_is_edited_since(
+    launcher: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "experiment").mkdir()
+    experiment = tmp_path / "experiment" / "small.yaml"
+    experiment.write_text("# @package _global_\ntrainer:\n  max_steps: 3\n", encoding="utf-8")
+    data = pair_files(tmp_path, "train", "val", "test")
+    original = sweeping.launch
+
+    def edited(*arguments: Any) -> None:
+        experiment.write_text("[", encoding="utf-8")
+        original(*arguments)
+
+    monkeypatch.setattr(sweeping, "launch", edited)
+    small = [text for text in SMALL if "_examples" not in text and "max_steps" not in text]
+    own = [f"--config-dir={tmp_path}", "experiment=small", "task=pairs", *data]
+    command = ["-m", *launcher, *small, *own, "seed=0,1", f"runs_dir={tmp_path / 'runs'}"]
+    assert train(command, None) == 0
+    runs = load_runs(tmp_path / "runs")
+    assert [run.config["trainer"]["max_steps"] for run in runs] == [3, 3]
+    for run in runs:
+        kept = folders.read_sources(run.folder)
+        assert run.folder.name.endswith(kept["identity"])
+        assert provenance.identity(run.config) == kept["identity"]
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS, ids=["basic", "joblib"])
+def test_a_job_whose_data_changed_since_it_was_planned_is_refused(
+    launcher: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = pair_files(tmp_path, "train", "val", "test")
+    original = sweeping.launch
+
+    def edited(*arguments: Any) -> None:
+        (tmp_path / "test").write_text("a b\tb b\n", encoding="utf-8")
+        original(*arguments)
+
+    small = [text for text in SMALL if "_examples" not in text]
+    command = ["-m", *launcher, *small, "task=pairs", *data, "seed=0,1", f"runs_dir={tmp_path / 'runs'}"]
+    monkeypatch.setattr(sweeping, "launch", edited)
+    assert train(command, None) == 1
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.count(f"task.test ({tmp_path / 'test'}) changed after this run was planned") == 2
+    assert set(states(tmp_path / "runs").values()) == {"failed"}
 
 
 def test_a_sweep_trains_what_single_commands_train(tmp_path: Path) -> None:
