@@ -4,7 +4,7 @@ Nothing here imports torch, and nothing knows how a configuration came about: on
 and one read back from a run's folder are checked alike.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
