@@ -5,7 +5,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -19,21 +19,29 @@ from attnlab.files import read_object, write
 from attnlab.provenance import effective, identity
 
 LONGEST_NAME = 80
+CHOSEN = ("attention", "task", "score", "model")
+"""Groups whose choice is always shown."""
 
 
 class RunBusy(RuntimeError):
     """Another process is training this run."""
 
 
-def hyperparameters(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What the HParams tab shows: each group by its choice's name, and every setting that can change a
-    number."""
-    named = {
-        key.removesuffix("._target_"): value.rpartition(".")[2] if key.endswith("._target_") else value
-        for key, value in effective(tree).items()
-        if not key.startswith("callbacks.")
-    }
-    return {key: value for key, value in named.items() if key not in ("trainer", "checkpoint_every")}
+def hyperparameters(composition: Composition, varied: Collection[str] = ()) -> dict[str, Any]:
+    """What the HParams tab shows of a run: what a sweep varies, what was chosen, the seed, the numbers of the
+    mechanism, and whatever else differs from the defaults; nothing that is not set."""
+    tree, before = effective(composition.tree), effective(composition.defaults)
+    told = {group: composition.choices[group] for group in CHOSEN}
+    for key, value in tree.items():
+        group, _, name = key.rpartition(".")
+        if name == "_target_":
+            if group in composition.choices and before.get(key) != value:
+                told[group] = composition.choices[group]
+        elif value is not None and (key in varied or key == "seed" or before.get(key) != value):
+            told[key] = value
+        elif group == "attention" and type(value) in (int, float):
+            told[key] = value
+    return dict(sorted(told.items(), key=lambda item: item[0] not in varied))
 
 
 def folder_of(composition: Composition, data: Mapping[str, str] | None = None) -> Path:

@@ -7,67 +7,39 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from statistics import fmean
+from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
-from pytorch_lightning.loggers import TensorBoardLogger
 
 from attnlab import folders
 from attnlab.building import Built, assemble, make
 from attnlab.callbacks.checkpoints import Checkpoints, save
+from attnlab.callbacks.gradient_norms import over_training
 from attnlab.evaluation import soft_argmax_gap
-from attnlab.loggers import MetricsFile, Row, read_metrics
+from attnlab.events import Events
+from attnlab.loggers import MetricsFile
 from attnlab.provenance import data_digests, refuse_other_data
 from attnlab.schedules import move_all
-
-HPARAMS = {
-    "hp/sequence_accuracy": "val/sequence_accuracy",
-    "hp/token_accuracy": "val/token_accuracy",
-    "hp/alignment_accuracy": "val/alignment_accuracy",
-    "hp/nll": "val/nll",
-    "hp/grad_norm": "grad_norm/total",
-}
-"""What the HParams tab shows, taken from the results of the best checkpoint (the gradient norm: the mean over
-training)."""
-
-
-CHARTS = {
-    "runs compared": {
-        "sequence accuracy (validation)": ["Multiline", ["val/sequence_accuracy"]],
-        "gradient norm (before clipping)": ["Multiline", ["grad_norm/total"]],
-        "alignment accuracy (validation)": ["Multiline", ["val/alignment_accuracy"]],
-        "nll (validation)": ["Multiline", ["val/nll"]],
-        "attention entropy (validation)": ["Multiline", ["val/attention_entropy"]],
-        "gradient norm of the attention": ["Multiline", ["grad_norm/attention"]],
-    }
-}
-"""The custom-scalars page: one chart for each figure, with all runs in it."""
 
 
 class RunFailed(RuntimeError):
     """Training stopped with an error, which the run's status and log keep."""
 
 
-class _Events(TensorBoardLogger):
-    """TensorBoard events straight in the run's folder, one file a start; the hyperparameters are in
-    config.yaml already."""
-
-    def save(self) -> None:
-        self.experiment.flush()
-
-    def finalize(self, status: str) -> None:
-        """Lightning ends a fit with this; the run's results are still to come."""
-        self.save()
-
-
-def train(tree: Mapping[str, Any], folder: Path, data: Mapping[str, str] | None = None) -> dict[str, float]:
+def train(
+    tree: Mapping[str, Any],
+    folder: Path,
+    data: Mapping[str, str] | None = None,
+    shown: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, float]:
     """Train a checked configuration in its folder and return its results. data: the digests by which its data
-    files were known when the run was planned; those of now where it was not.
+    files were known when the run was planned; those of now where it was not. shown: the settings that
+    TensorBoard shows in the tab HParams.
 
     Raises ValueError, before any file is made, for settings that do not go together; RunBusy where another
     process trains this run; RunFailed where training stops with an error.
@@ -101,7 +73,7 @@ def train(tree: Mapping[str, Any], folder: Path, data: Mapping[str, str] | None 
         log.addHandler(handler)
         log.disabled = False  # Hydra's sweeps turn off every logger there is between two jobs
         try:
-            results = _train(built, folder)
+            results = _train(built, folder, shown)
             folders.write_results(folder, results)
             folders.write_status(folder, state="done", end=folders.now())
         except KeyboardInterrupt:
@@ -146,43 +118,27 @@ def _interruptible() -> Iterator[None]:
 
 
 @_interruptible()
-def _train(built: Built, folder: Path) -> dict[str, float]:
+def _train(built: Built, folder: Path, shown: Mapping[str, Any]) -> dict[str, float]:
     (folder / "checkpoints").mkdir(exist_ok=True)
     checkpoints = Checkpoints(folder / "checkpoints", built.config["checkpoint_every"])
     goes_on = checkpoints.last.exists()
     step = load(checkpoints.last)["global_step"] if goes_on else 0
-    events = _Events(folder, name="", version="", default_hp_metric=False, purge_step=step + 1)
-    events.log_hyperparams(folders.hyperparameters(built.config), dict.fromkeys(HPARAMS, float("nan")))
-    events.experiment.add_custom_scalars(CHARTS)
-    callbacks = [make(node) for node in built.config["callbacks"].values()]
-    trainer = make_trainer(
-        built.config,
-        logger=[events, MetricsFile(folder / "metrics.csv", step)],
-        callbacks=[*callbacks, checkpoints],
-    )
-    log.info("going on from step %d" if goes_on else "starting at step %d", step)
-    training = built.training
-    trainer.fit(training, ckpt_path=checkpoints.last if goes_on else None, weights_only=True)
-    log.info("trained to step %d", trainer.global_step)
-    if not checkpoints.validated(trainer.global_step):
-        trainer.validate(training, verbose=False)
-        save(trainer, checkpoints.last)
-    results = measure(built, checkpoints.best) | gradient_norms(read_metrics(folder / "metrics.csv"))
-    hyper = {tag: results[source] for tag, source in HPARAMS.items() if source in results}
-    events.log_metrics(hyper, step=trainer.global_step)
-    events.experiment.close()
-    return results
-
-
-def gradient_norms(rows: Sequence[Row]) -> dict[str, float]:
-    """grad_norm/*: the mean over the logged steps of a training, and grad_norm_last/*: the last one.
-
-    One batch's norm is mostly noise; the mean is what compares.
-    """
-    tags = dict.fromkeys(tag for row in rows for tag in row if tag.startswith("grad_norm/"))
-    logged = {tag: [row[tag] for row in rows if tag in row] for tag in tags}
-    last = {tag.replace("grad_norm/", "grad_norm_last/"): norms[-1] for tag, norms in logged.items()}
-    return {tag: fmean(norms) for tag, norms in logged.items()} | last
+    with Events(folder, step, shown) as events:
+        callbacks = [make(node) for node in built.config["callbacks"].values()]
+        trainer = make_trainer(
+            built.config,
+            logger=[events, MetricsFile(folder / "metrics.csv", step)],
+            callbacks=[*callbacks, checkpoints],
+        )
+        log.info("going on from step %d" if goes_on else "starting at step %d", step)
+        training = built.training
+        trainer.fit(training, ckpt_path=checkpoints.last if goes_on else None, weights_only=True)
+        log.info("trained to step %d", trainer.global_step)
+        if not checkpoints.validated(trainer.global_step):
+            trainer.validate(training, verbose=False)
+            save(trainer, checkpoints.last)
+        gradients = over_training(training.figures)
+        return measure(built, checkpoints.best) | gradients
 
 
 @_interruptible()

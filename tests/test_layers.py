@@ -19,7 +19,7 @@ FLOORS = [
     {"tasks"},
     {"evaluation", "optimizers"},
     {"training"},
-    {"callbacks", "loggers"},
+    {"callbacks", "loggers", "events"},
     {"sources"},
     {"annotations"},
     {"signatures", "trainer"},

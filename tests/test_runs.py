@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS  # pyright: ignore[reportAttributeAccessIssue]
+from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 from torch import Tensor
 
 from attnlab import folders, provenance, runs
@@ -119,11 +121,50 @@ def test_tensorboard_holds_the_same_figures_and_the_hyperparameters(done: Path) 
         assert logged == {
             row["step"]: pytest.approx(float(row[tag]), rel=1e-6) for row in metrics(done) if row[tag]
         }
-    for tag, source in runs.HPARAMS.items():
-        assert events.Scalars(tag)[-1].value == torch.tensor(results(done)[source]).item()
-    assert any(
-        "hparams" in plugin for plugin in events.summary_metadata and events.Tags() or {}
-    ) or events.PluginTagToContent("hparams")
+    assert not [tag for tag in events.Tags()["scalars"] if tag.startswith("hp/")]
+    for part in ("attention", "total"):
+        logged = [float(row[f"grad_norm/{part}"]) for row in metrics(done)]
+        means = [event.value for event in events.Scalars(f"grad_norm_mean/{part}")]
+        assert means == pytest.approx([sum(logged[:n]) / n for n in range(1, 6)], rel=1e-6)
+
+
+def test_the_hparams_tab_has_what_is_set_and_metrics_under_their_own_tags(done: Path) -> None:
+    events = EventAccumulator(str(done), size_guidance={"scalars": 0})
+    events.Reload()
+    parts = {
+        tag: HParamsPluginData.FromString(content)
+        for tag, content in events.PluginTagToContent("hparams").items()
+    }
+    names = ("experiment", "session_start_info", "session_end_info")
+    columns, start, end = (parts[f"_hparams_/{name}"] for name in names)
+    assert {info.name.tag for info in columns.experiment.metric_infos} <= set(events.Tags()["scalars"])
+    shown = {
+        key: value.string_value or value.number_value
+        for key, value in start.session_start_info.hparams.items()
+    }
+    assert shown == {
+        "attention": "hard_reinforce",
+        "attention.beta": 1,
+        "attention.samples": 4,
+        "attention.baseline": "moving_average",
+        "task": "reverse",
+        "task.steps_per_epoch": 10,
+        "task.validation_examples": 30,
+        "task.test_examples": 30,
+        "score": "scaled_dot",
+        "model": "lstm",
+        "model.hidden_size": 6,
+        "model.embedding_size": 5,
+        "model.readout_size": 7,
+        "model.dropout": 0.2,
+        "batch_size": 8,
+        "trainer.max_steps": 25,
+        "trainer.log_every_n_steps": 5,
+        "checkpoint_every": 4,
+        "seed": 0,
+    }
+    assert {info.name for info in columns.experiment.hparam_infos} == set(shown)
+    assert end.session_end_info.status == STATUS_SUCCESS
 
 
 def test_a_finished_run_typed_again_prints_its_result(done: Path, capsys: pytest.CaptureFixture[str]) -> None:

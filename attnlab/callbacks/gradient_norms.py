@@ -1,5 +1,6 @@
 """Gradient norms of the whole model and its parts, before and after clipping."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from pytorch_lightning import Callback, Trainer
@@ -9,16 +10,26 @@ from torch.optim import Optimizer
 
 from attnlab.training import Training
 
+ONE, MEAN, LAST = "grad_norm/", "grad_norm_mean/", "grad_norm_last/"
+
 
 class GradientNorms(Callback):
     """grad_norm/{encoder,attention,decoder,total} before clipping and grad_norm/clipped after it, on logged
-    steps.
+    steps, and under grad_norm_mean/ the mean of each over the logged steps so far.
 
     Each is the Euclidean norm over all parameters of the part; a part without parameters has norm 0.
     """
 
     def __init__(self) -> None:
         self.norms: dict[str, float] = {}
+        self.sums: dict[str, float] = {}
+        self.steps = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"sums": dict(self.sums), "steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.sums, self.steps = dict(state_dict["sums"]), state_dict["steps"]
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: Any, optimizer: Optimizer) -> None:
         if pl_module.logs_next_step():
@@ -27,8 +38,21 @@ class GradientNorms(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Training, *args: Any) -> None:
         if self.norms:
-            pl_module.record(self.norms | {"grad_norm/clipped": norm(pl_module.model)})
+            now = self.norms | {"grad_norm/clipped": norm(pl_module.model)}
             self.norms = {}
+            self.sums = {tag: self.sums.get(tag, 0.0) + value for tag, value in now.items()}
+            self.steps += 1
+            means = {tag.replace(ONE, MEAN): total / self.steps for tag, total in self.sums.items()}
+            pl_module.record(now | means)
+
+
+def over_training(figures: Mapping[str, float]) -> dict[str, float]:
+    """Of a trained run: grad_norm/*, the mean over its logged steps, and grad_norm_last/*, the last one.
+
+    One batch's norm is mostly noise; the mean is what compares.
+    """
+    means = {tag.replace(MEAN, ONE): value for tag, value in figures.items() if tag.startswith(MEAN)}
+    return means | {tag.replace(ONE, LAST): value for tag, value in figures.items() if tag.startswith(ONE)}
 
 
 def norm(module: nn.Module) -> float:
