@@ -87,6 +87,8 @@ def session_start(shown: Mapping[str, Any]) -> Summary:
     info = SessionStartInfo(start_time_secs=time.time())
     for key, value in shown.items():
         kind = _kind(value)
+        if value is None:
+            continue
         if kind == api_pb2.DATA_TYPE_BOOL:
             info.hparams[key].bool_value = value
         elif kind == api_pb2.DATA_TYPE_FLOAT64:
@@ -106,7 +108,8 @@ def session_end(done: bool) -> Summary:
 def _kind(value: Any) -> Any:
     if isinstance(value, bool):
         return api_pb2.DATA_TYPE_BOOL
-    return api_pb2.DATA_TYPE_FLOAT64 if isinstance(value, int | float) else api_pb2.DATA_TYPE_STRING
+    is_text = isinstance(value, str | list | dict)
+    return api_pb2.DATA_TYPE_STRING if is_text else api_pb2.DATA_TYPE_FLOAT64
 
 
 def _summary(tag: str, content: HParamsPluginData) -> Summary:

@@ -39,7 +39,7 @@ def train(
 ) -> dict[str, float]:
     """Train a checked configuration in its folder and return its results. data: the digests by which its data
     files were known when the run was planned; those of now where it was not. shown: the settings that
-    TensorBoard shows in the tab HParams.
+    TensorBoard shows in the tab HParams; None where this run has none that others of its sweep have.
 
     Raises ValueError, before any file is made, for settings that do not go together; RunBusy where another
     process trains this run; RunFailed where training stops with an error.
@@ -90,11 +90,11 @@ def train(
     return results
 
 
-def attempt(tree: Mapping[str, Any], folder: Path, data: Mapping[str, str]) -> str:
+def attempt(tree: Mapping[str, Any], folder: Path, data: Mapping[str, str], shown: Mapping[str, Any]) -> str:
     """`train` as part of a sweep: the state the run is left in. What goes wrong is in its status and log, and
     is not raised."""
     try:
-        train(tree, folder, data)
+        train(tree, folder, data, shown)
         return "done"
     except folders.RunBusy:
         return "elsewhere"

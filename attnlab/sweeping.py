@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +44,9 @@ class Job(NamedTuple):
     composition: Composition
     folder: Path
     data: dict[str, str]  # digests of its data files, by dotted key
+    shown: dict[
+        str, Any
+    ]  # settings by which TensorBoard shows the runs of the sweep; None: this one has none
 
     @property
     def name(self) -> str:
@@ -67,12 +71,16 @@ def plan(overrides: list[str]) -> list[Job]:
     jobs: dict[str, Job] = {}  # by identity: two files of one content are one run
     problems: dict[str, list[str]] = {}
     known: dict[str, str] = {}
-    for chosen in expanded(settings):
+    combinations = expanded(settings)
+    common = Counter(text for chosen in combinations for text in chosen)
+    varied = list(dict.fromkeys(key_of(text) for text in common if common[text] < len(combinations)))
+    for chosen in combinations:
         try:
             composition = composed([*chosen, *path])
             _refuse_unbuildable(composition.tree, known)
             data = provenance.data_digests(composition.tree)
-            found = Job(composition, folders.folder_of(composition, data), data)
+            shown = folders.hyperparameters(composition, varied)
+            found = Job(composition, folders.folder_of(composition, data), data, shown)
             jobs.setdefault(provenance.identity(composition.tree, data), found)
         except ValueError as error:
             problems.setdefault(str(error), []).append(" ".join(chosen))
@@ -81,7 +89,8 @@ def plan(overrides: list[str]) -> list[Job]:
             f"{reason}\n" + "\n".join(f"  in {job}" for job in where) for reason, where in problems.items()
         ]
         raise ConfigurationError("nothing was started, since some jobs cannot be:\n" + "\n".join(lines))
-    return list(jobs.values())
+    everything = dict.fromkeys(key for job in jobs.values() for key in job.shown)
+    return [job._replace(shown=everything | job.shown) for job in jobs.values()]
 
 
 def outcome_of(job: Job) -> Outcome:
@@ -126,14 +135,15 @@ def carry_out(config: Any) -> str:
     planned = json.loads(zlib.decompress(base64.b64decode(config.planned)))
     with contextlib.suppress(OSError):  # paths of data are those of where the sweep was typed
         os.chdir(planned["place"])
-    return runs.attempt(planned["tree"], Path(planned["folder"]), planned["data"])
+    return runs.attempt(planned["tree"], Path(planned["folder"]), planned["data"], planned["shown"])
 
 
 def _job_overrides(job: Job) -> list[str]:
     """What a launcher carries: the job itself, and nothing that would be composed once more."""
     tree = job.composition.tree
     tree = tree | {"trainer": tree["trainer"] | {"enable_progress_bar": False}}
-    planned = {"tree": tree, "data": job.data, "folder": str(job.folder.absolute()), "place": os.getcwd()}
+    place = {"folder": str(job.folder.absolute()), "place": os.getcwd()}
+    planned = {"tree": tree, "data": job.data, "shown": job.shown, **place}
     packed = base64.b64encode(zlib.compress(json.dumps(planned).encode())).decode()
     return [f"+planned='{packed}'", f"hydra.sweep.subdir={quoted(job.name)}"]
 
