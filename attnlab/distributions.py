@@ -33,7 +33,11 @@ class Sparse(Distribution):
         self.beta = beta
 
     def forward(self, inputs: AttentionInput) -> Categorical:
-        return categorical(self.project(self.beta().to(inputs.scores.dtype) * inputs.scores))
+        top = inputs.scores.detach().amax(-1, keepdim=True)
+        below = inputs.scores - top.masked_fill(
+            top.isinf(), 0.0
+        )  # never above 0, where beta could overflow it
+        return categorical(self.project(self.beta().to(below.dtype) * below))
 
 
 class TopK(Distribution):

@@ -97,10 +97,7 @@ def teacher_forced(model: Seq2Seq, batch: Batch, rule: Selector) -> dict[str, tu
         "nll": (torch.where(valid, nll, 0.0), valid),
         "token_accuracy": (right, valid),
         "attention_entropy": (torch.where(valid, functional.entropy(probs.double()), 0.0), valid),
-        "alignment_accuracy": (
-            gold.gather(-1, functional.argmax(probs)[..., None]).squeeze(-1) & known,
-            known,
-        ),
+        "alignment_accuracy": (torch.where(known, (functional.hardmax(probs) * gold).sum(-1), 0.0), known),
         "alignment_mass": (torch.where(known, (probs.double() * gold).sum(-1), 0.0), known),
     }
     totals = torch.stack([tensor.double().sum() for pair in sums.values() for tensor in pair]).tolist()

@@ -1,6 +1,7 @@
 """The pure functions: a worked example, their definitions, and what masks, ties and extremes must "
 "not break."""
 
+import importlib.util
 from collections.abc import Callable
 from typing import Any
 
@@ -152,8 +153,23 @@ def test_maps_keep_the_floating_dtype_and_agree_with_double(name: str, dtype: to
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("dtype", [torch.int32, torch.int64, torch.uint8])
 def test_integers_are_read_in_the_default_floating_dtype(name: str, dtype: torch.dtype):
-    integers = torch.tensor([[3, 0, 2], [1, 1, 4]], dtype=dtype)
+    integers = torch.tensor([[3, 0, 2], [1, 1, 4]]).to(dtype)
     assert ALL[name](integers).equal(ALL[name](integers.to(torch.get_default_dtype())))
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("top", [2**24 + 1, 2**53 + 1, 2**63 - 1, -(2**53) - 1])
+def test_integers_of_any_size_are_compared_and_subtracted_exactly(name: str, top: int):
+    """Each is read as its distance to the top: 2^24 and 2^24 + 1 are one number in float32."""
+    below = torch.tensor([3, 1, 0, 2])
+    assert ALL[name](top - below).equal(ALL[name](-below.to(torch.get_default_dtype())))
+
+
+def test_integers_at_both_ends_of_their_range_are_told_apart():
+    ends = torch.tensor([-(2**63), 2**63 - 1, 0])
+    halves = torch.tensor([1, 2**64 - 1, 2**63], dtype=torch.uint64)
+    for name in SHARES:
+        assert ALL[name](ends).tolist() == ALL[name](halves).tolist() == [0, 1, 0]
 
 
 @pytest.mark.parametrize("name", SHARES)
@@ -235,6 +251,96 @@ def test_a_row_of_nothing_has_entropy_zero_and_zero_gradient():
     entropy = functional.entropy(functional.softmax(scores))
     entropy.sum().backward()
     assert scores.grad is not None and entropy.tolist() == [0, 0] and (scores.grad == 0).all()
+
+
+# --- what is no number ---
+
+NAN, INF = torch.nan, torch.inf
+ODD = {
+    "nan": [[NAN, 1, 2, 0], [0, 1, 2, NAN], [NAN, -INF, INF, 1], [-INF, NAN, -INF, -INF], [NAN] * 4],
+    "inf": [
+        [0, INF, 1, 2],
+        [INF, -INF, 3, INF],
+        [-INF, INF, -INF, -INF],
+        [INF, INF, INF, INF],
+        [-5, 1, 0, INF],
+    ],
+}
+
+
+def odd(kind: str, dtype: torch.dtype) -> Tensor:
+    """Rows of a kind, each followed by a row of numbers."""
+    rows = torch.tensor(ODD[kind], dtype=dtype)
+    return torch.stack([rows, normal(5, 4, dtype=dtype)], 1).flatten(0, 1)
+
+
+@pytest.mark.parametrize("name", [*ALL, "entropy", "straight_through"])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_a_row_that_holds_nan_is_nan_throughout_and_touches_no_other(name: str, dtype: torch.dtype):
+    def function(scores: Tensor) -> Tensor:
+        if name == "straight_through":
+            return functional.straight_through(functional.hardmax(scores), functional.softmax(scores))
+        return functional.entropy(scores.abs()) if name == "entropy" else ALL[name](scores)
+
+    scores = odd("nan", dtype)
+    result = function(scores)
+    assert (result[::2] == -1).all() if name == "argmax" else result[::2].isnan().all()
+    assert result[1::2].equal(function(scores[1::2])) and result[1::2].isfinite().all()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_positive_infinity_is_the_limit_of_a_growing_score(name: str, dtype: torch.dtype):
+    scores = odd("inf", dtype).requires_grad_()
+    result = ALL[name](scores)
+    limit = ALL[name](scores.detach().masked_fill(scores.detach() == INF, 3e4))
+    if name == "log_softmax":
+        assert result.isfinite().all()
+        result, limit = result.exp(), limit.exp()
+    assert result.equal(limit)
+    if name in DIFFERENTIABLE:
+        (result * normal(*result.shape, seed=1, dtype=dtype)).sum().backward()
+        assert scores.grad is not None and scores.grad.isfinite().all()
+        beside = (scores == INF).any(-1, keepdim=True) & (scores != INF)
+        assert (scores.grad[beside] == 0).all() and (scores.grad[1::2] != 0).any()
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_rows_are_answered_alike_inside_vmap(name: str, kind: str):
+    scores = odd(kind, torch.float32)
+    mapped = torch.func.vmap(ALL[name])(scores)
+    torch.testing.assert_close(mapped, ALL[name](scores), rtol=0, atol=0, equal_nan=True)
+
+
+@pytest.mark.slow
+def test_odd_rows_are_answered_alike_in_one_compiled_graph():
+    """`fullgraph` refuses a branch on the data. The module is read anew: checks of shapes do not compile."""
+    spec = importlib.util.spec_from_file_location("unchecked", functional.__file__)
+    assert spec and spec.loader
+    unchecked = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(unchecked)
+    for name, function in ALL.items():
+        compiled = torch.compile(getattr(unchecked, name), backend="eager", fullgraph=True)
+        for kind in ODD:
+            scores = odd(kind, torch.float32)
+            torch.testing.assert_close(compiled(scores), function(scores), rtol=0, atol=0, equal_nan=True)
+    beta = torch.tensor(-1.0)
+    softened = torch.compile(unchecked.softmax, backend="eager", fullgraph=True)
+    assert softened(X, beta).isnan().all() and softened(X, -beta).equal(functional.softmax(X, 1.0))
+
+
+@pytest.mark.parametrize("function", [functional.softmax, functional.log_softmax, functional.softargmax])
+@pytest.mark.parametrize("beta", [0.0, -1.0, NAN, -INF])
+def test_a_tensor_beta_that_is_not_positive_is_refused_or_yields_nan(
+    function: Callable[..., Tensor], beta: float
+):
+    with pytest.raises(ValueError, match=rf"beta must be positive, got {beta}; .*uniform.*argmax"):
+        function(X, torch.tensor(beta))
+    betas = torch.tensor([beta, 2.0])
+    mapped = torch.func.vmap(lambda beta: function(X, beta))(betas)
+    assert mapped[0].isnan().all()
+    close(mapped[1], function(X, 2.0), 1e-6)
 
 
 # --- extremes and ties ---
