@@ -23,7 +23,7 @@ def adam(*, lr: Positive, schedule: Schedule, weight_decay: NonNegative, fused: 
 
     def configure(parameters: Iterable[Parameter], steps: float, epoch: int) -> dict[str, Any]:
         optimizer = torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=fused)
-        return {"optimizer": optimizer, **_scheduled(optimizer, schedule, steps, epoch)}
+        return {"optimizer": optimizer, **_scheduled(optimizer, schedule, steps)}
 
     return configure
 
@@ -33,14 +33,14 @@ def sgd(*, lr: Positive, schedule: Schedule, weight_decay: NonNegative, momentum
 
     def configure(parameters: Iterable[Parameter], steps: float, epoch: int) -> dict[str, Any]:
         optimizer = torch.optim.SGD(parameters, lr=lr, weight_decay=weight_decay, momentum=momentum)
-        return {"optimizer": optimizer, **_scheduled(optimizer, schedule, steps, epoch)}
+        return {"optimizer": optimizer, **_scheduled(optimizer, schedule, steps)}
 
     return configure
 
 
-def _scheduled(optimizer: Optimizer, schedule: Schedule, steps: float, epoch: int) -> dict[str, Any]:
-    """constant; linear to 0 at the last step; or half as much after every epoch whose val/nll is not the
-    lowest so far."""
+def _scheduled(optimizer: Optimizer, schedule: Schedule, steps: float) -> dict[str, Any]:
+    """constant; linear to 0 at the last step; or half as much after every validation whose val/nll is not
+    the lowest so far."""
     if schedule == "constant":
         return {}
     if schedule == "linear":
@@ -51,14 +51,4 @@ def _scheduled(optimizer: Optimizer, schedule: Schedule, steps: float, epoch: in
         scheduler = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
         return {"lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
     plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=0.0, min_lr=LOWEST_LR)
-    # counted in batches, since Lightning moves an epoch's scheduler only after the epoch's checkpoint is
-    # written
-    return {
-        "lr_scheduler": {
-            "scheduler": plateau,
-            "interval": "step",
-            "frequency": epoch,
-            "monitor": "val/nll",
-            "strict": False,
-        },
-    }
+    return {"lr_scheduler": {"scheduler": plateau, "monitor": "val/nll", "strict": False}}

@@ -118,6 +118,7 @@ def _interruptible() -> Iterator[None]:
 
 
 @_interruptible()
+@torch.random.fork_rng(devices=[])  # which training and evaluation seed
 def _train(built: Built, folder: Path, shown: Mapping[str, Any]) -> dict[str, float]:
     (folder / "checkpoints").mkdir(exist_ok=True)
     checkpoints = Checkpoints(folder / "checkpoints", built.config["checkpoint_every"])
@@ -142,6 +143,7 @@ def _train(built: Built, folder: Path, shown: Mapping[str, Any]) -> dict[str, fl
 
 
 @_interruptible()
+@torch.random.fork_rng(devices=[])  # which training and evaluation seed
 def measure(built: Built, checkpoint: Path) -> dict[str, float]:
     """val/* and test/* figures of a checkpoint under the configuration's evaluation rule, data and precision.
 

@@ -10,11 +10,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attnlab.accumulation import group, joined
 from attnlab.base import PAD, Batch, Mechanism, Selector
 from attnlab.evaluation import Tally, free_running, rule_of, teacher_forced
 from attnlab.models.seq2seq import Seq2Seq
 from attnlab.optimizers import Configure
-from attnlab.randomness import drawing, generator_for
+from attnlab.randomness import derive, drawing, generator_for
 from attnlab.schedules import move_all, scheduled_in
 from attnlab.tasks.task import Task
 
@@ -23,13 +24,15 @@ PART = 16
 
 
 class NonFiniteLoss(RuntimeError):
-    """The training loss is infinite or not a number; the message names the step."""
+    """The loss is infinite or not a number; the message names the step."""
 
 
 class Training(pl.LightningModule):
-    """Trains a model by its mechanism's surrogate: sum over valid target tokens / their number.
+    """Trains a model by its mechanism's surrogate: sum over valid target tokens / their number, in all
+    batches of an optimizer step together.
 
-    `figures` holds the latest value of every figure by its tag; `record` writes them to all loggers.
+    `figures` holds the latest value of every figure by its tag; `record` writes them to all loggers. Layers
+    that draw from torch's global generator repeat: it is seeded for every batch and every evaluation.
     """
 
     def __init__(self, model: Seq2Seq, mechanism: Mechanism, task: Task, configure: Configure, seed: int):
@@ -42,6 +45,10 @@ class Training(pl.LightningModule):
         self.configure = configure
         self.seed = seed
         self.figures: dict[str, float] = {}
+        self.parts: list[tuple[Batch, dict[str, Any]]] = []
+        """The batches of the optimizer step being prepared, each with what its `training_step` gave."""
+        self.used: dict[str, float] = {}
+        """Scheduled values, as the last logged step used them."""
 
     @property
     def rule(self) -> Selector:
@@ -60,29 +67,47 @@ class Training(pl.LightningModule):
         return (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # pyright: ignore
 
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        position = self.trainer.current_epoch * self.task.steps_per_epoch + batch_idx
+        epoch = self.trainer.current_epoch * self.task.steps_per_epoch
+        position = epoch + batch_idx
+        torch.manual_seed(derive(self.seed, "layers", position))
         generator = generator_for(self.seed, "draws", position, device=self.device)
         output = self.model(batch, drawing(generator), self.estimator.controls)
         losses = token_losses(output.logits, batch.target)
         returns, valid = losses.detach(), batch.target != PAD
         surrogate = self.estimator(losses, returns, output.selection, valid, output.state.detach())
-        reported = surrogate.loss.sum() / valid.sum()
-        loss = reported + surrogate.auxiliary.sum() / valid.sum()
+        together, batches = self.trainer.accumulate_grad_batches, int(self.trainer.num_training_batches)
+        tokens = sum(
+            (valid if index == batch_idx else self.task.train(epoch + index).target != PAD).sum()
+            for index in group(batch_idx, together, batches)
+        )
+        reported = surrogate.loss.sum() / tokens
+        loss = reported + surrogate.auxiliary.sum() / tokens
         if not torch.isfinite(loss):
             raise NonFiniteLoss(f"the loss is {loss.item()} at step {self.trainer.global_step + 1}")
-        result = {"loss": loss, "returns": returns, "valid": valid, "step": self.trainer.global_step}
-        return result | {"surrogate": reported.detach()}
+        # Lightning divides by `together`, as if all batches had the same number of tokens
+        result = {"loss": loss * together, "returns": returns, "valid": valid}
+        return result | {"step": self.trainer.global_step, "surrogate": reported.detach()}
 
     def configure_callbacks(self) -> list[pl.Callback]:
         return [_AfterStep()]
 
-    def after_step(self, outputs: dict[str, Any], batch: Batch) -> None:
-        """Let the estimator take in the returns; on logged steps, record figures."""
-        self.estimator.update(outputs["returns"], outputs["valid"])
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        if self.logs_next_step():
+            parts = scheduled_in(self.model.attention)
+            values = {f"schedule/{name}": part.value.item() for name, part in parts.items()}
+            self.used = {"schedule/lr": float(optimizer.param_groups[0]["lr"])} | values
+
+    def after_batch(self, outputs: dict[str, Any], batch: Batch) -> None:
+        """At the end of an optimizer step, let the estimator take in the returns; on logged steps, record
+        figures."""
+        self.parts.append((batch, outputs))
+        if self.trainer.global_step == outputs["step"]:
+            return
+        self.estimator.update(*joined([(part["returns"], part["valid"]) for _, part in self.parts]))
         if self.logged(outputs["step"]):
-            self.record(
-                {"train/surrogate": outputs["surrogate"].item()} | self._taken(batch) | self._schedules()
-            )
+            surrogate = sum(part["surrogate"].item() for _, part in self.parts)
+            self.record({"train/surrogate": surrogate} | self._taken() | self.used)
+        self.parts = []
         move_all(self.model.attention, self.trainer.global_step)
 
     def logged(self, before: int) -> bool:
@@ -91,20 +116,19 @@ class Training(pl.LightningModule):
         step = self.trainer.global_step
         return step > before and step % self.trainer.log_every_n_steps == 0  # pyright: ignore
 
-    def _taken(self, batch: Batch) -> dict[str, float]:
-        """Teacher-forced figures of the first PART examples of a training batch under the evaluation rule."""
+    def _taken(self) -> dict[str, float]:
+        """Teacher-forced figures of the step's first PART examples under the evaluation rule."""
         self.model.eval()
-        tally = Tally()
-        tally.add(teacher_forced(self.model, Batch(*(rows[:PART] for rows in batch)), self.rule))
+        tally, taken = Tally(), 0
+        for batch, _ in self.parts:
+            part = Batch(*(rows[: PART - taken] for rows in batch))
+            taken += len(part.target)
+            tally.add(teacher_forced(self.model, part, self.rule))
+            if taken == PART:
+                break
         self.model.train()
         figures = tally.figures("train")
         return {tag: figures[tag] for tag in ("train/nll", "train/token_accuracy")}
-
-    def _schedules(self) -> dict[str, float]:
-        values = {
-            f"schedule/{name}": part.value.item() for name, part in scheduled_in(self.model.attention).items()
-        }
-        return {"schedule/lr": float(self.trainer.optimizers[0].param_groups[0]["lr"])} | values
 
     def on_train_start(self) -> None:
         move_all(self.model.attention, self.trainer.global_step)
@@ -125,6 +149,7 @@ class Training(pl.LightningModule):
                 clip(part, gradient_clip_val)
 
     def on_validation_epoch_start(self) -> None:
+        torch.manual_seed(derive(self.seed, "evaluation"))
         self.tally = Tally()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -132,9 +157,19 @@ class Training(pl.LightningModule):
         self.tally.add(free_running(self.model, batch, self.rule, 2 * self.task.longest_target))
 
     def on_validation_epoch_end(self) -> None:
+        if self.trainer.sanity_checking:  # some batches, of a model that has not been trained
+            return
         figures = self.tally.figures("val")
         self.record(figures)
-        self.log_dict(figures, logger=False)  # for schedules and callbacks that monitor a figure
+        self.log_dict(figures, logger=False)  # for callbacks that monitor a figure
+        if self.trainer.state.fn == "fit":
+            for schedule in self.trainer.lr_scheduler_configs:
+                if schedule.reduce_on_plateau:
+                    schedule.scheduler.step(self.figures[str(schedule.monitor)])  # pyright: ignore
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        if metric is None:  # a schedule that follows a figure moves where a validation ends, and only there
+            super().lr_scheduler_step(scheduler, metric)
 
     on_test_epoch_start = on_validation_epoch_start
     test_step = validation_step
@@ -186,7 +221,7 @@ class _AfterStep(pl.Callback):
     def on_train_batch_end(
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        pl_module.after_step(outputs, batch)
+        pl_module.after_batch(outputs, batch)
 
 
 class Batches:

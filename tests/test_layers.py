@@ -17,7 +17,7 @@ FLOORS = [
     {"attention"},
     {"models"},
     {"tasks"},
-    {"evaluation", "optimizers"},
+    {"evaluation", "optimizers", "accumulation"},
     {"training"},
     {"callbacks", "loggers", "events"},
     {"sources"},

@@ -1,6 +1,7 @@
 """Checkpoints: the last state, from which a run goes on bit for bit, and the best one, which its results are
 taken from."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from attnlab.files import replacing
-from attnlab.training import Training
+from attnlab.training import NonFiniteLoss, Training
 
 
 class Checkpoints(Checkpoint):
@@ -49,8 +50,12 @@ class Checkpoints(Checkpoint):
         save(trainer, self.last)
 
     def on_validation_end(self, trainer: Trainer, pl_module: Training) -> None:
+        if trainer.sanity_checking:
+            return
         self.validation_step = trainer.global_step
         figures = pl_module.figures
+        if not math.isfinite(figures["val/nll"]):
+            raise NonFiniteLoss(f"val/nll is {figures['val/nll']} after step {trainer.global_step}")
         now = (figures["val/sequence_accuracy"], -figures["val/nll"])
         if now > self.reached:
             self.reached = now
