@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,217 @@ def test_groups_that_only_have_other_keys_have_other_labels(tmp_path: Path) -> N
     assert len(labels) == len(set(labels)) == 2
 
 
+def settings(**values: Any) -> dict[str, str]:
+    return {key.replace("__", "."): str(value) for key, value in values.items()}
+
+
+SOFT, HARD = "attnlab.mechanisms.soft.soft", "attnlab.mechanisms.reinforce.hard_reinforce"
+DEFAULTS = {"attention__beta": 1, "attention__samples": 4, "attention__baseline": "leave_one_out"}
+
+
+@pytest.mark.parametrize(
+    "groups, expected",
+    [
+        ([{"attention._target_": SOFT, "attention.beta": "2"}], ["soft"]),
+        ([settings(attention___target_=SOFT, attention__beta=beta) for beta in (1, 2)], ["beta=1", "beta=2"]),
+        (
+            [
+                settings(attention___target_=SOFT, attention__beta=1),
+                settings(attention___target_=HARD, **DEFAULTS),
+            ],
+            ["soft", "hard_reinforce"],
+        ),
+        (
+            [
+                settings(attention___target_=SOFT, attention__beta=1),
+                settings(attention___target_=HARD, **DEFAULTS),
+                settings(attention___target_=HARD, **DEFAULTS | {"attention__samples": 8}),
+            ],
+            ["soft", "hard_reinforce samples=4", "hard_reinforce samples=8"],
+        ),
+        (  # what is no default is not hidden
+            [
+                settings(attention___target_=SOFT, attention__beta=1),
+                settings(attention___target_=HARD, **DEFAULTS | {"attention__beta": 5}),
+            ],
+            ["soft", "hard_reinforce beta=5"],
+        ),
+        (  # nor is it repeated where all have it
+            [
+                settings(attention___target_=SOFT, attention__beta=5),
+                settings(attention___target_=HARD, **DEFAULTS | {"attention__beta": 5}),
+            ],
+            ["soft", "hard_reinforce"],
+        ),
+        (
+            [settings(attention___target_=SOFT, task__train=f"/data/{name}.tsv") for name in ("a=1", "b")],
+            ["train=a=1.tsv", "train=b.tsv"],
+        ),
+        (
+            [settings(attention___target_=SOFT, task__train=f"/{name}/t.tsv") for name in ("a", "b")],
+            ["train=/a/t.tsv", "train=/b/t.tsv"],
+        ),
+    ],
+)
+def test_labels_name_what_tells_groups_apart(groups: list[dict[str, str]], expected: list[str]) -> None:
+    from attnlab.comparison.labels import labels, telling
+
+    assert labels(groups, telling(groups)) == expected
+
+
+def test_groups_that_are_numbers_stay_in_their_order_and_others_are_ranked(tmp_path: Path) -> None:
+    from attnlab.comparison.comparing import make
+
+    for beta, accuracy in ((10.0, 0.5), (0.5, 0.3), (2.0, 0.7)):
+        write_run(tmp_path / "beta", accuracy=accuracy, changes={"attention": {"beta": beta}})
+        write_run(tmp_path / "names", f"m{beta:.0f}", accuracy=accuracy)
+
+    def found(place: str, metric: str = TESTED) -> list[str]:
+        return [row.group.label for row in make(load_runs(tmp_path / place), metric).rows]
+
+    assert found("beta") == ["beta=0.5", "beta=2", "beta=10"]
+    assert found("names") == ["m2", "m10", "m0"] and found("names", "val/attention_entropy")[0] == "m0"
+
+
+# the verdict
+
+
+def verdict_of(place: Path, metric: str = TESTED) -> str:
+    from attnlab.comparison.comparing import make
+    from attnlab.comparison.verdict import verdict
+
+    return verdict(make(load_runs(place), metric))
+
+
+def test_the_verdict_says_what_is_ahead_by_how_much_and_how_certain(tmp_path: Path) -> None:
+    seeds = [0.001 * seed for seed in range(8)]
+    write_groups(tmp_path, soft=[0.9 + x for x in seeds], hard=[0.8 + 2 * x for x in seeds])
+    half = 2.364624 * np.std(seeds, ddof=1) / 8**0.5  # Student, seven degrees of freedom
+    difference = 0.1 - np.mean(seeds)
+    bounds = f"{difference:.4f} [{difference - half:.4f}, {difference + half:.4f}]"
+    assert verdict_of(tmp_path) == f"soft is ahead of hard by {bounds} over 8 seeds."
+
+
+def test_the_verdict_admits_what_cannot_be_told(tmp_path: Path) -> None:
+    write_groups(tmp_path / "three", soft=[0.9, 0.91, 0.93], hard=[0.1, 0.2, 0.3])
+    said = verdict_of(tmp_path / "three")
+    assert said.startswith(
+        "No difference can be told apart with 3 seeds; soft is best, before hard by 0.7133 ["
+    )
+    write_groups(tmp_path / "one", soft=[0.9], hard=[0.1])
+    assert "fewer than two shared seeds no difference can be told apart" in verdict_of(tmp_path / "one")
+    write_groups(tmp_path / "alone", soft=[0.5, 0.5])
+    assert verdict_of(tmp_path / "alone") == f"soft has {TESTED} 0.5000 [0.5000, 0.5000] over 2 seeds."
+
+
+def test_where_lower_is_better_the_lower_is_ahead_by_a_positive_number(tmp_path: Path) -> None:
+    for seed in range(8):
+        for attention, nll in (("soft", 0.2 + seed / 100), ("hard", 0.5)):
+            folder = write_run(tmp_path, attention, seed)
+            (folder / "results.json").write_text(json.dumps({"test/nll": nll}), encoding="utf-8")
+    assert verdict_of(tmp_path, "test/nll").startswith(
+        "soft is ahead of hard by 0.2650 [0.2445, 0.2855] over 8"
+    )
+
+
+def test_tasks_are_spoken_of_one_after_the_other(tmp_path: Path) -> None:
+    for task in ("copy", "reverse"):
+        for seed in range(2):
+            for attention, accuracy in (("soft", 0.9), ("hard", 0.4)):
+                changes = {"task": {"_target_": f"attnlab.tasks.{task}.{task}"}}
+                write_run(tmp_path, attention, seed, accuracy + seed / 10, changes=changes)
+    first, second = verdict_of(tmp_path).split(". ")
+    assert first.startswith(
+        "On copy: no difference can be told apart with 2 seeds, corrected for 2 pairs; soft"
+    )
+    assert second.startswith("On reverse: no difference") and "task=" not in first
+
+
+def test_failed_and_diverged_seeds_are_named_in_their_groups_row(tmp_path: Path, capsys: Any) -> None:
+    write_groups(tmp_path / "runs", soft=[0.5, 0.6], hard=[0.2, 0.3, 0.4])
+    write_run(tmp_path / "runs", seed=2, state="failed", error="NonFiniteLoss: nan")
+    write_run(tmp_path / "runs", seed=3, accuracy=0.7, diverged=True)
+    out, _ = compare(tmp_path / "runs", "--out", tmp_path / "out", capsys=capsys)
+    assert re.search(r"^soft +3 of 4 +0\.6000 .*\n +seed 2 failed, seed 3 diverged$", out, re.M)
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "<td>soft<br><small>seed 2 failed, seed 3 diverged</small></td><td>3 of 4</td>" in page
+    assert [row["remarks"] for row in rows_of(tmp_path / "out" / "groups.csv")] == [
+        "seed 2 failed, seed 3 diverged",
+        "",
+    ]
+
+
+def test_figures_that_were_selected_on_or_are_of_one_batch_get_a_word(tmp_path: Path, capsys: Any) -> None:
+    write_groups(tmp_path / "runs", soft=[0.5, 0.6])
+
+    def said(metric: str) -> str:
+        return " ".join(compare(tmp_path / "runs", "--metric", metric, capsys=capsys)[0].split())
+
+    assert "is of the best of 5 validations, by which the checkpoint was chosen" in said(ACCURACY)
+    assert "the figure of one batch" in said("train/nll") and "flatters" not in said(TESTED)
+
+
+def test_a_gradient_norm_is_its_mean_over_training_in_runs_of_any_time(tmp_path: Path) -> None:
+    folder = write_run(tmp_path)
+    rows = "".join(f"{step},{step / 10}\n" for step in STEPS)
+    (folder / "metrics.csv").write_text(f"step,grad_norm/total\n{rows}", encoding="utf-8")
+    assert load_runs(folder)[0].results["grad_norm/total"] == 1.5  # the last one, of an old run
+    assert load_runs(folder)[0].figure("grad_norm/total") == pytest.approx(5.5)
+    results = {"grad_norm/total": 7.0, "grad_norm_last/total": 9.0}
+    (folder / "results.json").write_text(json.dumps(results), encoding="utf-8")
+    assert load_runs(folder)[0].figure("grad_norm/total") == 7.0
+
+
+# the pictures
+
+
+def cut_or_covered(figure: Any) -> list[str]:
+    """What of a plot reaches over its edge, and words that lie over one another (ticks out of view, which
+    are not drawn, are numbers)."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.text import Text
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    (left, below), (right, above) = figure.get_tightbbox(canvas.get_renderer()).get_points()
+    width, height = figure.get_size_inches()
+    found = [] if min(left, below, width - right, height - above) >= 0 else ["cut"]
+    shown = [
+        (text.get_text(), text.get_window_extent().padded(-1))
+        for text in figure.findobj(Text)
+        if text.get_visible()
+        and re.search("[a-z]", text.get_text())
+        and (text.axes is None or text.axes.get_visible())
+    ]
+    covered = [(a, b) for (a, one), (b, other) in combinations(shown, 2) if one.overlaps(other)]
+    assert len(shown) > 2
+    return found + [f"{a} over {b}" for a, b in covered]
+
+
+LONG = "a_mechanism_of_ones_own_with_a_very_long_name_that_goes_on_and_on_until_it_ends"
+
+
+@pytest.mark.parametrize("kinds, betas, name", [(2, 1, "m"), (3, 2, LONG), (4, 3, "estimator"), (8, 5, LONG)])
+def test_nothing_in_a_picture_is_cut_or_covered(tmp_path: Path, kinds: int, betas: int, name: str) -> None:
+    from attnlab.comparison import against, comparing, curves, plots
+
+    for kind in range(kinds):
+        for beta in range(betas):
+            for seed in range(2):
+                write_run(
+                    tmp_path, f"{name}{kind}", seed, (kind + 1) / (beta + 10) + seed / 50,
+                    changes={"attention": {"beta": 2.0**beta}},
+                )  # fmt: skip
+    runs = load_runs(tmp_path)
+    comparison = comparing.make(runs)
+    drawn, _ = curves.curves(comparison.rows, ACCURACY)
+    assert len(comparison.rows) == len(drawn) == kinds * betas
+    pictures = [plots.figures(comparison), plots.learning(drawn, comparison, ACCURACY)]
+    found = against.series(runs, TESTED, against.BETA)
+    pictures += [plots.against(found, against.BETA)] if betas > 1 else []
+    assert [cut_or_covered(picture) for picture in pictures] == [[] for _ in pictures]
+
+
 # the command
 
 
@@ -308,7 +520,7 @@ def test_groups_on_different_tasks_are_not_compared(tmp_path: Path, capsys: Any)
     out, _ = compare(tmp_path / "runs", "--out", tmp_path / "out", capsys=capsys)
     assert rows_of(tmp_path / "out" / "pairs.csv") == [] and "groups on different tasks" in out
     assert re.search("^task=copy  +2 ", out, re.M) and re.search("^task=reverse  +2 ", out, re.M)
-    assert out.startswith("On copy: soft has test/sequence_accuracy 0.5000 ")
+    assert out.startswith(f"{TESTED}: task=copy 0.5000, task=reverse 0.5500; on different\n")
 
 
 def test_a_figure_that_is_no_result_is_taken_from_the_end_of_training(tmp_path: Path, capsys: Any) -> None:

@@ -13,7 +13,10 @@ from attnlab.text import filled
 
 BETA, OTHER, GAP = "beta.png", "against.png", "val/soft_argmax_gap"
 PLOTS = ("figures.png", "curves.png", BETA, OTHER)
-FIGURES = "Mean and 95 % interval of each group, and how many seeds it has; a small dot is a seed."
+FIGURES = (
+    "Mean and 95 % interval of each group; a small dot is a seed. Numbers of seeds stand in brackets where "
+    "groups have more and less."
+)
 CURVES = "Mean over seeds and 95 % interval at each step, of the parameters of that step."
 AGAINST = "Mean and 95 % interval over seeds. A gradient norm is the mean over the logged steps of training."
 

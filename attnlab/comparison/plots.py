@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from attnlab.comparison.against import Series, logarithmic
 from attnlab.comparison.curves import Curve
 from attnlab.comparison.metrics import axis_label, facts
-from attnlab.comparison.records import Comparison, Row, fields
+from attnlab.comparison.records import Comparison, Field, Row, fields
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito
 DARK = ("#4da3e0", "#f08a4b", "#2fc79a", "#e0a0c4", "#f0b429", "#8fd0f5", "#e8e8e8")
@@ -42,66 +42,87 @@ def svg(figure: Figure) -> str:
 
 @rc_context(SETTINGS)
 def figures(comparison: Comparison) -> Figure:
-    """Each group's mean and interval, with a small dot for every seed: a panel a task, or other groups that
-    are not compared."""
-    panels = [best(field.rows, ROWS) for field in fields(comparison)]
-    panels = [[row for row in comparison.rows if row in rows] for rows in panels]
-    labels = [[textwrap.fill(f"{row.group.label} ({row.summary.n})", 24) for row in rows] for rows in panels]
-    heights = [0.3 + sum(0.14 + LINE * (label.count("\n") + 1) for label in several) for several in labels]
-    figure = _canvas(0.6 + sum(heights))
+    """Each group's mean and interval, with a small dot for every seed: a panel a task."""
+    shown, names = fields(comparison), _names(comparison)
+    panels = [_in_order(comparison, best(field.rows, _share(ROWS, shown))) for field in shown]
+    counts = len({row.summary.n for rows in panels for row in rows}) > 1
+    labels = [
+        [textwrap.fill(field.names[row.group.label] + f"\xa0({row.summary.n})" * counts, 27) for row in rows]
+        for field, rows in zip(shown, panels, strict=True)
+    ]
+    heights = [0.1 + sum(0.14 + LINE * (label.count("\n") + 1) for label in several) for several in labels]
+    figure = _canvas(0.6 + sum(heights) + 0.35 * len(heights))
     axes: Any = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights)
-    for axis, rows, names in zip(axes[:, 0], panels, labels, strict=True):
+    for axis, field, rows, ticks in zip(axes[:, 0], shown, panels, labels, strict=True):
         for place, row in enumerate(rows):
-            colour, marker = _style(place)
+            colour, marker = _style(names.index(field.names[row.group.label]))
             _, mean, _, lower, upper = row.summary
             values = list(row.values.values())
             axis.plot(values, [place] * len(values), "o", color=colour, alpha=0.4, markersize=4, mew=0)
             if lower is not None:
                 axis.plot([lower, upper], [place, place], color=colour, linewidth=2.2)
             axis.plot([mean], [place], marker, color=colour, markersize=7)
-        axis.set_yticks(range(len(rows)), names)
+        axis.set_yticks(range(len(rows)), ticks)
         axis.set_ylim(len(rows) - 0.4, -0.6)
+        axis.set_title(textwrap.fill(field.title, 60), fontsize=9, fontweight="bold", loc="left")
         axis.grid(axis="x", alpha=0.3)
-    _x_label(axes[-1, 0], comparison.metric, comparison.better)
+    better = f"\n{comparison.better} is better" if comparison.better else ""
+    axes[-1, 0].set_xlabel(_wrapped_label(comparison.metric, 60) + better)
     return figure
 
 
 @rc_context(SETTINGS)
 def learning(curves: Sequence[Curve], comparison: Comparison, tag: str) -> Figure:
-    """Mean over seeds against the step, each with its band: in one panel, or, where they are many, in a panel
-    each, before the others in grey."""
-    known = {row.group.label for row in _shown(comparison)}
-    drawn = [curve for curve in curves if curve.label in known]
-    if len(drawn) <= TOGETHER:
-        figure = _canvas(3.1)
-        panels: list[Any] = [figure.subplots()] * len(drawn)
-        _legend(figure, [curve.label for curve in drawn])
-    else:
-        titles = [textwrap.fill(curve.label, 30) for curve in drawn]
-        lines = max(title.count("\n") + 1 for title in titles)
-        figure = _canvas(0.6 + (1.15 + LINE * lines) * ((len(drawn) + 1) // 2))
-        grid: Any = figure.subplots((len(drawn) + 1) // 2, 2, sharex=True, sharey=True)
-        panels = list(grid.flat)[: len(drawn)]
-        for panel in list(grid.flat)[len(drawn) :]:
-            panel.set_visible(False)
-        for panel, title in zip(panels, titles, strict=True):
-            panel.set_title(title, fontsize=8, loc="left")
-            for curve in drawn:
-                panel.plot(curve.steps, curve.mean, color="#999999", linewidth=0.6, alpha=0.6)
-    for number, (panel, curve) in enumerate(zip(panels, drawn, strict=True)):
-        colour, marker = _style(number if len(drawn) <= TOGETHER else 0)
-        every = max(1, len(curve.steps) // 8)
-        panel.fill_between(curve.steps, curve.lower, curve.upper, color=colour, alpha=0.14, linewidth=0)
-        panel.plot(curve.steps, curve.mean, color=colour, marker=marker, markevery=every, markersize=4)
-    for panel in figure.axes:
-        panel.grid(alpha=0.3)
-    if len(drawn) <= TOGETHER:
-        figure.axes[0].set_xlabel("training step")
-        figure.axes[0].set_ylabel(_wrapped_label(tag, 44))
-    else:
-        figure.supxlabel("training step", fontsize=9)
-        figure.supylabel(_wrapped_label(tag, 44), fontsize=9)
+    """Mean over seeds against the step, each with its band: a panel a task, or, where groups are many, a
+    panel each, before the others in grey."""
+    by_label = {curve.label: curve for curve in curves}
+    shown = [
+        (field, [by_label[row.group.label] for row in rows if row.group.label in by_label])
+        for field in fields(comparison)
+        for rows in [_in_order(comparison, best(field.rows, _share(APART, fields(comparison))))]
+    ]
+    shown = [(field, drawn) for field, drawn in shown if drawn]
+    if len(_names(comparison)) <= TOGETHER and len(shown) <= TOGETHER:
+        return _together(shown, _names(comparison), tag)
+    return _apart(shown, tag)
+
+
+def _together(shown: Sequence[tuple[Field, list[Curve]]], names: list[str], tag: str) -> Figure:
+    figure = _canvas(0.2 + 2.7 * len(shown))
+    panels: Any = figure.subplots(len(shown), 1, squeeze=False, sharex=True)
+    for panel, (field, drawn) in zip(panels[:, 0], shown, strict=True):
+        for curve in drawn:
+            _draw(panel, curve, *_style(names.index(field.names[curve.label])))
+        panel.set_title(textwrap.fill(field.title, 60), fontsize=9, fontweight="bold", loc="left")
+        panel.set_ylabel(_wrapped_label(tag, 40))
+    panels[-1, 0].set_xlabel("training step")
+    _legend(figure, names)
     return figure
+
+
+def _apart(shown: Sequence[tuple[Field, list[Curve]]], tag: str) -> Figure:
+    cells = [(curve, drawn) for _, drawn in shown for curve in drawn]
+    titles = [textwrap.fill(curve.label, 30) for curve, _ in cells]
+    lines, height = max(title.count("\n") + 1 for title in titles), (len(cells) + 1) // 2
+    figure = _canvas(0.6 + (1.15 + LINE * lines) * height)
+    panels: Any = figure.subplots(height, 2, sharex=True, sharey=True, squeeze=False)
+    for panel in list(panels.flat)[len(cells) :]:
+        panel.set_visible(False)
+    for panel, title, (curve, others) in zip(panels.flat, titles, cells, strict=False):
+        for other in others:
+            panel.plot(other.steps, other.mean, color="#999999", linewidth=0.6, alpha=0.6)
+        _draw(panel, curve, *_style(0))
+        panel.set_title(title, fontsize=8, loc="left")
+    figure.supxlabel("training step", fontsize=9)
+    figure.supylabel(_wrapped_label(tag, 60), fontsize=9)
+    return figure
+
+
+def _draw(panel: Any, curve: Curve, colour: str, marker: str) -> None:
+    every = max(1, len(curve.steps) // 8)
+    panel.fill_between(curve.steps, curve.lower, curve.upper, color=colour, alpha=0.14, linewidth=0)
+    panel.plot(curve.steps, curve.mean, color=colour, marker=marker, markevery=every, markersize=4)
+    panel.grid(alpha=0.3)
 
 
 @rc_context(SETTINGS)
@@ -140,18 +161,29 @@ def best(rows: Sequence[Row], most: int) -> list[Row]:
     return list(rows) if len(rows) <= most else [*rows[: most - 1], rows[-1]]
 
 
-def _shown(comparison: Comparison) -> list[Row]:
-    """The groups whose curves are drawn, each task's share of them."""
-    several = fields(comparison)
-    share = max(2, APART // max(1, len(several)))
-    return [row for field in several for row in best(field.rows, share)]
+def _in_order(comparison: Comparison, rows: Sequence[Row]) -> list[Row]:
+    return [row for row in comparison.rows if row in rows]
+
+
+def _share(most: int, several: Sequence[Field]) -> int:
+    """How many groups each field may show, of so many in one plot."""
+    return max(3, most // max(1, len(several)))
+
+
+def _names(comparison: Comparison) -> list[str]:
+    """The names of groups inside their fields: alike in several of them, one colour."""
+    found = {label: name for field in fields(comparison) for label, name in field.names.items()}
+    return list(dict.fromkeys(found[row.group.label] for row in comparison.rows if row.group.label in found))
 
 
 def words(comparison: Comparison) -> list[str]:
     """What plots leave out."""
     every = len([row for row in comparison.rows if row.values])
-    counts = {"figures.png": sum(len(best(field.rows, ROWS)) for field in fields(comparison))}
-    counts["curves.png"] = len(_shown(comparison))
+    shown = fields(comparison)
+    counts = {
+        name: sum(len(best(field.rows, _share(most, shown))) for field in shown)
+        for name, most in (("figures.png", ROWS), ("curves.png", APART))
+    }
     return [
         f"{name} shows {count} of the {every} groups: the best, and the worst; groups.csv has all"
         for name, count in counts.items()
@@ -178,11 +210,7 @@ def _legend(figure: Figure, labels: Sequence[str]) -> None:
     for number, label in enumerate(wrapped):
         colour, marker = _style(number)
         handles.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=label))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
-
-
-def _x_label(axis: Any, metric: str, better: str) -> None:
-    axis.set_xlabel(_wrapped_label(metric, 60) + (f"\n{better} is better" if better else ""))
+    figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
 
 
 def _wrapped_label(metric: str, width: int) -> str:

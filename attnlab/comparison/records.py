@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from attnlab.comparison.grouping import Group
+from attnlab.comparison.labels import labels
 from attnlab.comparison.reading import Run
 from attnlab.comparison.statistics import Paired, Summary
 
@@ -60,24 +61,42 @@ class Comparison(NamedTuple):
 class Field(NamedTuple):
     """The groups that are compared with each other, the best first, and the best against each of the rest."""
 
+    title: str  # what their task is called; "" where there is one for all
     rows: list[Row]
     pairs: list[Pair]
+    names: dict[str, str]  # by label: what tells a group from the others of its field
 
 
 def fields(comparison: Comparison) -> list[Field]:
-    """One a task, of groups that have figures; the highest is the best where neither way is better."""
-    sign, found = 1 if comparison.better == "lower" else -1, {}
+    """One a task, of groups that have figures; the highest is the best where neither way is better.
+
+    Groups that each have a task of their own are one field without pairs.
+    """
+    found: dict[str, list[Row]] = {}
     for row in comparison.rows:
         if row.values:
             found.setdefault("" if across_tasks(comparison.by) else str(task(row)), []).append(row)
+    if len(found) > 1 and all(len(rows) == 1 for rows in found.values()):
+        alone = [row for rows in found.values() for row in rows]
+        return [Field("", alone, [], {row.group.label: row.group.label for row in alone})]
     pairs = {(pair.first, pair.second): pair for pair in comparison.pairs}
     pairs |= {(pair.second, pair.first): pair.turned() for pair in comparison.pairs}
-    result = []
-    for rows in found.values():
-        best, *others = sorted(rows, key=lambda row: sign * (row.summary.mean or 0.0))
-        names = [(best.group.label, other.group.label) for other in others]
-        result.append(Field([best, *others], [pairs[name] for name in names if name in pairs]))
-    return result
+    return [_field(rows, comparison.better, pairs, len(found) > 1) for rows in found.values()]
+
+
+def _field(rows: list[Row], better: str, pairs: dict[tuple[str, str], Pair], several: bool) -> Field:
+    sign = 1 if better == "lower" else -1
+    first, *others = sorted(rows, key=lambda row: sign * (row.summary.mean or 0.0))
+    against = [(first.group.label, other.group.label) for other in others]
+    found = [pairs[both] for both in against if both in pairs]
+    names = {row.group.label: _name(row, False) if several else row.group.label for row in rows}
+    return Field(_name(first, True).removeprefix("task=") * several, [first, *others], found, names)
+
+
+def _name(row: Row, of_task: bool) -> str:
+    """The label of a group, only what its task says or all but that."""
+    kept = {key: value for key, value in row.group.telling.items() if key.startswith("task.") == of_task}
+    return labels([row.group.settings], [kept])[0]
 
 
 def across_tasks(by: Sequence[str]) -> bool:

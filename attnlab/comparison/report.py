@@ -108,20 +108,17 @@ def _picture(picture: Picture) -> str:
 
 def _pairs(comparison: Comparison) -> list[str]:
     """The pairs that tell most, and all of them behind a fold where they are many."""
-    shown, rest = tables.telling_pairs(comparison)
-    if not shown:
-        return []
-    parts = ["<h2>Pairs, over shared seeds</h2>", _table(*tables.pair_cells(shown, comparison.better))]
+    shown, rest = tables.pair_tables(comparison)
+    parts = ["<h2>Pairs, over shared seeds</h2>"] * bool(shown)
+    parts += [_table(*cells) for cells in shown]
     if rest:
         ranked = sorted(comparison.pairs, key=lambda pair: pair.result.p if pair.result.p is not None else 2)[
             :PAIRS
         ]
         every = len(comparison.pairs)
         named = f"All {every} pairs" if every == len(ranked) else f"The {PAIRS} smallest p of {every} pairs"
-        parts += [
-            f'<p class="small">{escape(rest)}</p>',
-            _folded(named, _table(*tables.pair_cells(ranked, comparison.better))),
-        ]
+        cells = [(f"{first} - {second}", result) for first, second, result in ranked]
+        parts.append(_folded(named, _table(*tables.pair_cells("pair", cells, comparison.better))))
     return parts
 
 

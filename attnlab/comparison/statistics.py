@@ -16,6 +16,7 @@ from attnlab.text import counted
 
 LEVEL, RESAMPLES, SEED = 0.95, 9999, 0
 ENUMERATED, DRAWN = 30, 100_000  # pairs up to which all sign flips are counted; flips drawn beyond
+SEEDS = "A seed changes initial parameters, training data and draws together"
 LARGEST_P = 0.05  # above which a difference is not called one
 COLUMNS = 100  # bootstrap intervals taken at once, which bounds the memory
 BOOTSTRAP = {2: 0.50, 3: 0.73, 4: 0.81, 5: 0.83, 6: 0.86, 8: 0.88, 10: 0.90, 20: 0.92}
@@ -188,6 +189,8 @@ def what_seeds_show(n: int, pairs: int, method: Interval = student) -> str:
             "no p-value. Plan 8 seeds."
         )
     least, corrected = smallest_p(n), min(1.0, pairs * smallest_p(n))
+    if not pairs:
+        return f"{SEEDS}."
     words = f"With {n} paired seeds the smallest p-value there can be is {least:.3g}"
     words += f", and {corrected:.3g} after Holm's correction for {counted(pairs, 'pair')}" * (pairs > 1)
     if corrected > LARGEST_P:
@@ -199,11 +202,7 @@ def what_seeds_show(n: int, pairs: int, method: Interval = student) -> str:
             f" A bootstrap interval from {n} seeds is too narrow: it holds the true mean about "
             f"{coverage:.0%} of the time instead of 95 % (normal data)."
         )
-    return (
-        words
-        + " A seed changes initial parameters, training data and draws together; "
-        + "nothing here speaks of other tasks."
-    )
+    return f"{words} {SEEDS}; nothing here speaks of other tasks."
 
 
 def _plan(n: int, pairs: int) -> str:

@@ -6,16 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.comparison.numbers import between, figure, whole
-from attnlab.comparison.records import WORK, Comparison, Pair, Row, fields
-from attnlab.comparison.statistics import smallest_p
+from attnlab.comparison.records import WORK, Comparison, Row, fields
+from attnlab.comparison.statistics import Paired, smallest_p
 from attnlab.comparison.verdict import verdict
 from attnlab.text import WIDTH, counted, filled
 
-PAIRS, NAMED = (
-    6,
-    20,
-)  # pairs, beyond which only those with the best are shown, and runs, listed in the terminal
-GROUPS = 40  # listed in the terminal
+PAIRS = 3  # beyond which only those with the best are shown
+GROUPS, LISTED, NAMED = 40, 12, 20  # groups, pairs of the best, and runs listed in the terminal
 
 
 def title(comparison: Comparison) -> str:
@@ -67,39 +64,49 @@ def work_cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     return ["group", "std", *work], cells
 
 
-def pair_cells(pairs: Sequence[Pair], better: str) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table of pairs; `better` (`higher` where no way is) is the share of seeds that
+def pair_tables(comparison: Comparison) -> tuple[list[tuple[list[str], list[list[str]]]], str]:
+    """Header and rows of the tables of pairs to show first, and a word on the rest: all pairs where they are
+    few, else the best group against each other one, for each task."""
+    if len(comparison.pairs) <= PAIRS:
+        named = [(f"{first} - {second}", result) for first, second, result in comparison.pairs]
+        return [pair_cells("pair", named, comparison.better)] * bool(named), ""
+    tables = []
+    for field in (field for field in fields(comparison) if field.pairs):
+        first = f"{field.title}: " * bool(field.title) + f"{field.names[field.rows[0].group.label]} minus"
+        others = [(field.names[second], result) for _, second, result in field.pairs]
+        tables.append(pair_cells(first, others, comparison.better))
+    return tables, f"all {len(comparison.pairs)} pairs are in pairs.csv"
+
+
+def pair_cells(
+    name: str, pairs: Sequence[tuple[str, Paired]], better: str
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table of pairs; `better` (`higher` where no way is) is the share of seeds that
     the first wins."""
     cells = []
-    for first, second, (n, difference, lower, upper, improvement, p, p_holm) in pairs:
+    for second, (n, difference, lower, upper, improvement, p, p_holm) in pairs:
         share = "-" if improvement is None else f"{improvement:.0%}"
         difference, interval = figure(difference, True), between(lower, upper, True)
-        cells.append([f"{first} - {second}", str(n), difference, interval, share, figure(p), figure(p_holm)])
-    share = "better" if better else "higher"
-    return ["pair", "n", "difference", "95 % interval", share, "p", "p (Holm)"], cells
-
-
-def telling_pairs(comparison: Comparison) -> tuple[list[Pair], str]:
-    """The pairs to show first, and a word on the rest: all where they are few, else the best against each
-    other."""
-    if len(comparison.pairs) <= PAIRS:
-        return comparison.pairs, ""
-    shown = [pair for field in fields(comparison) for pair in field.pairs]
-    return shown, f"the best against each other group; all {len(comparison.pairs)} pairs are in pairs.csv"
+        cells.append([second, str(n), difference, interval, share, figure(p), figure(p_holm)])
+    return [
+        name,
+        "n",
+        "difference",
+        "95 % interval",
+        "better" if better else "higher",
+        "p",
+        "p (Holm)",
+    ], cells
 
 
 def text(comparison: Comparison, words: Sequence[str] = ()) -> str:
     """All of it for the terminal."""
     parts = [filled(verdict(comparison), 0, 2), title(comparison), _groups(comparison.rows)]
-    pairs, rest = telling_pairs(comparison)
-    if pairs:
-        shown = pairs[: 2 * PAIRS]
-        rest = (
-            rest
-            if len(shown) == len(pairs)
-            else f"{len(shown)} of {len(pairs)} pairs with the best; all pairs are in pairs.csv"
-        )
-        parts.append(_table(*pair_cells(shown, comparison.better)) + (f"\n{filled(rest)}" if rest else ""))
+    tables, rest = pair_tables(comparison)
+    for header, rows in tables:
+        left = f"\nand {len(rows) - LISTED} more" if len(rows) > LISTED else ""
+        parts.append(_table(header, rows[:LISTED]) + left)
+    parts.append(rest)
     paragraphs = [
         comparison.seeds_show,
         *(f"warning: {warning}" for warning in [*comparison.warnings, *words]),

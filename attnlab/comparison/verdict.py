@@ -1,30 +1,23 @@
 """What was found, in one sentence a task: what is ahead, by how much, how certain."""
 
-from attnlab.comparison.labels import labels
 from attnlab.comparison.numbers import between, figure
-from attnlab.comparison.records import Comparison, Field, Pair, Row, fields
+from attnlab.comparison.records import Comparison, Field, Pair, fields
 from attnlab.comparison.statistics import LARGEST_P
 from attnlab.text import counted
 
-NAMED = 3  # groups named on either side
+NAMED, TASKS = 3, 4  # groups named on either side; tasks spoken of
 
 
 def verdict(comparison: Comparison) -> str:
     """A difference is called one where its p-value, corrected for the number of pairs, is at most 0.05."""
     found = fields(comparison)
-    if len(found) == 1:
-        names = {row.group.label: row.group.label for row in found[0].rows}
-        return _sentence(_of(found[0], names, comparison))
-    sentences = []
-    for field in found:
-        names = {row.group.label: _label(row, False) for row in field.rows}
-        task = _label(field.rows[0], True).removeprefix("task=")
-        sentences.append(_sentence(f"on {task}: {_of(field, names, comparison)}"))
-    return " ".join(sentences)
+    words = [f"on {field.title}: " * bool(field.title) + _of(field, comparison) for field in found[:TASKS]]
+    more = [f"{counted(len(found) - TASKS, 'more task')} below"] * (len(found) > TASKS)
+    return " ".join(map(_sentence, words + more))
 
 
-def _of(field: Field, names: dict[str, str], comparison: Comparison) -> str:
-    first, *others = field.rows
+def _of(field: Field, comparison: Comparison) -> str:
+    (first, *others), names = field.rows, field.names
     label, (n, mean, _, low, high) = names[first.group.label], first.summary
     lower = comparison.better == "lower"
     alone = f"{label} has {comparison.metric} {figure(mean)}"
@@ -32,6 +25,10 @@ def _of(field: Field, names: dict[str, str], comparison: Comparison) -> str:
     if not others:
         return f"{alone} over {counted(n, 'seed')}"
     most = "best" if comparison.better else "highest"
+    if not field.pairs:
+        each = [f"{names[row.group.label]} {figure(row.summary.mean)}" for row in field.rows[:NAMED]]
+        more = f" and {len(field.rows) - NAMED} more" if len(field.rows) > NAMED else ""
+        return f"{comparison.metric}: {', '.join(each)}{more}; on different tasks, so not compared"
     shared = min((pair.result.n for pair in field.pairs), default=0)
     if shared < 2:
         unknown = "with fewer than two shared seeds no difference can be told apart"
@@ -40,7 +37,8 @@ def _of(field: Field, names: dict[str, str], comparison: Comparison) -> str:
     told = [pair for pair in field.pairs if (pair.result.p_holm or 0) <= LARGEST_P]
     equal = _named([pair for pair in field.pairs if pair not in told], names, lower)
     if not told:
-        return f"no difference can be told apart with {seeds}; {label} is {most}, before {equal}"
+        corrected = f", corrected for {len(comparison.pairs)} pairs" * (len(comparison.pairs) > 1)
+        return f"no difference can be told apart with {seeds}{corrected}; {label} is {most}, before {equal}"
     ahead = "is ahead of" if comparison.better else "is above"
     said = f"{label} {ahead} {_named(told, names, lower)} over {seeds}"
     return said + (f"; it cannot be told apart from {equal}" if equal else "")
@@ -53,12 +51,6 @@ def _named(pairs: list[Pair], names: dict[str, str], lower_is_better: bool) -> s
         words.append(f"{names[pair.second]} by {figure(difference)} {between(lower, upper)}")
     more = len(pairs) - NAMED
     return ", ".join(words) + (f" and {more} more" if more > 0 else "")
-
-
-def _label(row: Row, task: bool) -> str:
-    """Of a group, only what the task says, or all but that."""
-    kept = {key: value for key, value in row.group.telling.items() if key.startswith("task.") == task}
-    return labels([row.group.settings], [kept])[0]
 
 
 def _sentence(words: str) -> str:
