@@ -2,6 +2,7 @@
 promise."""
 
 import inspect
+import json
 import logging
 import pickle
 import unicodedata
@@ -15,6 +16,7 @@ from omegaconf import OmegaConf
 
 from attnlab.base import BOS, EOS, PAD, UNK, Batch
 from attnlab.tasks.pairs import POOL, Pairs, epoch_plan, pairs
+from attnlab.tasks.vocabulary import Vocabulary
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
@@ -161,6 +163,7 @@ def test_byte_order_marks_windows_line_ends_and_a_missing_last_line_end_change_n
         "".join(lines).rstrip(),
         "\ufeff" + "".join(lines),
         "".join(lines).replace("\n", "\r\n") + "\r\n\n",
+        "\n\r\n" + "".join(lines),
     ):
         task = make(other, **settings)
         assert (
@@ -174,7 +177,10 @@ def test_byte_order_marks_windows_line_ends_and_a_missing_last_line_end_change_n
     ("line", "said"),
     [
         ("a", "expected 2 columns (source, target), got 1: 'a'"),
-        ("", "expected 2 columns (source, target), got an empty line"),
+        ("", "expected 2 columns (source, target), got an empty line between others"),
+        ("a\tb\0", "expected no NUL, as UTF-16 has (the file must be UTF-8), got one in 'a\\tb\\x00'"),
+        ("a\tb\r\r", "expected no carriage return within a line, got one in 'a\\tb\\r'"),
+        ("\ufeffa\tb", "expected a byte order mark only before the first line, got '\\ufeffa\\tb'"),
         (
             "a\tb\tV;PST",
             "expected 2 columns (source, target), got 3: 'a\\tb\\tV;PST'; task.features_column=3",
@@ -269,8 +275,9 @@ def test_a_task_can_be_sent_to_another_process_at_the_size_of_its_data(make):
     task = make(numbered(500), batch_size=5)
     task.train(0)
     sent = pickle.dumps(task)
-    # 500 rows of at most 9 + 6 symbols of 8 bytes; tensors that share storage are sent whole
-    assert len(sent) < 200_000
+    # three times 500 rows of at most 9 + 6 symbols of 8 bytes, and the references of two; tensors that share
+    # storage are sent whole
+    assert len(sent) < 300_000
     assert same(pickle.loads(sent).train(17), task.train(17))
 
 
@@ -316,16 +323,89 @@ def test_batches_hold_rows_of_similar_size_but_not_always_the_same_rows():
 
 @pytest.mark.parametrize("side", ["source", "target"])
 def test_words_that_were_meant_to_be_split_are_noticed(make, caplog, side: str):
-    def line(word: str) -> str:
-        return f"{word}\tw\tV;PST\n" if side == "source" else f"w\t{word}\tV;PST\n"
+    def line(word: str, number: int) -> str:
+        return f"{word}\t{number}\tV;PST\n" if side == "source" else f"{number}\t{word}\tV;PST\n"
 
-    # half of the rows are known
-    make(line("walk") + line("talk"), line("walk") + line("balk"), features_column=3)
-    assert not caplog.records
-    make(line("walk") + line("talk"), line("walk") + line("balk") + line("falk"), features_column=3)
-    (record,) = caplog.records
-    assert record.levelno == logging.WARNING
-    assert "val.tsv: 67% of the" in record.message and f"task.{side}_separator" in record.message
+    known = line("walk", 1) + line("talk", 2)
+    task = make(known, known + line("balk", 1), features_column=3)
+    (unsplit,) = [note for note in task.notes if "train.tsv" in note]
+    assert f"no {side} holds the separator ' '" in unsplit and f"task.{side}_separator=''" in unsplit
+    unknown = next(note for note in task.notes if "val.tsv" in note)
+    assert f"1 of 3 lines hold symbols that training never saw: 1 x 'balk' ({side})" in unknown
+    assert task.counts["val/unknown_examples"] == 1 and task.counts["test/unknown_examples"] == 0
+    # what is said is said before training, too
+    assert [record.message for record in caplog.records if record.levelno == logging.WARNING] == task.notes
+    task = make(known, line("balk", 1) + line("falk", 2) + line("talk", 1), features_column=3)
+    assert "2 of 3 lines hold symbols" in task.notes[1] and task.notes[1].endswith(
+        f"; do task.{side}_separator fit?"
+    )
+
+
+def test_lines_of_another_unicode_form_are_counted_and_the_form_is_named(make):
+    composed = "été\tE T E\nami\tA M I\nbal\tB A L\n"
+    decomposed = unicodedata.normalize("NFD", composed)
+    for train, other, form in (composed, decomposed, "NFC"), (decomposed, composed, "NFD"):
+        task = make(train, other, source_separator="")
+        assert task.counts["val/unknown_examples"] == 1
+        assert "1 of 3 lines hold symbols" in task.notes[0] and f"Unicode's form {form}" in task.notes[0]
+    assert "2 x '\u0301' (source, U+0301)" in make(composed, decomposed, source_separator="").notes[0]
+    same = make(composed, composed, source_separator="")
+    assert same.notes == [] and same.counts["test/unknown_examples"] == 0
+
+
+def test_a_kept_vocabulary_stands_for_the_training_file(make, tmp_path: Path):
+    task = make("a b\tp q r\tV\nc\ts\tN\n", "a z\tp\tV\n", features_column=3)
+    files = {name: str(tmp_path / f"{name}.tsv") for name in ("train", "val", "test")}
+    settings = {"source_separator": " ", "target_separator": " ", "features_column": 3}
+    kept = json.loads(json.dumps(task.vocabulary))
+    for change in (b"x y z\tq\tW\n", None):  # another file, or none
+        Path(files["train"]).unlink() if change is None else Path(files["train"]).write_bytes(change)
+        again = pairs(0, 2, kept, **files, **settings)
+        assert again.source_vocabulary == task.source_vocabulary
+        assert again.target_vocabulary == task.target_vocabulary
+        assert again.longest_target == task.longest_target == 4
+        assert all(same(a, b) for a, b in zip(again.validation(), task.validation(), strict=True))
+        assert again.counts == task.counts
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"source": ["a", "a"]},
+        {"target": [1]},
+        {"features": "ab"},
+        {"longest_target": 0},
+        {"longest_target": "9"},
+    ],
+)
+def test_a_damaged_vocabulary_is_refused(make, change):
+    kept = {**make("a b\tp q\tV\n", features_column=3).vocabulary, **change}
+    with pytest.raises(ValueError, match="a vocabulary must hold features, source, target"):
+        Vocabulary(kept)
+
+
+def test_the_limit_of_decoding_covers_the_longest_target_of_every_file(make):
+    long = f"a\t{' '.join('p' * 20)}\n"
+    assert make("a\tp\n", "a\tp p\n", long).longest_target == 21
+    assert make(long, "a\tp p\n", "a\tp\n").longest_target == 21
+
+
+def test_the_ceiling_is_what_the_best_output_for_each_source_gets_right(make):
+    exam = "a\tp\na\tq\na\tq\nb\tp\nb\tp\nz\tp\nc\tp z\n"  # z in a target can never be given
+    task = make("a\tp q\nb\tp\nc\tq\n", exam)
+    assert task.counts["val/accuracy_ceiling"] == (2 + 2 + 1) / 7
+    assert "sources with more than one target: 1." in task.notes[1] and "0.7143" in task.notes[1]
+
+
+@pytest.mark.parametrize("separator", ["\t", "a\tb", "\n"])
+def test_a_separator_that_ends_columns_is_refused(make, separator: str):
+    with pytest.raises(ValueError, match="task.target_separator must hold no tab"):
+        make("a\tb\n", target_separator=separator)
+
+
+def test_blanks_at_the_ends_of_characters_are_said(make):
+    notes = make("walk \twalked\n", source_separator="", target_separator="").notes
+    assert len(notes) == 1 and "train.tsv: 1 sources begin or end with a blank" in notes[0]
 
 
 def test_the_yaml_builds_the_task_once_the_files_are_named(tmp_path: Path):

@@ -2,27 +2,30 @@
 them."""
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from attnlab.base import EOS, PAD, SPECIAL, UNK, Batch
+from attnlab.base import PAD, Batch
 from attnlab.randomness import generator_for
 from attnlab.rules import DataFile
 from attnlab.tasks.reading import Row, read_rows
+from attnlab.tasks.references import Encoded, accuracy_ceiling, references_of
+from attnlab.tasks.remarks import remarks, unknown_examples, unsplit
 from attnlab.tasks.task import EXAM_BATCH
+from attnlab.tasks.vocabulary import Vocabulary, vocabulary_of
 
-SPECIAL_NAMES = ("<pad>", "<bos>", "<eos>", "<unk>")  # in the order of attnlab.base
 POOL = 100  # batches' worth of shuffled examples that are sorted by size together
 
 
 def pairs(
     seed: int,
     batch_size: int,
+    vocabulary: Mapping[str, Any] | None = None,
     *,
     train: DataFile,
     val: DataFile,
@@ -41,14 +44,26 @@ def pairs(
 
     The vocabulary is that of the training file; whatever else occurs in val and test becomes UNK. No training
     target holds UNK, so a trained model gives it next to no probability, and a target with an unknown symbol
-    counts as wrong with a high nll. Raises ValueError for files that cannot be read or have malformed lines.
+    counts as wrong with a high nll. Where a run's vocabulary is handed in, the training file is not read, and
+    the task has no training examples: it is for measuring that run. Raises ValueError for files that cannot
+    be read or have malformed lines, and for separators that end columns or lines.
     """
-    rows = [
-        read_rows(path, source_separator, target_separator, features_column) for path in (train, val, test)
-    ]
-    task = Pairs(seed, batch_size, *rows)
-    for path, exam in zip((val, test), task.exams, strict=True):
-        _report_unknown(path, exam)
+    for side, separator in ("source", source_separator), ("target", target_separator):
+        if set(separator) & set("\t\r\n"):
+            raise ValueError(
+                f"task.{side}_separator must hold no tab and no line end, which end columns and lines; "
+                f"got {separator!r}"
+            )
+    settings = source_separator, target_separator, features_column
+    training = [] if vocabulary is not None else read_rows(train, *settings)
+    known = vocabulary_of(training) if vocabulary is None else Vocabulary(vocabulary)
+    exams = {"val": read_rows(val, *settings), "test": read_rows(test, *settings)}
+    task = Pairs(seed, batch_size, known, training, exams)
+    task.notes += unsplit(train, training, settings[:2])
+    for path, (name, rows) in zip((val, test), exams.items(), strict=True):
+        task.notes += remarks(path, known, rows, task.counts[f"{name}/accuracy_ceiling"])
+    for note in task.notes:
+        logging.getLogger(__name__).warning(note)
     return task
 
 
@@ -87,40 +102,40 @@ class Examples(NamedTuple):
 
     def sizes(self) -> Int[Tensor, " N"]:
         """What to sort by for little padding: the length of the source, then that of the target."""
-        return self.source.length * (self.target.length.max() + 1) + self.target.length
+        widest = max(self.target.length.tolist(), default=0)
+        return self.source.length * (widest + 1) + self.target.length
 
 
 class Pairs:
     """A task over rows in memory. An epoch is every training row once, in an order given by seed and
     epoch."""
 
-    def __init__(self, seed: int, batch_size: int, train: list[Row], validation: list[Row], test: list[Row]):
-        features = _symbols(row.features for row in train)
-        source = _symbols(row.source for row in train)
-        target = _symbols(row.target for row in train)
-        self.source_vocabulary = (*SPECIAL_NAMES, *(f"[{feature}]" for feature in features), *source)
-        self.target_vocabulary = (*SPECIAL_NAMES, *target)
-        # a table each: a feature V and a letter V are different symbols
-        feature_ids = {symbol: index for index, symbol in enumerate(features, SPECIAL)}
-        source_ids = {symbol: index for index, symbol in enumerate(source, SPECIAL + len(features))}
-        target_ids = {symbol: index for index, symbol in enumerate(target, SPECIAL)}
-
-        def encode(rows: list[Row]) -> Examples:
-            sources = [_ids(row.features, feature_ids) + _ids(row.source, source_ids) for row in rows]
-            return Examples(_ragged(sources), _ragged([[*_ids(row.target, target_ids), EOS] for row in rows]))
-
+    def __init__(
+        self, seed: int, batch_size: int, known: Vocabulary, train: list[Row], exams: Mapping[str, list[Row]]
+    ):
+        encoded = {name: list(map(known.encode, rows)) for name, rows in exams.items()}
         self.seed, self.batch_size = seed, batch_size
-        self.examples, self.exams = encode(train), (encode(validation), encode(test))
+        self.examples = _examples(list(map(known.encode, train)))
+        self.exams = {name: _examples(lines) for name, lines in encoded.items()}
+        self.references = {name: references_of(rows, encoded[name]) for name, rows in exams.items()}
+        self.vocabulary = known.kept
+        self.source_vocabulary, self.target_vocabulary = known.source, known.target
+        self.source_symbols, self.target_symbols = len(known.source), len(known.target)
+        targets = [int(exam.target.length.max()) for exam in self.exams.values()]
+        self.longest_target = max(known.longest_target, *targets)
+        self.counts: dict[str, float] = {}
+        for name, rows in exams.items():
+            self.counts[f"{name}/unknown_examples"] = unknown_examples(known, rows)
+            self.counts[f"{name}/accuracy_ceiling"] = accuracy_ceiling(encoded[name])
+        self.notes: list[str] = []
         self.sizes = self.examples.sizes()
-        self.source_symbols = len(self.source_vocabulary)
-        self.target_symbols = len(self.target_vocabulary)
-        self.longest_target = int(self.examples.target.length.max())
         self.steps_per_epoch = -(-len(train) // batch_size)
         # an epoch and its plan, so that a step costs little
         self._cache: tuple[int, list[list[int]]] = -1, []
 
     def train(self, step: int) -> Batch:
         """The training batch of a step: a pure function of seed and step."""
+        assert self.steps_per_epoch, "built for measuring a run: the training file was not read"
         epoch, index = divmod(step, self.steps_per_epoch)
         if self._cache[0] != epoch:
             generator = generator_for(self.seed, "train", epoch)
@@ -129,11 +144,11 @@ class Pairs:
 
     def validation(self) -> Iterator[Batch]:
         """All validation batches, the same at every call."""
-        return self.exams[0].by_size()
+        return self.exams["val"].by_size()
 
     def test(self) -> Iterator[Batch]:
         """All test batches, the same at every call."""
-        return self.exams[1].by_size()
+        return self.exams["test"].by_size()
 
 
 def epoch_plan(sizes: Int[Tensor, " N"], batch_size: int, generator: torch.Generator) -> list[list[int]]:
@@ -151,30 +166,11 @@ def epoch_plan(sizes: Int[Tensor, " N"], batch_size: int, generator: torch.Gener
     return [batches[index] for index in torch.randperm(len(batches), generator=generator).tolist()]
 
 
-def _symbols(sequences: Iterable[list[str]]) -> list[str]:
-    """The different symbols, in the order of their code points."""
-    return sorted({symbol for sequence in sequences for symbol in sequence})
+def _examples(encoded: Sequence[Encoded]) -> Examples:
+    return Examples(*(_ragged([pair[side] for pair in encoded]) for side in (0, 1)))
 
 
-def _ids(symbols: list[str], table: dict[str, int]) -> list[int]:
-    return [table.get(symbol, UNK) for symbol in symbols]
-
-
-def _ragged(sequences: list[list[int]]) -> Ragged:
-    length = torch.tensor([len(sequence) for sequence in sequences])
-    return Ragged(torch.tensor(list(chain.from_iterable(sequences))), length.cumsum(0) - length, length)
-
-
-def _report_unknown(path: str, exam: Examples) -> None:
-    """Say so where most rows hold what training never saw: probably the separator or the file is a wrong
-    one."""
-    for side in ("source", "target"):
-        share = (
-            torch.cat([(getattr(batch, side) == UNK).any(1) for batch in exam.by_size()])
-            .double()
-            .mean()
-            .item()
-        )
-        if share > 0.5:
-            fact = f"{share:.0%} of the {side}s hold symbols that are not in the training file"
-            logging.getLogger(__name__).warning(f"{path}: {fact}; does task.{side}_separator fit?")
+def _ragged(sequences: Sequence[Sequence[int]]) -> Ragged:
+    length = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.int64)
+    symbols = torch.tensor(list(chain.from_iterable(sequences)), dtype=torch.int64)
+    return Ragged(symbols, length.cumsum(0) - length, length)

@@ -9,6 +9,8 @@ from typing import NamedTuple
 FEATURE_SEPARATOR = ";"  # V;IND;PRS, the notation of UniMorph
 SHOWN = 5  # malformed lines that an error quotes
 QUOTED = 60  # characters of a line that an error quotes
+# no symbols: what is in a line where programs disagree about the format of its file
+STRAY = {"\0": "NUL, as UTF-16 has (the file must be UTF-8)", "\r": "carriage return within a line"}
 
 
 class Row(NamedTuple):
@@ -27,15 +29,18 @@ def read_rows(
     features_column is 1, 2 or 3 in files of three columns, and None in files of two; an empty column means no
     features. A separator '' splits into characters, which are code points: a letter with a combining mark is
     two symbols, since text is taken as it is, neither composed (NFC) nor decomposed (NFD). A byte order mark,
-    Windows line ends and empty lines at the end of the file are no part of the data.
+    Windows line ends and empty lines at the beginning and the end of the file are no part of the data. An
+    empty line between others is refused: it is a line that lost its columns, or the file is of another kind.
 
     Raises ValueError for a file that cannot be read, is empty, or has malformed lines; the first few are
     quoted.
     """
-    lines = _content(path).split(b"\n")
+    content = _content(path)
+    lines = content.rstrip(b"\r\n").split(b"\n")
+    first = next(number for number, line in enumerate(lines) if line.strip(b"\r"))
     parse = _parser(source_separator, target_separator, features_column)
     rows, problems = [], []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(lines[first:], first + 1):
         try:
             rows.append(parse(line.removesuffix(b"\r")))
         except ValueError as error:
@@ -55,8 +60,8 @@ def _content(path: str) -> bytes:
         content = Path(path).read_bytes()
     except OSError as error:
         raise ValueError(f"{path}: expected a file of tab-separated lines, got: {error.strerror}") from error
-    content = content.removeprefix(codecs.BOM_UTF8).rstrip(b"\r\n")
-    if not content:
+    content = content.removeprefix(codecs.BOM_UTF8)
+    if not content.strip(b"\r\n"):
         raise ValueError(f"{path}: expected at least one line of source, tab, target; got an empty file")
     return content
 
@@ -86,15 +91,21 @@ def _parser(
 
 def _decode(line: bytes) -> str:
     try:
-        return line.decode()
+        text = line.decode()
     except UnicodeDecodeError as error:
         byte = f"the byte {line[error.start]:#04x} at position {error.start + 1}"
         raise ValueError(f"expected UTF-8, got {byte} of {_quote(line)}") from error
+    for sign, what in STRAY.items():
+        if sign in text:
+            raise ValueError(f"expected no {what}, got one in {_quote(text)}")
+    if text.startswith("\ufeff"):
+        raise ValueError(f"expected a byte order mark only before the first line, got {_quote(text)}")
+    return text
 
 
 def _wrong_columns(columns: list[str], order: list[str]) -> str:
     if columns == [""]:
-        return f"expected {len(order)} columns ({', '.join(order)}), got an empty line"
+        return f"expected {len(order)} columns ({', '.join(order)}), got an empty line between others"
     quoted = _quote("\t".join(columns))
     came = f"expected {len(order)} columns ({', '.join(order)}), got {len(columns)}: {quoted}"
     if len(order) == 2 and len(columns) == 3:

@@ -1,8 +1,8 @@
 """What training asks of a task, and the synthetic kind: sequences made on the fly from explicit
 generators."""
 
-from collections.abc import Callable, Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Int
@@ -11,6 +11,7 @@ from torch import Tensor
 from attnlab.base import EOS, PAD, SPECIAL, Batch
 from attnlab.randomness import generator_for
 from attnlab.rules import Exam, Sequences
+from attnlab.tasks.references import References
 
 
 @runtime_checkable
@@ -19,7 +20,7 @@ class Task(Protocol):
 
     source_symbols: int  # size of the source vocabulary, the special symbols included
     target_symbols: int  # size of the target vocabulary, the special symbols included
-    longest_target: int  # with EOS, in training; free-running decoding stops at twice this
+    longest_target: int  # with EOS, of training and both exams; free-running decoding stops at twice this
     steps_per_epoch: int  # training batches between two validations
 
     def train(self, step: int) -> Batch:
@@ -33,6 +34,18 @@ class Task(Protocol):
     def test(self) -> Iterator[Batch]:
         """All test batches, the same at every call."""
         ...
+
+
+@runtime_checkable
+class Collected(Task, Protocol):
+    """A task over data that somebody collected: what a run keeps of them, and what a person should know."""
+
+    # plain values that a run keeps, and that its evaluation hands to the factory as third argument: whatever
+    # the numbers of symbols depend on, since the files may be others by then
+    vocabulary: Mapping[str, Any]
+    counts: Mapping[str, float]  # figures of the data alone, by tag: val/unknown_examples
+    notes: Sequence[str]  # sentences for the person who will read the figures
+    references: Mapping[str, References]  # of "val" and "test": the targets that are right for a source
 
 
 Generate = Callable[[torch.Generator, int], Batch]
