@@ -63,7 +63,7 @@ def train_one(overrides: list[str]) -> int:
 
     started = time.monotonic()
     try:
-        results = runs.train(composition.tree, folder, data, folders.hyperparameters(composition))
+        results = runs.train(composition.tree, folder, data, folders.shown(composition))
     except runs.RunFailed as error:
         return said(FAILED, f"the run failed: {error}")
     print(report(composition, folder, results, time.monotonic() - started))

@@ -13,13 +13,15 @@ from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
 from tensorboard.plugins.hparams import api_pb2, metadata
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo, SessionStartInfo
 
+from attnlab.folders import Shown
+
 METRICS = {
     "val/sequence_accuracy": "",
-    "val/token_accuracy": "",
-    "val/alignment_accuracy": "",
-    "val/attention_entropy": "",
-    "val/nll": "",
     "grad_norm_mean/attention": "",
+    "val/attention_entropy": "",
+    "val/alignment_accuracy": "",
+    "val/token_accuracy": "",
+    "val/nll": "",
     "grad_norm_mean/total": "",
     "grad_norm/attention": "grad_norm/attention (one batch)",
     "grad_norm/total": "grad_norm/total (one batch)",
@@ -42,12 +44,12 @@ CHARTS = {
 
 class Events(TensorBoardLogger):
     """TensorBoard events straight in the run's folder, one file a start, from `step` on; the whole
-    configuration is in config.yaml already, and HParams shows the settings that are `shown`."""
+    configuration is in config.yaml already."""
 
-    def __init__(self, folder: Path, step: int, shown: Mapping[str, Any]):
+    def __init__(self, folder: Path, step: int, shown: Shown):
         super().__init__(folder, name="", version="", default_hp_metric=False, purge_step=step + 1)
         self._write(experiment(shown))
-        self._write(session_start(shown))
+        self._write(session_start(shown.settings))
         self.experiment.add_custom_scalars(CHARTS)
         self.save()
 
@@ -71,9 +73,10 @@ class Events(TensorBoardLogger):
         self.experiment.file_writer.add_summary(summary)
 
 
-def experiment(shown: Mapping[str, Any]) -> Summary:
+def experiment(shown: Shown) -> Summary:
     """The columns of the HParams tab. TensorBoard takes them from any one of the runs."""
-    settings = [api_pb2.HParamInfo(name=key, type=_kind(value)) for key, value in shown.items()]
+    kinds = {key: _kind(shown.settings.get(key)) for key in shown.columns}
+    settings = [api_pb2.HParamInfo(name=key, type=kind) for key, kind in kinds.items()]
     metrics = [
         api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
         for tag, name in METRICS.items()
@@ -82,13 +85,11 @@ def experiment(shown: Mapping[str, Any]) -> Summary:
     return _summary(metadata.EXPERIMENT_TAG, content)
 
 
-def session_start(shown: Mapping[str, Any]) -> Summary:
+def session_start(settings: Mapping[str, Any]) -> Summary:
     """A run's row: its settings, numbers as numbers, so that they are sorted."""
     info = SessionStartInfo(start_time_secs=time.time())
-    for key, value in shown.items():
+    for key, value in settings.items():
         kind = _kind(value)
-        if value is None:
-            continue
         if kind == api_pb2.DATA_TYPE_BOOL:
             info.hparams[key].bool_value = value
         elif kind == api_pb2.DATA_TYPE_FLOAT64:

@@ -5,11 +5,12 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import yaml
 from filelock import FileLock, Timeout
@@ -27,21 +28,29 @@ class RunBusy(RuntimeError):
     """Another process is training this run."""
 
 
-def hyperparameters(composition: Composition, varied: Collection[str] = ()) -> dict[str, Any]:
-    """What the HParams tab shows of a run: what a sweep varies, what was chosen, the seed, the numbers of the
-    mechanism, and whatever else differs from the defaults; nothing that is not set."""
+class Shown(NamedTuple):
+    """How TensorBoard tells a run from others in its tab HParams."""
+
+    settings: Mapping[str, Any] = MappingProxyType({})  # all that are set
+    columns: Sequence[
+        str
+    ] = ()  # those that are shown; a screen holds five columns, those of figures included
+
+
+def shown(composition: Composition, varied: Sequence[str] = ()) -> Shown:
+    """What was chosen, the seed, the numbers of the mechanism, what differs from the defaults, and what a
+    sweep varies; nothing that is not set. Columns are what the sweep varies, or else what a person chose."""
     tree, before = effective(composition.tree), effective(composition.defaults)
-    told = {group: composition.choices[group] for group in CHOSEN}
-    for key, value in tree.items():
-        group, _, name = key.rpartition(".")
-        if name == "_target_":
-            if group in composition.choices and before.get(key) != value:
-                told[group] = composition.choices[group]
-        elif value is not None and (key in varied or key == "seed" or before.get(key) != value):
-            told[key] = value
-        elif group == "attention" and type(value) in (int, float):
-            told[key] = value
-    return dict(sorted(told.items(), key=lambda item: item[0] not in varied))
+    named = {key: key.removesuffix("._target_") for key in tree}
+    differing = [named[key] for key, value in tree.items() if before.get(key) != value]
+    told = {*CHOSEN, "seed", *varied, *differing}
+    settings = {
+        named[key]: composition.choices.get(named[key], value)
+        for key, value in tree.items()
+        if named[key] in told or key.startswith("attention.") and type(value) in (int, float)
+    }
+    known = {key: value for key, value in settings.items() if value is not None}
+    return Shown(known, tuple(dict.fromkeys(varied or ("attention", "task", "seed", *differing))))
 
 
 def folder_of(composition: Composition, data: Mapping[str, str] | None = None) -> Path:

@@ -9,7 +9,6 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import pytorch_lightning as pl
@@ -26,6 +25,8 @@ from attnlab.loggers import MetricsFile
 from attnlab.provenance import data_digests, refuse_other_data
 from attnlab.schedules import move_all
 
+NOTHING_SHOWN = folders.Shown()
+
 
 class RunFailed(RuntimeError):
     """Training stopped with an error, which the run's status and log keep."""
@@ -35,11 +36,11 @@ def train(
     tree: Mapping[str, Any],
     folder: Path,
     data: Mapping[str, str] | None = None,
-    shown: Mapping[str, Any] = MappingProxyType({}),
+    shown: folders.Shown = NOTHING_SHOWN,
 ) -> dict[str, float]:
     """Train a checked configuration in its folder and return its results. data: the digests by which its data
-    files were known when the run was planned; those of now where it was not. shown: the settings that
-    TensorBoard shows in the tab HParams; None where this run has none that others of its sweep have.
+    files were known when the run was planned; those of now where it was not. shown: how
+    TensorBoard tells it from other runs.
 
     Raises ValueError, before any file is made, for settings that do not go together; RunBusy where another
     process trains this run; RunFailed where training stops with an error.
@@ -90,7 +91,7 @@ def train(
     return results
 
 
-def attempt(tree: Mapping[str, Any], folder: Path, data: Mapping[str, str], shown: Mapping[str, Any]) -> str:
+def attempt(tree: Mapping[str, Any], folder: Path, data: Mapping[str, str], shown: folders.Shown) -> str:
     """`train` as part of a sweep: the state the run is left in. What goes wrong is in its status and log, and
     is not raised."""
     try:
@@ -119,7 +120,7 @@ def _interruptible() -> Iterator[None]:
 
 @_interruptible()
 @torch.random.fork_rng(devices=[])  # which training and evaluation seed
-def _train(built: Built, folder: Path, shown: Mapping[str, Any]) -> dict[str, float]:
+def _train(built: Built, folder: Path, shown: folders.Shown) -> dict[str, float]:
     (folder / "checkpoints").mkdir(exist_ok=True)
     checkpoints = Checkpoints(folder / "checkpoints", built.config["checkpoint_every"])
     goes_on = checkpoints.last.exists()

@@ -44,9 +44,7 @@ class Job(NamedTuple):
     composition: Composition
     folder: Path
     data: dict[str, str]  # digests of its data files, by dotted key
-    shown: dict[
-        str, Any
-    ]  # settings by which TensorBoard shows the runs of the sweep; None: this one has none
+    shown: folders.Shown
 
     @property
     def name(self) -> str:
@@ -79,7 +77,7 @@ def plan(overrides: list[str]) -> list[Job]:
             composition = composed([*chosen, *path])
             _refuse_unbuildable(composition.tree, known)
             data = provenance.data_digests(composition.tree)
-            shown = folders.hyperparameters(composition, varied)
+            shown = folders.shown(composition, varied)
             found = Job(composition, folders.folder_of(composition, data), data, shown)
             jobs.setdefault(provenance.identity(composition.tree, data), found)
         except ValueError as error:
@@ -89,8 +87,7 @@ def plan(overrides: list[str]) -> list[Job]:
             f"{reason}\n" + "\n".join(f"  in {job}" for job in where) for reason, where in problems.items()
         ]
         raise ConfigurationError("nothing was started, since some jobs cannot be:\n" + "\n".join(lines))
-    everything = dict.fromkeys(key for job in jobs.values() for key in job.shown)
-    return [job._replace(shown=everything | job.shown) for job in jobs.values()]
+    return list(jobs.values())
 
 
 def outcome_of(job: Job) -> Outcome:
@@ -135,7 +132,9 @@ def carry_out(config: Any) -> str:
     planned = json.loads(zlib.decompress(base64.b64decode(config.planned)))
     with contextlib.suppress(OSError):  # paths of data are those of where the sweep was typed
         os.chdir(planned["place"])
-    return runs.attempt(planned["tree"], Path(planned["folder"]), planned["data"], planned["shown"])
+    return runs.attempt(
+        planned["tree"], Path(planned["folder"]), planned["data"], folders.Shown(*planned["shown"])
+    )
 
 
 def _job_overrides(job: Job) -> list[str]:
