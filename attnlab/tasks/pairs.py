@@ -26,6 +26,7 @@ def pairs(
     seed: int,
     batch_size: int,
     vocabulary: Mapping[str, Any] | None = None,
+    /,
     *,
     train: DataFile,
     val: DataFile,
