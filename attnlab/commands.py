@@ -11,13 +11,14 @@ from typing import Any
 from attnlab import folders
 from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown
 from attnlab.checking import ConfigurationError, check, texts, unknown_keys
-from attnlab.config import compose
+from attnlab.config import Composition, compose
 from attnlab.help import help_page, keys_page
 from attnlab.overrides import parse, quoted
 from attnlab.pages import report, sweep_table, table
+from attnlab.progress import tell
 from attnlab.provenance import data_digests
 from attnlab.services import FLAGS, service
-from attnlab.text import wrapped
+from attnlab.text import counted, wrapped
 from attnlab.trainer import measuring_conflicts
 
 HELP = ("-h", "--help")
@@ -59,6 +60,8 @@ def train_one(overrides: list[str]) -> int:
         return SUCCESS
     elif (folder / "checkpoints" / "last.ckpt").is_file():
         print(wrapped(f"going on from the last checkpoint{_other_code(folder)}"), file=sys.stderr)
+    if composition.tree["trainer"]["enable_progress_bar"] is not False:
+        tell(intention(composition, folder))
     from attnlab import runs
 
     started = time.monotonic()
@@ -70,6 +73,16 @@ def train_one(overrides: list[str]) -> int:
     return SUCCESS
 
 
+def intention(composition: Composition, folder: Path) -> str:
+    """What is about to happen, in a sentence."""
+    tree, choices = composition.tree, composition.choices
+    limits = {"max_steps": "step", "max_epochs": "epoch"}
+    ends = [counted(tree["trainer"][key], noun) for key, noun in limits.items() if tree["trainer"][key] > 0]
+    long = " or ".join(ends) or "no end"
+    what = f"{choices['attention']} on {choices['task']}, seed {tree['seed']}"
+    return f"{what}: {long} into {folder}; loading torch"
+
+
 def _other_code(folder: Path) -> str:
     """A sentence where a run was trained by another revision of the code than today's."""
     then, today = folders.read_status(folder).get("revision"), folders.code_revision()
@@ -78,6 +91,7 @@ def _other_code(folder: Path) -> str:
 
 def train_many(overrides: list[str]) -> int:
     """Train every run of a sweep that is not done yet, and tell what became of each."""
+    tell("planning the sweep; loading torch")
     from attnlab import sweeping
 
     jobs = sweeping.plan(overrides)
@@ -86,7 +100,7 @@ def train_many(overrides: list[str]) -> int:
             folders.move_aside(job.folder)
     skipped = {job.folder for job in jobs if folders.read_results(job.folder) is not None}
     missing = [job for job in jobs if job.folder not in skipped]
-    print(f"{len(jobs)} runs: {len(skipped)} done already, {len(missing)} to do", file=sys.stderr)
+    tell(f"{counted(len(jobs), 'run')}: {len(skipped)} done already, {len(missing)} to do")
     if missing:
         sweeping.launch(missing, overrides)
     outcomes = [(job, sweeping.outcome_of(job)) for job in jobs]

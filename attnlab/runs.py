@@ -19,6 +19,7 @@ from attnlab import folders
 from attnlab.building import Built, assemble, make
 from attnlab.callbacks.checkpoints import Checkpoints, save
 from attnlab.callbacks.gradient_norms import over_training
+from attnlab.callbacks.progress import Progress
 from attnlab.evaluation import soft_argmax_gap
 from attnlab.events import Events
 from attnlab.loggers import MetricsFile
@@ -69,26 +70,55 @@ def train(
             revision=folders.code_revision(),
             parameters=sum(value.numel() for value in built.training.parameters()),
         )
-        handler = logging.FileHandler(folder / "train.log", encoding="utf-8")
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-        log.addHandler(handler)
-        log.disabled = False  # Hydra's sweeps turn off every logger there is between two jobs
+        handlers = log_to(folder / "train.log", tree["trainer"]["enable_progress_bar"] is not False)
         try:
+            for words in beginning(folder, shown):
+                log.debug("%s", words)
             results = _train(built, folder, shown)
             folders.write_results(folder, results)
             folders.write_status(folder, state="done", end=folders.now())
+            log.debug("done: accuracy %.4f on test data", results["test/sequence_accuracy"])
         except KeyboardInterrupt:
-            log.info("interrupted")
+            log.debug("interrupted")
             raise
         except Exception as error:
-            log.info("failed\n%s", traceback.format_exc())
+            log.debug("failed\n%s", traceback.format_exc())
             reason = f"{type(error).__name__}: {error}"
             folders.write_status(folder, state="failed", end=folders.now(), error=reason)
             raise RunFailed(f"{reason}\nfull log: {folder / 'train.log'}") from error
         finally:
-            log.removeHandler(handler)
-            handler.close()
+            for handler in handlers:
+                log.removeHandler(handler)
+                handler.close()
     return results
+
+
+def beginning(folder: Path, shown: folders.Shown) -> Iterator[str]:
+    """What a log begins with: the settings by which a run is known, and what it is trained with."""
+    status = folders.read_status(folder)
+    yield "settings: " + ", ".join(f"{key}={value}" for key, value in shown.settings.items())
+    versions = ", ".join(f"{name} {version}" for name, version in status["versions"].items())
+    yield f"code {status['revision']}; {versions}; {status['parameters']:,} parameters"
+
+
+def log_to(path: Path, told: bool) -> list[logging.Handler]:
+    """Write everything that is logged to a file, and where `told` is true what people wait for to stderr."""
+    file, screen = logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler(sys.stderr)
+    file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    screen.setLevel(logging.INFO if told else logging.CRITICAL)
+    log.disabled = False  # Hydra's sweeps turn off every logger there is between two jobs
+    for handler in (file, screen):
+        log.addHandler(handler)
+    return [file, screen]
+
+
+def ending(trainer: pl.Trainer) -> str:
+    """Why a training ended."""
+    for name, reached in (("max_steps", trainer.global_step), ("max_epochs", trainer.current_epoch)):
+        limit = getattr(trainer, name)
+        if limit is not None and 0 < limit <= reached:
+            return f"trainer.{name}={limit} is reached"
+    return "trainer.max_time is over, or a callback asked to stop"
 
 
 def attempt(tree: Mapping[str, Any], folder: Path, data: Mapping[str, str], shown: folders.Shown) -> str:
@@ -126,7 +156,8 @@ def _train(built: Built, folder: Path, shown: folders.Shown) -> dict[str, float]
     goes_on = checkpoints.last.exists()
     step = load(checkpoints.last)["global_step"] if goes_on else 0
     with Events(folder, step, shown) as events:
-        callbacks = [make(node) for node in built.config["callbacks"].values()]
+        progress = Progress(draws_bar(built.config))
+        callbacks = [progress, *(make(node) for node in built.config["callbacks"].values())]
         trainer = make_trainer(
             built.config,
             logger=[events, MetricsFile(folder / "metrics.csv", step)],
@@ -135,11 +166,12 @@ def _train(built: Built, folder: Path, shown: folders.Shown) -> dict[str, float]
         log.info("going on from step %d" if goes_on else "starting at step %d", step)
         training = built.training
         trainer.fit(training, ckpt_path=checkpoints.last if goes_on else None, weights_only=True)
-        log.info("trained to step %d", trainer.global_step)
+        log.info("trained to step %d: %s", trainer.global_step, ending(trainer))
         if not checkpoints.validated(trainer.global_step):
             trainer.validate(training, verbose=False)
             save(trainer, checkpoints.last)
         gradients = over_training(training.figures)
+        log.info("measuring the best checkpoint")
         return measure(built, checkpoints.best) | gradients
 
 
@@ -164,9 +196,7 @@ def measure(built: Built, checkpoint: Path) -> dict[str, float]:
             f"what was trained does not fit these settings, of the model or the vocabulary: {reason}"
         ) from None
     move_all(training.model.attention, kept["global_step"])
-    trainer = make_trainer(
-        {**built.config, "trainer": {**built.config["trainer"], "enable_progress_bar": False}}
-    )
+    trainer = make_trainer(built.config)
     training.figures = {}
     trainer.validate(training, verbose=False)
     trainer.test(training, verbose=False)
@@ -180,13 +210,17 @@ def load(checkpoint: Path) -> dict[str, Any]:
     return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
+def draws_bar(tree: Mapping[str, Any]) -> bool:
+    """Whether a run draws a bar: as its configuration says, or where a person sees it."""
+    wanted = tree["trainer"]["enable_progress_bar"]
+    return sys.stderr.isatty() if wanted is None else wanted
+
+
 def make_trainer(
     tree: Mapping[str, Any], logger: Any = False, callbacks: list[pl.Callback] | None = None
 ) -> pl.Trainer:
     """Lightning's Trainer by the configuration. Raises ValueError for what Lightning refuses."""
-    node = dict(tree["trainer"])
-    if node["enable_progress_bar"] is None:
-        node["enable_progress_bar"] = sys.stderr.isatty()
+    node = tree["trainer"] | {"enable_progress_bar": False}  # Lightning's; see Progress
     try:
         trainer = make(
             {"enable_model_summary": False}
@@ -206,5 +240,5 @@ def quiet() -> None:
 
 
 log = logging.getLogger("attnlab")
-log.setLevel(logging.INFO)
+log.setLevel(logging.DEBUG)
 log.propagate = False

@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"rules", "files", "text", ""},
+    {"progress"},
     {"functional", "schedules"},
     {"base"},
     {"randomness", "scores", "baselines", "estimators", "distributions"},

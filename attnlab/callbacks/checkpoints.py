@@ -1,6 +1,7 @@
 """Checkpoints: the last state, from which a run goes on bit for bit, and the best one, which its results are
 taken from."""
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from pytorch_lightning.callbacks import Checkpoint
 
 from attnlab.files import replacing
 from attnlab.training import NonFiniteLoss, Training
+
+log = logging.getLogger("attnlab")
 
 
 class Checkpoints(Checkpoint):
@@ -60,6 +63,7 @@ class Checkpoints(Checkpoint):
         if now > self.reached:
             self.reached = now
             save(trainer, self.best)
+            log.debug("the best so far: kept as %s", self.best.name)
 
 
 def save(trainer: Trainer, path: Path) -> None:
