@@ -82,7 +82,12 @@ def _frame(chosen: list[Override], path: list[str]) -> Frame:
     config = hydra_compose("train", [*map(_text, chosen), *path], return_hydra_config=True)
     choices = {name: value for name, value in config.hydra.runtime.choices.items() if name in GROUPS}
     bare = [f"{group}={choices[group]}" for group in ("attention", "task")]
-    return Frame(config, plain(config), plain(hydra_compose("train", [*bare, *path])), choices)
+    defaults = plain(hydra_compose("train", [*bare, *path]))
+    with contextlib.suppress(ConfigurationError):  # files of data are still to be named
+        check(
+            defaults
+        )  # which gives values the form of their rules, as those have that are compared with them
+    return Frame(config, plain(config), defaults, choices)
 
 
 def _with(frame: Frame, settings: list[Override]) -> Composition:

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,9 +16,9 @@ from filelock import FileLock, Timeout
 
 from attnlab.config import Composition
 from attnlab.files import read_object, write
+from attnlab.naming import names
 from attnlab.provenance import effective, identity
 
-LONGEST_NAME = 80
 CHOSEN = ("attention", "task", "score", "model")
 """Groups whose choice is always shown."""
 
@@ -53,28 +52,18 @@ def shown(composition: Composition, varied: Sequence[str] = ()) -> Shown:
     return Shown(known, tuple(dict.fromkeys(varied or ("attention", "task", "seed", *differing))))
 
 
-def folder_of(composition: Composition, data: Mapping[str, str] | None = None) -> Path:
-    """runs/<task>/<attention>/<what differs from the defaults>-<hash>; an existing run is found by its hash.
+def folder_of(composition: Composition, data: Mapping[str, str] | None = None, name: str = "") -> Path:
+    """runs/<task>/<attention>/<what differs from the defaults>-<hash>; an existing run is found by its hash,
+    whatever its name, a finished one first.
 
-    data: the digests of its data files, where they have been read before.
+    data: the digests of its data files, where they have been read before. name: what stands before the hash,
+    where a sweep has given it one.
     """
     tree, choices = composition.tree, composition.choices
     place = Path(tree["runs_dir"]) / choices["task"] / choices["attention"]
     digest = identity(tree, data)
-    existing = sorted(place.glob(f"*-{digest}"))
-    return existing[0] if existing else place / f"{_label(composition)}-{digest}"
-
-
-def _label(composition: Composition) -> str:
-    before = effective(composition.defaults)
-    differing = []
-    for key, value in effective(composition.tree).items():
-        if before.get(key) != value:
-            group, _, name = key.rpartition(".")
-            shown = composition.choices.get(group, value) if name == "_target_" else Path(str(value)).name
-            differing.append(f"{group if name == '_target_' else name}={shown}")
-    label = re.sub(r"[^\w=.,+-]+", "_", ",".join(dict.fromkeys(differing)))
-    return label[:LONGEST_NAME].rstrip(",.") or "default"
+    existing = sorted(place.glob(f"*-{digest}"), key=lambda folder: (read_results(folder) is None, folder))
+    return existing[0] if existing else place / f"{name or names([(composition, ())])[0]}-{digest}"
 
 
 def read_status(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 import zlib
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +30,7 @@ from omegaconf.errors import OmegaConfBaseException
 from attnlab import folders, provenance
 from attnlab.checking import ConfigurationError
 from attnlab.config import CONFIGS, Composition, composer, hydra_at
+from attnlab.naming import names, varied_keys
 from attnlab.overrides import first_lines, key_of, parse, quoted
 from attnlab.text import wrapped
 
@@ -66,20 +66,17 @@ def plan(overrides: list[str]) -> list[Job]:
     path = [text for text in hydra if text.startswith("hydra.searchpath")]  # of --config-dir
     composed = composer()
     composed(hydra)  # refuses a launcher that does not exist
-    jobs: dict[str, Job] = {}  # by identity: two files of one content are one run
+    found: dict[str, tuple[Composition, list[str], dict[str, str]]] = {}  # by identity, each once
     problems: dict[str, list[str]] = {}
     known: dict[str, str] = {}
     combinations = expanded(settings)
-    common = Counter(text for chosen in combinations for text in chosen)
-    varied = list(dict.fromkeys(key_of(text) for text in common if common[text] < len(combinations)))
+    varied = varied_keys(combinations)
     for chosen in combinations:
         try:
             composition = composed([*chosen, *path])
             _refuse_unbuildable(composition.tree, known)
             data = provenance.data_digests(composition.tree)
-            shown = folders.shown(composition, varied)
-            found = Job(composition, folders.folder_of(composition, data), data, shown)
-            jobs.setdefault(provenance.identity(composition.tree, data), found)
+            found.setdefault(provenance.identity(composition.tree, data), (composition, chosen, data))
         except ValueError as error:
             problems.setdefault(str(error), []).append(" ".join(chosen))
     if problems:
@@ -87,7 +84,11 @@ def plan(overrides: list[str]) -> list[Job]:
             f"{reason}\n" + "\n".join(f"  in {job}" for job in where) for reason, where in problems.items()
         ]
         raise ConfigurationError("nothing was started, since some jobs cannot be:\n" + "\n".join(lines))
-    return list(jobs.values())
+    called = names([(composition, chosen) for composition, chosen, _ in found.values()], varied)
+    return [
+        Job(composition, folders.folder_of(composition, data, name), data, folders.shown(composition, varied))
+        for name, (composition, _, data) in zip(called, found.values(), strict=True)
+    ]
 
 
 def outcome_of(job: Job) -> Outcome:

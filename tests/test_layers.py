@@ -27,6 +27,7 @@ FLOORS = [
     {"checking"},
     {"provenance", "overrides"},
     {"config"},
+    {"naming"},
     {"building", "folders"},
     {"events"},
     {"microscope", "answers"},
