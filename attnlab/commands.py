@@ -12,8 +12,9 @@ from attnlab import folders
 from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown
 from attnlab.checking import ConfigurationError, check, texts, unknown_keys
 from attnlab.config import Composition, compose
+from attnlab.engine import is_launcher, refuse_option, search_path
 from attnlab.help import help_page, keys_page
-from attnlab.overrides import parse, quoted
+from attnlab.overrides import parse
 from attnlab.pages import report, sweep_table, table
 from attnlab.progress import tell
 from attnlab.provenance import data_digests
@@ -43,6 +44,8 @@ def train(arguments: list[str], doc: str | None) -> int:
 
 def train_one(overrides: list[str]) -> int:
     """Train, go on with, or report the run that the overrides describe."""
+    if launcher := next(filter(is_launcher, overrides), None):
+        raise ConfigurationError(f"{launcher} is for sweeps, and this is one run: a sweep needs -m")
     composition = compose(overrides)
     data = data_digests(composition.tree)
     folder = folders.folder_of(composition, data)
@@ -198,10 +201,10 @@ def _microscope(overrides: list[str], draws: int, seed: int, config_dir: str | N
         )
     if draws < 2 or seed < 0:
         raise ConfigurationError(f"--draws must be at least 2 and --seed at least 0, got {draws} and {seed}")
-    from attnlab import survey, sweeping
+    from attnlab import combinations, survey
 
     survey.torch.set_num_threads(1)  # small tensors are fastest with one
-    jobs = sweeping.expanded([*overrides, *place]) if overrides else survey.jobs()
+    jobs = combinations.expanded([*overrides, *place]) if overrides else survey.jobs()
     for job in jobs:
         survey.mechanism_of(job)  # what cannot be is refused before anything is measured
     for line in [survey.markdown(jobs, draws, seed)] if markdown else survey.lines(jobs, draws, seed):
@@ -236,9 +239,9 @@ def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
 
 
 def overrides_in(arguments: list[str]) -> list[str]:
-    """key=value arguments as Hydra's overrides; `--config-dir DIR` adds a person's own configuration
+    """key=value arguments as Hydra's overrides; each `--config-dir DIR` adds a person's own configuration
     folder."""
-    overrides, rest = [], iter(arguments)
+    overrides, own, rest = [], [], iter(arguments)
     for argument in rest:
         option, _, value = argument.partition("=")
         if option in ("--config-dir", "-cd"):
@@ -246,11 +249,9 @@ def overrides_in(arguments: list[str]) -> list[str]:
             folder = Path(value)
             if not value or not folder.is_dir():
                 raise ConfigurationError(f"--config-dir must be a folder, got {value!r}")
-            overrides.append(f"hydra.searchpath=[{quoted(f'file://{folder.resolve()}')}]")
+            own.append(folder.resolve())
         elif argument.startswith("-"):
-            raise ConfigurationError(
-                f"{argument} is not an option; settings are given as key=value, --help lists them"
-            )
+            refuse_option(argument)
         else:
             overrides.append(argument)
-    return overrides
+    return [*overrides, *search_path(own)]

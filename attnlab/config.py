@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
@@ -23,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from attnlab.checking import GROUPS, ConfigurationError, check, not_offered, texts, unknown_keys
+from attnlab.engine import places_in, refuse_foreign, refuse_hidden, refuse_in_experiment
 from attnlab.overrides import CONFIGS, first_lines, key_of, parse
 
 
@@ -61,6 +63,7 @@ def composer() -> Callable[[list[str]], Composition]:
     is_group = functools.cache(_is_group)
 
     def composed(overrides: list[str]) -> Composition:
+        refuse_foreign(overrides)
         try:
             with hydra_at(CONFIGS):
                 path = [text for text in overrides if key_of(text) == "hydra.searchpath"]
@@ -73,13 +76,22 @@ def composer() -> Callable[[list[str]], Composition]:
             raise ConfigurationError(f"{first_lines(error)}; text with ${{ in it is typed \\${{") from None
         except (HydraException, OmegaConfBaseException) as error:
             raise ConfigurationError(first_lines(error)) from None
+        except yaml.YAMLError as error:
+            raise ConfigurationError(f"a file that cannot be read as YAML: {error}") from None
+        except RecursionError:
+            raise ConfigurationError("a value or a file has too many brackets within brackets") from None
 
     return composed
 
 
 def _frame(chosen: list[Override], path: list[str]) -> Frame:
+    refuse_hidden(places_in(path))
     _refuse_unless_offered(chosen, path)
     config = hydra_compose("train", [*map(_text, chosen), *path], return_hydra_config=True)
+    if experiment := config.hydra.runtime.choices.get("experiment"):
+        others = [_text(override) for override in chosen if override.key_or_group != "experiment"]
+        without = hydra_compose("train", [*others, *path], return_hydra_config=True)
+        refuse_in_experiment(experiment, config.get("experiment"), config.hydra, without.hydra)
     choices = {name: value for name, value in config.hydra.runtime.choices.items() if name in GROUPS}
     bare = [f"{group}={choices[group]}" for group in ("attention", "task")]
     defaults = plain(hydra_compose("train", [*bare, *path]))

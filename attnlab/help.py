@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from attnlab.checking import GROUPS, ConfigurationError, not_offered
 from attnlab.config import CONFIGS, choices
+from attnlab.engine import places_in
 from attnlab.text import filled
 
 ROOT = CONFIGS / "train.yaml"
@@ -67,12 +68,8 @@ def _found(pattern: re.Pattern[str], path: Path) -> list[tuple[str, str, str]]:
 
 def _places(overrides: Sequence[str]) -> list[Path]:
     """Where choices lie: folders of a person's own, then ours."""
-    own = [
-        Path(place)
-        for text in overrides
-        for place in re.findall(r"^hydra\.searchpath=\['file://(.*)'\]$", text)
-    ]
-    return [*own, CONFIGS]
+    ours, *own = places_in(overrides)
+    return [*own, ours]
 
 
 def _chosen(overrides: Sequence[str], places: Sequence[Path]) -> dict[str, str]:

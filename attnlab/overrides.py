@@ -6,6 +6,7 @@ wrong for the name of a file or what stands between two symbols.
 """
 
 from collections.abc import Collection
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hydra.errors import HydraException
 from attnlab.checking import GROUPS, ConfigurationError
 
 CONFIGS = Path(__file__).parent.parent / "configs"
+DEEPEST = 50
 
 
 def key_of(text: str) -> str:
@@ -43,6 +45,8 @@ def parse(overrides: Collection[str], texts: Collection[str] = (), sweep: bool =
 
 def _parsed(typed: str, is_text: bool, sweep: bool) -> Override:
     key, equals, value = typed.partition("=")
+    if max(accumulate((sign in "[{(") - (sign in ")}]") for sign in value), default=0) > DEEPEST:
+        raise ConfigurationError(f"{key} has a value of more than {DEEPEST} brackets within brackets")
     literal = f"{key}={quoted(value)}"
     parser = OverridesParser.create(_loader() if sweep else None)
     try:
@@ -54,6 +58,9 @@ def _parsed(typed: str, is_text: bool, sweep: bool) -> Override:
         if not equals or not (is_text or sweep and "," not in value):
             raise ConfigurationError(_malformed(typed, error, sweep)) from None
         override = parser.parse_override(literal)
+    override.config_loader = (
+        _loader() if sweep else None
+    )  # which knows the choices that glob(...) looks through
     if not override.key_or_group:
         raise ConfigurationError(f"{typed!r} is not key=value")
     if override.is_sweep_override() and not sweep:

@@ -7,7 +7,6 @@ folders, so it does not matter which process, or which machine on a shared file 
 
 import base64
 import contextlib
-import itertools
 import json
 import os
 import sys
@@ -29,9 +28,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from attnlab import folders, provenance
 from attnlab.checking import ConfigurationError
+from attnlab.combinations import expanded
 from attnlab.config import CONFIGS, Composition, composer, hydra_at
+from attnlab.engine import is_engine
 from attnlab.naming import names, varied_keys
-from attnlab.overrides import first_lines, key_of, parse, quoted
+from attnlab.overrides import first_lines, quoted
 from attnlab.text import wrapped
 
 LAUNCHED = ("hydra/job_logging=disabled", "hydra/hydra_logging=disabled", "hydra.output_subdir=null")
@@ -150,21 +151,8 @@ def _job_overrides(job: Job) -> list[str]:
 
 def _separated(overrides: list[str]) -> tuple[list[str], list[str]]:
     """A run's settings, and Hydra's own (its launcher)."""
-    hydra = [text for text in overrides if text.lstrip("+~").startswith(("hydra/", "hydra."))]
+    hydra = list(filter(is_engine, overrides))
     return [text for text in overrides if text not in hydra], hydra
-
-
-def expanded(settings: list[str]) -> list[list[str]]:
-    """Every combination of the values that a command line names. Raises ConfigurationError for what is no
-    override."""
-    with hydra_at(CONFIGS):
-        values = [
-            [f"{key_of(typed)}={value}" for value in override.sweep_string_iterator()]
-            if override.is_sweep_override()
-            else [typed]
-            for typed, override in zip(settings, parse(settings, sweep=True), strict=True)
-        ]
-    return [list(job) for job in itertools.product(*values)]
 
 
 def _refuse_unbuildable(tree: dict[str, Any], known: dict[str, str]) -> None:
