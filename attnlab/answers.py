@@ -4,8 +4,10 @@ traceback."""
 import argparse
 import functools
 import os
+import platform
 import sys
 from collections.abc import Callable
+from importlib import metadata
 
 from attnlab.folders import RunBusy
 from attnlab.text import WIDTH, wrapped
@@ -16,9 +18,25 @@ SUCCESS, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 def parser(name: str, usage: str, doc: str | None) -> argparse.ArgumentParser:
     """For a script that takes options: its help has 80 columns, whatever the terminal has."""
     plain = functools.partial(argparse.RawDescriptionHelpFormatter, width=WIDTH)
-    return argparse.ArgumentParser(
+    options = argparse.ArgumentParser(
         usage=f"{name}.py {usage}", description=doc, formatter_class=plain, allow_abbrev=False
     )
+    options.add_argument("--version", action="version", version=version(), help="versions, and no more")
+    return options
+
+
+def version() -> str:
+    """Versions of this program and of what it runs on; nothing is imported for it."""
+    names = ("attnlab", "torch", "pytorch-lightning", "hydra-core", "tensorboard")
+    found = [f"{name} {metadata.version(name)}" for name in names if _is_installed(name)]
+    return ", ".join([*found, f"Python {platform.python_version()}"])
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return bool(metadata.version(name))
+    except metadata.PackageNotFoundError:
+        return False
 
 
 def answered(command: Callable[[], int], interrupted: str = "interrupted") -> int:

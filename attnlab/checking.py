@@ -5,7 +5,6 @@ and one read back from a run's folder are checked alike.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args
 
@@ -14,6 +13,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 from attnlab import trainer
 from attnlab.rules import Count, DataFileMark, Folder, Seed
 from attnlab.signatures import UnknownTarget, settings_of, signature_of
+from attnlab.synonyms import choice_meant, key_meant
 
 HANDED: dict[str, tuple[str, ...]] = {
     "attention": (),
@@ -101,15 +101,15 @@ def _rules(node: Any) -> dict[str, Any]:
         return {}
 
 
-def unknown_keys(keys: Iterable[str], tree: Mapping[str, Any]) -> dict[str, str]:
-    """Key -> what to say about it, for keys that a configuration does not have."""
+def unknown_keys(settings: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, str]:
+    """Key -> what to say about it, for settings that a configuration does not have."""
     known = _keys_of(tree)
     owned = {
         f"trainer.{name}": f"trainer.{name} is not offered: {why}" for name, (_, why) in trainer.OWNED.items()
     }
     return {
-        key: owned.get(key) or f"{key} is not a setting{meant(key, known) or '; --help lists all'}"
-        for key in keys
+        key: owned.get(key) or f"{key} is not a setting{key_meant(key, value, known) or '; --help lists all'}"
+        for key, value in settings.items()
         if key not in known
     }
 
@@ -184,7 +184,8 @@ def _problems(path: str, settings: dict[str, Any], rules: Mapping[str, Any], whe
         for key, sentences in found.items():
             if key not in rules:
                 known = [prefix + name for name in rules] if path else [*rules, *GROUPS, "callbacks"]
-                problems.append(f"{prefix}{key} is not a setting{where}{meant(prefix + key, known)}")
+                told = key_meant(prefix + key, settings.get(key), known)
+                problems.append(f"{prefix}{key} is not a setting{where}{told}")
             else:
                 came = f", got {settings[key]!r}" if key in settings else ""
                 problems.append(f"{prefix}{key}: {' or '.join(dict.fromkeys(sentences))}{came}")
@@ -204,24 +205,6 @@ def _sentence(detail: Any) -> str:
 
 def not_offered(group: str, choice: Any, offered: list[str]) -> str:
     """What to say about a choice that does not exist."""
-    return (
-        f"{group}={choice} does not exist{meant(str(choice), offered)}; {group} is one of "
-        f"{', '.join(offered)}"
-    )
-
-
-def meant(word: str, known: list[str]) -> str:
-    """A "did you mean" where something known is close, by the whole path or by its last part."""
-    close = get_close_matches(word, known, 3, 0.75)
-    last = word.rpartition(".")[2]
-    close += [
-        name
-        for name in known
-        if name.rpartition(".")[2] in get_close_matches(last, [last, *_lasts(known)], 4, 0.75)
-    ]
-    unique = [name for name in dict.fromkeys(close) if "." in name or "." not in word][:3]
-    return f"; did you mean {' or '.join(unique)}?" if unique else ""
-
-
-def _lasts(known: list[str]) -> list[str]:
-    return [name.rpartition(".")[2] for name in known]
+    listed = f"{group} is one of {', '.join(offered)}"
+    said = f"{group}={choice} does not exist{choice_meant(group, choice, offered)}"
+    return f"{said}\n{listed}" if "\n" in said else f"{said}; {listed}"

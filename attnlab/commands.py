@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from attnlab import folders
-from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown
+from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown, version
 from attnlab.checking import ConfigurationError, check, texts, unknown_keys
 from attnlab.config import Composition, compose
 from attnlab.engine import is_launcher, refuse_option, search_path
@@ -34,6 +34,8 @@ def train(arguments: list[str], doc: str | None) -> int:
     if "job" in rest and {"--cfg", "-c"} & set(rest):
         settings = [argument for argument in rest if argument not in ("--cfg", "-c", "job")]
         return answered(lambda: shown(folders.as_yaml(compose(overrides_in(settings)).tree).rstrip()))
+    if "--version" in arguments:
+        return answered(lambda: shown(version()))
     if set(FLAGS) & set(arguments):
         return answered(lambda: service(arguments))
     chosen = train_one if rest == arguments else train_many
@@ -120,6 +122,8 @@ def evaluate(arguments: list[str], doc: str | None) -> int:
         return answered(
             lambda: shown((doc or "").strip() + "\n\n" + keys_page(chosen, ("attention", "task")))
         )
+    if "--version" in arguments:
+        return answered(lambda: shown(version()))
     if not arguments:
         return said(
             BAD_INPUT, "the folder of a run must be given: python scripts/evaluate.py RUN; --help tells more"
@@ -219,7 +223,9 @@ def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
     depend on.
     """
     parsed = parse(overrides, texts(tree))
-    problems = list(unknown_keys([override.key_or_group for override in parsed], tree).values())
+    problems = list(
+        unknown_keys({override.key_or_group: override.value() for override in parsed}, tree).values()
+    )
     problems += [f"{override} leaves out a setting" for override in overrides if override.startswith("~")]
     if problems:
         raise ConfigurationError("\n".join(problems))

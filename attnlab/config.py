@@ -104,7 +104,9 @@ def _frame(chosen: list[Override], path: list[str]) -> Frame:
 
 def _with(frame: Frame, settings: list[Override]) -> Composition:
     """A frame with settings changed, and checked."""
-    unknown = unknown_keys([setting.key_or_group for setting in settings if not _adds(setting)], frame.tree)
+    unknown = unknown_keys(
+        {setting.key_or_group: setting.value() for setting in settings if not _adds(setting)}, frame.tree
+    )
     known = [setting for setting in settings if _adds(setting) or setting.key_or_group not in unknown]
     config = copy.deepcopy(frame.config)
     # as Hydra does after composing, which takes ten times as long

@@ -51,6 +51,16 @@ def signature_of(target: str, handed: tuple[str, ...] = ()) -> Signature:
     return _signature(target, function, isinstance(found.node, ast.ClassDef), handed)
 
 
+def meaning_of(target: str) -> str:
+    """The first paragraph of the docstring of the function or class at a dotted path; "" where it has none.
+    Raises UnknownTarget."""
+    module, _, name = target.rpartition(".")
+    found = lookup(module, name)
+    described = found is not None and isinstance(found.node, ast.ClassDef | ast.FunctionDef)
+    doc = ast.get_docstring(found.node) if described else None  # pyright: ignore
+    return " ".join((doc or "").partition("\n\n")[0].split())
+
+
 def constructor_of(found: Found) -> Found | None:
     """The `__init__` of a class, or of the first of its bases that has one; None where none is read."""
     for cls in lineage(found):

@@ -79,6 +79,31 @@ WRONG = {
         ["trainer.accelerator=gpu", "trainer.precision=16-mixed"],
         "optimizer.fused: must be false with trainer.precision=16-mixed",
     ),
+    "another name for soft": (
+        ["attention=SoftArgmax"],
+        "did you mean soft?\n  soft: weights = softmax(beta * ",
+    ),
+    "a mechanism by its paper": (
+        ["attention=REINFORCE"],
+        "did you mean hard_reinforce?\n  hard_reinforce: mean_k",
+    ),
+    "a family": (
+        ["attention=gumbel"],
+        "did you mean gumbel_softmax or gumbel_straight_through or gumbel_rao?\n",
+    ),
+    "a choice in capitals": (["attention=Sparsemax"], "did you mean sparsemax?"),
+    "a temperature where there is beta": (
+        ["attention.temperature=4"],
+        "beta = 1 / temperature: for a temperature of 4, type attention.beta=0.25",
+    ),
+    "a forced temperature": (["++attention.temperature=0.5"], "type attention.beta=2"),
+    "steps at the top": (["steps=100"], "steps is not a setting; did you mean trainer.max_steps?"),
+    "length at the top": (["length=12"], "did you mean task.shortest or task.longest?"),
+    "learning rate in words": (["learning_rate=1"], "did you mean optimizer.lr?"),
+    "key of other mechanisms at the top": (
+        ["samples=4"],
+        "; attention.samples is a setting of attention=gumbel_rao",
+    ),
     "unknown experiment": (["experiment=nothing"], "experiment=nothing does not exist"),
 }
 

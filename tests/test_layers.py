@@ -24,6 +24,7 @@ FLOORS = [
     {"sources"},
     {"annotations"},
     {"signatures", "trainer"},
+    {"synonyms"},
     {"checking"},
     {"provenance", "overrides"},
     {"engine"},
