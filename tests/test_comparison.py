@@ -590,7 +590,26 @@ def test_event_files_hold_mean_and_bounds_of_every_group(tmp_path: Path, capsys:
             [0.3 * step / 100] * 2
         )
     files = list((tmp_path / "out" / "tensorboard").rglob("*tfevents*"))
-    assert len(files) == 2 * 4 and not any(os.uname().nodename in file.name for file in files)
+    assert len(files) == 2 * (4 + 3) and not any(os.uname().nodename in file.name for file in files)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tensorboard's reader
+def test_tensorboard_shows_the_runs_under_short_names_with_what_varies(tmp_path: Path, capsys: Any) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams import plugin_data_pb2
+
+    for beta in (0.5, 5.0):
+        for seed in range(2):
+            write_run(tmp_path / "runs", seed=seed, accuracy=beta / 10, changes={"attention": {"beta": beta}})
+    compare(tmp_path / "runs", "--out", tmp_path / "out", capsys=capsys)
+    events = EventAccumulator(str(tmp_path / "out" / "tensorboard" / "beta=5" / "seed=1"), {"scalars": 0})
+    events.Reload()
+    assert [(event.step, event.value) for event in events.Scalars(TESTED)] == [(100, 0.5)]
+    assert [event.step for event in events.Scalars(ACCURACY)] == [20, 40, 60, 80, 100]
+    written = events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
+    message: Any = plugin_data_pb2  # whose classes are made when it is imported
+    shown = message.HParamsPluginData.FromString(written).session_start_info.hparams
+    assert {key: value.number_value for key, value in shown.items()} == {"attention.beta": 5, "seed": 1}
 
 
 def test_curves_keep_the_steps_that_all_seeds_logged(tmp_path: Path) -> None:

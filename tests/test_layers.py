@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"rules", "files", "text", ""},
+    {"rules", "files", "text", "hparams", ""},
     {"progress"},
     {"functional", "schedules"},
     {"base"},

@@ -97,7 +97,7 @@ def _compare(runs: Sequence[Run], options: argparse.Namespace) -> str:
         report.Picture(heading, plots.svg(figure), caption) for heading, figure, caption in plotted.values()
     ]
     (out / "report.html").write_text(report.page(comparison, pictures, words), encoding="utf-8")
-    tensorboard.write(drawn, tag, out / "tensorboard")
+    tensorboard.write(drawn, comparison, tag, out / "tensorboard")
     written = f"written to {out}: {', '.join(names)}"
     seen = f"\ntensorboard --logdir {shlex.quote(str(out / 'tensorboard'))}" if drawn else ""
     return f"{tables.text(comparison, words)}\n\n{filled(written, 0, 2)}{seen}"
