@@ -1,14 +1,13 @@
 """What the scripts do: parse, call, print; 0 for success, 1 for a run that failed, 2 for bad input. torch is
 imported late."""
 
-import shlex
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attnlab import folders
+from attnlab import folders, shell
 from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown, version
 from attnlab.checking import ConfigurationError, check, texts, unknown_keys
 from attnlab.config import Composition, compose
@@ -19,7 +18,7 @@ from attnlab.pages import report, sweep_table, table
 from attnlab.progress import tell
 from attnlab.provenance import data_digests
 from attnlab.services import FLAGS, service
-from attnlab.text import counted, wrapped
+from attnlab.text import counted, unbroken, wrapped
 from attnlab.trainer import measuring_conflicts
 
 HELP = ("-h", "--help")
@@ -110,7 +109,8 @@ def train_many(overrides: list[str]) -> int:
         sweeping.launch(missing, overrides)
     outcomes = [(job, sweeping.outcome_of(job)) for job in jobs]
     print(sweep_table(outcomes, skipped))
-    print(f"\ntensorboard  tensorboard --logdir {shlex.quote(str(jobs[0].composition.tree['runs_dir']))}")
+    print(f"\ncompare      {shell.script('compare', *sweeping.places(jobs))}")
+    print(f"tensorboard  {shell.tensorboard(jobs[0].composition.tree['runs_dir'])}")
     return SUCCESS if all(outcome.state == "done" for _, outcome in outcomes) else FAILED
 
 
@@ -125,9 +125,8 @@ def evaluate(arguments: list[str], doc: str | None) -> int:
     if "--version" in arguments:
         return answered(lambda: shown(version()))
     if not arguments:
-        return said(
-            BAD_INPUT, "the folder of a run must be given: python scripts/evaluate.py RUN; --help tells more"
-        )
+        usage = unbroken(shell.script("evaluate", "RUN"))
+        return said(BAD_INPUT, f"the folder of a run must be given:\n{usage}\n--help tells more")
     return answered(lambda: _evaluate(Path(arguments[0]), overrides_in(arguments[1:])))
 
 

@@ -1,12 +1,11 @@
 """What the commands print: the report of a run and that of a sweep."""
 
-import shlex
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from attnlab import folders
+from attnlab import folders, shell
 from attnlab.config import Composition
 from attnlab.text import filled
 
@@ -20,8 +19,8 @@ def report(
     """What a person wants to know when a run is over."""
     choices, state = composition.choices, "done" if seconds is None else f"done in {seconds:.0f} s"
     title = f"{choices['attention']} on {choices['task']}: {state}"
-    logs = shlex.quote(composition.tree["runs_dir"])
-    return f"{title}\n\n{table(results)}\n\nrun          {folder}\ntensorboard  tensorboard --logdir {logs}"
+    logs = shell.tensorboard(composition.tree["runs_dir"])
+    return f"{title}\n\n{table(results)}\n\nrun          {folder}\ntensorboard  {logs}"
 
 
 def table(results: Mapping[str, float]) -> str:

@@ -8,8 +8,10 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from attnlab import shell
 from attnlab.answers import BAD_INPUT, said, shown
 from attnlab.config import CONFIGS
+from attnlab.text import unbroken
 
 FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
 # whose outcome Hydra ignores: the Tab key would run any script
@@ -24,7 +26,9 @@ def service(arguments: Sequence[str]) -> int:
         re.fullmatch("(install|uninstall|query)=(bash|fish|zsh)", text) for text in arguments
     ):
         return said(
-            BAD_INPUT, 'completion is installed by\neval "$(python scripts/train.py -sc install=bash)"'
+            BAD_INPUT,
+            "completion is installed by\n"
+            + unbroken(f'eval "$({shell.script("train", "-sc", "install=bash")})"'),
         )
     asked = bool(completion) and any(text.startswith("query=") for text in arguments)
     # nothing amid what is typed

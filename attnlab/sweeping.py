@@ -9,12 +9,8 @@ import base64
 import contextlib
 import json
 import os
-import sys
-import threading
-import time
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -33,7 +29,7 @@ from attnlab.config import CONFIGS, Composition, composer, hydra_at
 from attnlab.engine import is_engine
 from attnlab.naming import names, varied_keys
 from attnlab.overrides import first_lines, quoted
-from attnlab.text import wrapped
+from attnlab.watching import watching
 
 LAUNCHED = ("hydra/job_logging=disabled", "hydra/hydra_logging=disabled", "hydra.output_subdir=null")
 """Runs write their own configuration and log."""
@@ -101,6 +97,13 @@ def outcome_of(job: Job) -> Outcome:
     return Outcome(state, status.get("error") or "")
 
 
+def places(jobs: Sequence[Job]) -> list[Path]:
+    """Where the runs of a sweep lie: the folders above them, where no other run does, or else each."""
+    own = {job.folder for job in jobs}
+    above = list(dict.fromkeys(job.folder.parent for job in jobs))
+    return above if all(set(place.iterdir()) <= own for place in above) else sorted(own)
+
+
 def launch(jobs: list[Job], overrides: list[str]) -> None:
     """Carry jobs out with the launcher of the command line; progress goes to stderr. Raises
     ConfigurationError."""
@@ -108,7 +111,7 @@ def launch(jobs: list[Job], overrides: list[str]) -> None:
 
     _, hydra = _separated(overrides)
     try:
-        with hydra_at(CONFIGS), _progress(jobs):
+        with hydra_at(CONFIGS), watching(jobs):
             engine = GlobalHydra.instance().hydra
             assert engine is not None
             # other processes start in other folders
@@ -172,39 +175,3 @@ def _refuse_unbuildable(tree: dict[str, Any], known: dict[str, str]) -> None:
                 known[node] = str(error)
         if known[node]:
             raise ValueError(known[node])
-
-
-@contextmanager
-def _progress(jobs: list[Job]) -> Iterator[None]:
-    """A line on stderr whenever a job ends: done, failed, left, and the time left at the pace so far."""
-    over, started = threading.Event(), time.monotonic()
-
-    def watch() -> None:
-        ended: dict[Path, str] = {}
-        before = {job.folder: folders.read_status(job.folder).get("end") for job in jobs}
-        while True:
-            last = over.wait(0.5)
-            for job in jobs:
-                status = folders.read_status(job.folder) if job.folder not in ended else {}
-                if status.get("state") in ("done", "failed") and status.get("end") != before[job.folder]:
-                    ended[job.folder] = status["state"]
-                    left = len(jobs) - len(ended)
-                    pace = (time.monotonic() - started) / len(ended)
-                    failed = list(ended.values()).count("failed")
-                    counts = f"{len(ended) - failed} done, {failed} failed, {left} left"
-                    said = f"{counts}, about {_spoken(pace * left)}: {status['state']} {job.name}"
-                    print(wrapped(said), file=sys.stderr)
-            if last:
-                return
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        over.set()
-        watcher.join()
-
-
-def _spoken(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

@@ -5,18 +5,24 @@ import base64
 import textwrap
 
 WIDTH = 80
+UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def filled(text: str, indent: int = 0, hang: int = 0) -> str:
     """One paragraph, `indent` columns from the left; what goes on below is `hang` columns further in."""
     first, below = " " * indent, " " * (indent + hang)
     wrapper = textwrap.TextWrapper(WIDTH, first, below, break_long_words=False, break_on_hyphens=False)
-    return wrapper.fill(text)
+    return wrapper.fill(text).replace(UNBROKEN, " ")
 
 
 def wrapped(text: str) -> str:
     """Line by line, each as far in as it was; what does not fit goes on below, two columns further in."""
     return "\n".join(filled(line.strip(), len(line) - len(line.lstrip()), 2) for line in text.splitlines())
+
+
+def unbroken(command: str) -> str:
+    """A command that is to be pasted, and so stays in one line where the text around it is filled."""
+    return command.replace(" ", UNBROKEN)
 
 
 def counted(count: int, noun: str) -> str:

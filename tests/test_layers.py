@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"rules", "files", "text", "hparams", ""},
-    {"progress"},
+    {"progress", "shell"},
     {"functional", "schedules"},
     {"base"},
     {"randomness", "scores", "baselines", "estimators", "distributions"},
@@ -35,6 +35,7 @@ FLOORS = [
     {"microscope", "answers"},
     {"survey"},
     {"runs", "comparison", "tour"},
+    {"watching"},
     {"sweeping", "launchers"},
     {"pages", "help", "services"},
     {"commands"},

@@ -2,11 +2,11 @@
 imported late."""
 
 import argparse
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from attnlab import shell
 from attnlab.answers import answered, parser, shown
 from attnlab.comparison.reading import Run, load_runs
 from attnlab.text import filled
@@ -99,7 +99,7 @@ def _compare(runs: Sequence[Run], options: argparse.Namespace) -> str:
     (out / "report.html").write_text(report.page(comparison, pictures, words), encoding="utf-8")
     tensorboard.write(drawn, comparison, tag, out / "tensorboard")
     written = f"written to {out}: {', '.join(names)}"
-    seen = f"\ntensorboard --logdir {shlex.quote(str(out / 'tensorboard'))}" if drawn else ""
+    seen = f"\n{shell.tensorboard(out / 'tensorboard')}" if drawn else ""
     return f"{tables.text(comparison, words)}\n\n{filled(written, 0, 2)}{seen}"
 
 

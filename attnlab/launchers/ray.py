@@ -13,7 +13,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext
 from omegaconf import DictConfig, open_dict
 
+from attnlab import shell
 from attnlab.rules import Count
+from attnlab.text import unbroken
 
 
 class RayLauncher(Launcher):
@@ -36,9 +38,7 @@ class RayLauncher(Launcher):
         try:
             ray: Any = import_module("ray")
         except ImportError:
-            raise ImportError(
-                'hydra/launcher=ray needs\npip install -c constraints.txt -e ".[ray]"'
-            ) from None
+            raise ImportError(f"hydra/launcher=ray needs\n{unbroken(shell.install('ray'))}") from None
 
         setup_globals()
         started_here = not ray.is_initialized()

@@ -1,11 +1,11 @@
 """`scripts/tour.py`: parse, call, print; 0 for a tour, 2 for bad input. torch and matplotlib are imported
 late."""
 
-import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from attnlab import shell
 from attnlab.answers import answered, parser, shown
 
 PAGE, TENSORBOARD = "tour.html", "tensorboard"
@@ -55,6 +55,6 @@ def _write(out: Path) -> str:
     said = {
         "page": f"{out / PAGE}, for a browser; it needs no network",
         "figures": f"{len(images)}, in {out}",
-        "tensorboard": f"tensorboard --logdir {shlex.quote(str(out / TENSORBOARD))}",
+        "tensorboard": shell.tensorboard(out / TENSORBOARD),
     }
     return "\n".join(f"{name:12} {value}" for name, value in said.items())

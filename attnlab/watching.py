@@ -1,0 +1,125 @@
+"""How far a sweep is, by what its runs' folders say: whichever process or machine trains a run."""
+
+import math
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from attnlab import folders
+from attnlab.comparison.history import column, last_step
+from attnlab.config import Composition
+from attnlab.progress import bar, left, reached, spoken, tell
+from attnlab.text import WIDTH
+
+OFTEN, SELDOM = 0.5, 5.0  # seconds between two looks on a terminal, and between two lines elsewhere
+ACCURACY = "val/sequence_accuracy"
+
+
+class Watched(Protocol):
+    """A run of a sweep: where it lies, what it is called there, and how long it is."""
+
+    @property
+    def folder(self) -> Path: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def composition(self) -> Composition: ...
+
+
+@contextmanager
+def watching(jobs: Sequence[Watched]) -> Iterator[None]:
+    """While jobs run: a line on stderr whenever one ends, with the time left; between them one bar over the
+    steps of all on a terminal, or every few seconds a line on those that run."""
+    over, view = threading.Event(), _View(jobs)
+
+    def watch() -> None:
+        while not over.wait(OFTEN):
+            view.look()
+        view.look()
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watcher.join()
+
+
+class _View:
+    """What is known of the jobs, and when it was last told."""
+
+    def __init__(self, jobs: Sequence[Watched]):
+        self.jobs = jobs
+        self.before = {job.folder: folders.read_status(job.folder) for job in jobs}
+        self.started = self.told = time.monotonic()
+        self.first = sum(map(_step, jobs))
+        self.ended: dict[Path, str] = {}
+        self.draws = sys.stderr.isatty()
+
+    def look(self) -> None:
+        """Read the folders of jobs that have not ended, and tell what is new."""
+        running = []
+        for job in self.jobs:
+            status = folders.read_status(job.folder) if job.folder not in self.ended else {}
+            if status.get("state") in ("done", "failed") and self._is_new(job, status, "end"):
+                self.ended[job.folder] = status["state"]
+                self._tell_end(job)
+            elif status.get("state") == "running" and self._is_new(job, status, "start"):
+                running.append(job)
+        if running and (self.draws or time.monotonic() - self.told > SELDOM):
+            self._tell_running(running)
+
+    def _is_new(self, job: Watched, status: dict[str, Any], key: str) -> bool:
+        return status.get(key) != self.before[job.folder].get(key)
+
+    def _tell_end(self, job: Watched) -> None:
+        number, failed = len(self.jobs) - len(self.ended), list(self.ended.values()).count("failed")
+        pace = (time.monotonic() - self.started) / len(self.ended)
+        counts = f"{len(self.ended) - failed} done, {failed} failed, {number} left"
+        clear = f"\r{'':{WIDTH - 1}}\r" if self.draws else ""
+        print(clear, end="", file=sys.stderr)
+        tell(f"{counts}, about {spoken(pace * number)}: {self.ended[job.folder]} {job.name}")
+        self.told = time.monotonic()
+
+    def _tell_running(self, running: Sequence[Watched]) -> None:
+        step, total = sum(map(self._reached, self.jobs)), sum(map(_length, self.jobs))
+        remaining = left(step, total, self.first, time.monotonic() - self.started)
+        self.told = time.monotonic()
+        if self.draws:
+            print(f"\r{bar(step, total, remaining, {})}", end="", file=sys.stderr, flush=True)
+            return
+        tell(", ".join(filter(None, [f"all runs: {reached(step, total)}", remaining])))
+        for job in running:
+            accuracy = _accuracy(job)
+            known = "" if accuracy is None else f", accuracy {accuracy:.4f}"
+            tell(f"  {reached(_step(job), _length(job))}{known}: {job.name}")
+
+    def _reached(self, job: Watched) -> float:
+        return _length(job) if job.folder in self.ended and _length(job) < math.inf else _step(job)
+
+
+def _length(job: Watched) -> float:
+    steps = job.composition.tree["trainer"]["max_steps"]
+    return steps if steps > 0 else math.inf
+
+
+def _step(job: Watched) -> int:
+    """The last logged step; 0 before the first."""
+    try:
+        return last_step(job.folder / "metrics.csv")
+    except (OSError, ValueError):
+        return 0
+
+
+def _accuracy(job: Watched) -> float | None:
+    """Of the last validation; None before the first."""
+    try:
+        values = column((job.folder / "metrics.csv").read_bytes(), ACCURACY).values
+    except (OSError, ValueError):
+        return None
+    return float(values[-1]) if len(values) else None
