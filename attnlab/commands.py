@@ -62,7 +62,7 @@ def train_one(overrides: list[str]) -> int:
             )
         )
         return SUCCESS
-    elif (folder / "checkpoints" / "last.ckpt").is_file():
+    elif folders.can_go_on(folder):
         print(wrapped(f"going on from the last checkpoint{_other_code(folder)}"), file=sys.stderr)
     if composition.tree["trainer"]["enable_progress_bar"] is not False:
         tell(intention(composition, folder))

@@ -17,6 +17,12 @@ def replacing(path: Path) -> Iterator[Path]:
     os.replace(partial, path)
 
 
+def flush(path: Path) -> None:
+    """Wait until a file's contents are on the disk, where a loss of power leaves them."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
 def write(path: Path, text: str) -> None:
     """Write a text file whole or not at all; lines end as they do in `text`."""
     with replacing(path) as partial:

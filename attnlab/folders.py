@@ -100,6 +100,11 @@ def write_sources(folder: Path, tree: Mapping[str, Any], data: Mapping[str, str]
     write(folder / "sources.json", json.dumps(sources, indent=2) + "\n")
 
 
+def can_go_on(folder: Path) -> bool:
+    """Whether an interrupted run has kept a checkpoint; before the first there is nothing to go on from."""
+    return any((folder / "checkpoints").glob("*.ckpt"))
+
+
 def note_failure(folder: Path, reason: str) -> None:
     """Mark a run that another process is not working on, and that did not end by itself, as failed."""
     if read_status(folder).get("state") not in ("done", "failed") and not is_held(folder):

@@ -17,13 +17,15 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from attnlab import folders
 from attnlab.building import Built, assemble, make
-from attnlab.callbacks.checkpoints import Checkpoints, save
+from attnlab.callbacks.checkpoints import Checkpoints
 from attnlab.callbacks.gradient_norms import over_training
 from attnlab.callbacks.progress import Progress
 from attnlab.evaluation import soft_argmax_gap
 from attnlab.events import Events
 from attnlab.loggers import MetricsFile
 from attnlab.provenance import data_digests, refuse_other_data
+from attnlab.resuming import DamagedCheckpoint, Start, read, starting_point
+from attnlab.resuming import load as load
 from attnlab.schedules import move_all
 
 NOTHING_SHOWN = folders.Shown()
@@ -58,6 +60,10 @@ def train(
     with folders.held(folder):
         if (already := folders.read_results(folder)) is not None:  # by another process, since this one looked
             return already
+        name = folder.name.rpartition("-")[2]
+        checkpoints = Checkpoints(folder / "checkpoints", tree["checkpoint_every"], name)
+        candidates = (checkpoints.last, checkpoints.previous, checkpoints.best)
+        start = starting_point(candidates, built.training.state_dict(), name)
         folders.write_config(folder, tree)
         folders.write_sources(folder, tree, data)
         folders.write_status(
@@ -74,9 +80,10 @@ def train(
         try:
             for words in beginning(folder, shown):
                 log.debug("%s", words)
-            results = _train(built, folder, shown)
+            results = _train(built, folder, shown, start, checkpoints)
             folders.write_results(folder, results)
             folders.write_status(folder, state="done", end=folders.now())
+            checkpoints.previous.unlink(missing_ok=True)
             log.debug("done: accuracy %.4f on test data", results["test/sequence_accuracy"])
         except KeyboardInterrupt:
             log.debug("interrupted")
@@ -150,29 +157,47 @@ def _interruptible() -> Iterator[None]:
 
 @_interruptible()
 @torch.random.fork_rng(devices=[])  # which training and evaluation seed
-def _train(built: Built, folder: Path, shown: folders.Shown) -> dict[str, float]:
-    (folder / "checkpoints").mkdir(exist_ok=True)
-    checkpoints = Checkpoints(folder / "checkpoints", built.config["checkpoint_every"])
-    goes_on = checkpoints.last.exists()
-    step = load(checkpoints.last)["global_step"] if goes_on else 0
-    with Events(folder, step, shown) as events:
+def _train(
+    built: Built, folder: Path, shown: folders.Shown, start: Start, checkpoints: Checkpoints
+) -> dict[str, float]:
+    checkpoints.last.parent.mkdir(exist_ok=True)
+    metrics = MetricsFile(folder / "metrics.csv", start.step)
+    for sentence in _losses(start, metrics):
+        log.critical("%s", sentence)  # told wherever a person may see it
+    with Events(folder, start.step, shown) as events:
         progress = Progress(draws_bar(built.config))
         callbacks = [progress, *(make(node) for node in built.config["callbacks"].values())]
         trainer = make_trainer(
             built.config,
-            logger=[events, MetricsFile(folder / "metrics.csv", step)],
+            logger=[events, metrics],
             callbacks=[*callbacks, checkpoints],
         )
-        log.info("going on from step %d" if goes_on else "starting at step %d", step)
+        log.info("going on from step %d" if start.path else "starting at step %d", start.step)
         training = built.training
-        trainer.fit(training, ckpt_path=checkpoints.last if goes_on else None, weights_only=True)
-        log.info("trained to step %d: %s", trainer.global_step, ending(trainer))
-        if not checkpoints.validated(trainer.global_step):
-            trainer.validate(training, verbose=False)
-            save(trainer, checkpoints.last)
+        training.figures = dict(start.kept.get("figures", {}))
+        if not start.finished:
+            trainer.fit(training, ckpt_path=start.path, weights_only=True)
+            log.info("trained to step %d: %s", trainer.global_step, ending(trainer))
+            if not checkpoints.validated(trainer.global_step):
+                trainer.validate(training, verbose=False)
+            checkpoints.finish(trainer)
         gradients = over_training(training.figures)
         log.info("measuring the best checkpoint")
         return measure(built, checkpoints.best) | gradients
+
+
+def _losses(start: Start, metrics: MetricsFile) -> Iterator[str]:
+    """What an interrupted run has lost, where files of it are damaged."""
+    if start.path and start.problems:
+        yield (
+            f"{'; '.join(start.problems)}: going on from {start.path.name} at step {start.step}, so that at "
+            f"least {max(0, metrics.reached - start.step)} steps are taken again"
+        )
+    if metrics.dropped:
+        yield (
+            f"metrics.csv is damaged behind the row of step {metrics.reached}: what stands there is cut off "
+            f"(lines lost: {metrics.dropped})"
+        )
 
 
 @_interruptible()
@@ -182,7 +207,11 @@ def measure(built: Built, checkpoint: Path) -> dict[str, float]:
 
     Raises ValueError for a checkpoint of other parameters.
     """
-    training, kept = built.training, load(checkpoint)
+    training = built.training
+    try:
+        kept = read(checkpoint)
+    except DamagedCheckpoint as error:
+        raise ValueError(f"{checkpoint} {error}") from None
     parameters = {
         name.removeprefix("model."): value
         for name, value in kept["state_dict"].items()
@@ -203,11 +232,6 @@ def measure(built: Built, checkpoint: Path) -> dict[str, float]:
     task, distribution = built.task, built.mechanism.distribution
     gap = soft_argmax_gap(training.model, training.validation_batches, distribution, 2 * task.longest_target)
     return training.figures | {"val/soft_argmax_gap": gap}
-
-
-def load(checkpoint: Path) -> dict[str, Any]:
-    """A checkpoint's contents, read without running any code that it might carry."""
-    return torch.load(checkpoint, map_location="cpu", weights_only=True)
 
 
 def draws_bar(tree: Mapping[str, Any]) -> bool:

@@ -47,6 +47,10 @@ class Training(pl.LightningModule):
         self.figures: dict[str, float] = {}
         self.parts: list[tuple[Batch, dict[str, Any]]] = []
         """The batches of the optimizer step being prepared, each with what its `training_step` gave."""
+        self.between_batches: Callable[[], object] = bool
+        """Called before each batch of training, when everything that follows the one before it is over."""
+        self.unwritten = False
+        """Whether loggers were given figures since they last saved."""
         self.used: dict[str, float] = {}
         """Scheduled values, as the last logged step used them."""
 
@@ -61,6 +65,7 @@ class Training(pl.LightningModule):
         self.figures.update(figures)
         for logger in self.trainer.loggers:
             logger.log_metrics(figures, step=self.trainer.global_step)
+        self.unwritten = True
 
     def logs_next_step(self) -> bool:
         """Whether the optimizer step being prepared is one of every `trainer.log_every_n_steps`."""
@@ -132,6 +137,8 @@ class Training(pl.LightningModule):
 
     def on_train_start(self) -> None:
         move_all(self.model.attention, self.trainer.global_step)
+        validated = {tag: value for tag, value in self.figures.items() if tag.startswith("val/")}
+        self.log_dict(validated, logger=False)  # for callbacks that look before the next validation
 
     def configure_gradient_clipping(
         self,
@@ -185,6 +192,7 @@ class Training(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["figures"] = dict(self.figures)
+        checkpoint["waiting"] = len(self.parts)  # batches whose gradient has moved nothing yet
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.figures = dict(checkpoint["figures"])  # the last logged step may lie before an interruption
@@ -196,7 +204,13 @@ class Training(pl.LightningModule):
             # restored
             progress = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
             first = self.trainer.current_epoch * self.task.steps_per_epoch
-            yield from map(self.task.train, range(first + progress, first + self.task.steps_per_epoch))
+            for position in range(first + progress, first + self.task.steps_per_epoch):
+                if self.unwritten:  # all figures of a step are there, those of its validation too
+                    for logger in self.trainer.loggers:
+                        logger.save()
+                    self.unwritten = False
+                self.between_batches()
+                yield self.task.train(position)
 
         return Batches(remaining, self.task.steps_per_epoch)
 

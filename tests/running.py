@@ -18,6 +18,7 @@ SMALL = [
     "batch_size=8",
     "trainer.log_every_n_steps=5",
 ]
+LITTLE = [*SMALL, "task.validation_examples=10", "task.test_examples=10", "batch_size=3"]
 
 
 def folder_in(place: Path) -> Path:

@@ -18,7 +18,7 @@ FLOORS = [
     {"attention"},
     {"models"},
     {"tasks"},
-    {"evaluation", "optimizers", "accumulation"},
+    {"evaluation", "optimizers", "accumulation", "resuming"},
     {"training"},
     {"callbacks", "loggers"},
     {"sources"},

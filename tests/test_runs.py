@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from running import SMALL, Killed, captured, folder_in, killed_at, metrics, results, same
+from running import SMALL, captured, folder_in, metrics, results
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.api_pb2 import STATUS_SUCCESS  # pyright: ignore[reportAttributeAccessIssue]
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -207,30 +207,6 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "task.target_separator=''",
         "trainer.max_steps=25",
     ]
-
-
-@pytest.mark.parametrize("step", [6, 9, 10, 13, 20, 23])
-@pytest.mark.parametrize("data", ["toy", "pairs"])
-@pytest.mark.parametrize("schedule", ["linear", "halve_on_plateau"])
-def test_an_interrupted_run_ends_as_if_it_had_not_been(
-    step: int, data: str, schedule: str, pairs: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command = [*(TOY if data == "toy" else pairs), *STATEFUL, f"optimizer.schedule={schedule}"]
-    assert train([*command, f"runs_dir={tmp_path / 'whole'}"], None) == 0
-    with monkeypatch.context() as patch:
-        killed_at(step, patch)
-        with pytest.raises(Killed):
-            train([*command, f"runs_dir={tmp_path / 'broken'}"], None)
-    assert folders.read_status(folder_in(tmp_path / "broken"))["state"] == "running"
-    assert train([*command, f"runs_dir={tmp_path / 'broken'}"], None) == 0
-    whole, broken = folder_in(tmp_path / "whole"), folder_in(tmp_path / "broken")
-    assert "going on from step" in (broken / "train.log").read_text(encoding="utf-8")
-    for name in ("last.ckpt", "best.ckpt"):
-        one, other = runs.load(whole / "checkpoints" / name), runs.load(broken / "checkpoints" / name)
-        for part in ("state_dict", "optimizer_states", "lr_schedulers", "global_step", "epoch"):
-            assert same(one[part], other[part]), (name, part)
-    assert metrics(whole) == metrics(broken)
-    assert results(whole) == results(broken)
 
 
 def test_a_loss_that_is_not_finite_fails_the_run_and_names_the_step(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from running import SMALL, Killed, captured, folder_in, killed_at, metrics, results, same
+from running import LITTLE, Killed, captured, folder_in, killed_at, metrics, results, same
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
@@ -17,7 +17,6 @@ from attnlab.evaluation import teacher_forced
 from attnlab.randomness import drawing, generator_for
 from attnlab.training import token_losses
 
-LITTLE = [*SMALL, "task.validation_examples=10", "task.test_examples=10", "batch_size=3"]
 UNEQUAL = [*LITTLE, "task=copy", "task.shortest=1", "task.longest=9", "task.steps_per_epoch=5"]
 
 
