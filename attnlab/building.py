@@ -1,20 +1,24 @@
 """From a configuration to the objects it describes, each made under a seed of its own."""
 
 import importlib
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+import traceback
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, NamedTuple, get_args
 
+import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from attnlab.attention import Attention
-from attnlab.base import Mechanism
+from attnlab.base import Distribution, Estimator, Mechanism, Needs, Objective, Selector
 from attnlab.config import compose
+from attnlab.evaluation import RULES
 from attnlab.models.seq2seq import Seq2Seq
 from attnlab.randomness import derive, part
 from attnlab.scores import Score
 from attnlab.tasks.task import Task
 from attnlab.training import Training
+from attnlab.trust import EVERYTHING, refuse_untrusted
 
 
 class Built(NamedTuple):
@@ -34,31 +38,82 @@ def build(overrides: list[str]) -> Built:
 
     Overrides are those of the command line. Raises ConfigurationError or ValueError, as the command would.
     """
-    return assemble(compose(overrides).tree)
+    return assemble(compose(overrides).tree, EVERYTHING)
 
 
-def assemble(tree: Mapping[str, Any]) -> Built:
-    """The objects of a checked configuration. The initial parameters of a part depend on the seed and on that
-    part alone: encoder and decoder start the same, whatever the mechanism and the score."""
+def assemble(tree: Mapping[str, Any], trusted: Collection[str] = ()) -> Built:
+    """The objects of a checked configuration, whose code is attnlab's own or lies in trusted packages.
+
+    The initial parameters of a part depend on the seed and on that part alone: encoder and decoder start the
+    same, whatever the mechanism and the score. Raises ConfigurationError for code that is not trusted, before
+    any of it is imported; ValueError for a factory that fails.
+    """
+    refuse_untrusted(tree, trusted)
     seed = tree["seed"]
-    task: Task = make(tree["task"], seed, tree["batch_size"])
+    task: Task = make_part("task", tree["task"], seed, tree["batch_size"])
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "mechanism"))
-        mechanism: Mechanism = make(tree["attention"])
+        mechanism: Mechanism = make_part("attention", tree["attention"])
         torch.manual_seed(derive(seed, "model"))
 
         def attention(query_size: int, state_size: int) -> Attention:
             with part():
                 project = nn.Linear(state_size, query_size, bias=False)
             with part():
-                score: Score = make(tree["score"], query_size, query_size)
+                score: Score = make_part("score", tree["score"], query_size, query_size)
             return Attention(score, mechanism.selector, project)
 
-        model: Seq2Seq = make(tree["model"], task.source_symbols, task.target_symbols, attention)
+        model: Seq2Seq = make_part(
+            "model", tree["model"], task.source_symbols, task.target_symbols, attention
+        )
         torch.manual_seed(derive(seed, "baseline"))
         mechanism.estimator.prepare(model.query_size)
-    training = Training(model, mechanism, task, make(tree["optimizer"]), seed)
+    training = Training(model, mechanism, task, make_part("optimizer", tree["optimizer"]), seed)
     return Built(dict(tree), mechanism, model.attention, model, task, training)
+
+
+def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:
+    """What the factory of a group makes. Raises ValueError, in one sentence, for a factory that fails, or
+    makes something else than its group is for."""
+    target = node["_target_"]
+    try:
+        made = make(node, *given)
+    except ValueError:  # a refusal
+        raise
+    except (Exception, SystemExit) as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise ValueError(
+            f"{path}: {target} fails with {reason} ({last.filename}, line {last.lineno})"
+        ) from error
+    kind, what = KINDS[path.partition(".")[0]]
+    if not isinstance(made, kind):
+        raise ValueError(f"{path}: {target} must return {what}, got {made!r:.60}")
+    if isinstance(made, Mechanism):
+        for name, offered in DECLARED.items():
+            if (declared := getattr(made, name)) not in offered:
+                raise ValueError(
+                    f"{path}: {name} of {target} must be {' or '.join(offered)}, got {declared!r}"
+                )
+        for name, kind in zip(Mechanism._fields, (Distribution, Selector, Estimator), strict=False):
+            if not isinstance(part := getattr(made, name), kind):
+                raise ValueError(f"{path}: {name} of {target} must be a {kind.__name__}, got {part!r:.60}")
+    return made
+
+
+KINDS: dict[str, tuple[Any, str]] = {
+    "attention": (Mechanism, "a Mechanism of attnlab.base"),
+    "score": (nn.Module, "a Score of attnlab.scores"),
+    "task": (Task, "a Task of attnlab.tasks.task"),
+    "model": (nn.Module, "a torch module such as attnlab.models.seq2seq.Seq2Seq"),
+    "optimizer": (Callable, "a function, as attnlab.optimizers.Configure says"),
+    "callbacks": (pl.Callback, "a Callback of pytorch_lightning"),
+}
+DECLARED = {
+    "objective": get_args(Objective),
+    "needs": get_args(Needs),
+    "evaluate_as": ("same", *RULES),
+}
 
 
 def make(node: Mapping[str, Any], *given: Any) -> Any:

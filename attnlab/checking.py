@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import ConfigDict, ValidationError, create_model
 
-from attnlab import trainer
+from attnlab import callback_policy, trainer
 from attnlab.rules import Count, DataFileMark, Folder, Seed
 from attnlab.signatures import UnknownTarget, settings_of, signature_of
 from attnlab.synonyms import choice_meant, key_meant
@@ -128,6 +128,10 @@ def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
         return [f"{path} must name a factory under _target_, got {node!r}"]
     try:
+        if path.startswith("callbacks."):
+            node["_target_"] = callback_policy.defined_at(node["_target_"])
+            if reason := callback_policy.refusal(node["_target_"]):
+                return [f"{path}: {reason}"]
         signature = signature_of(node["_target_"], HANDED.get(path, ()))
     except UnknownTarget as error:
         return [f"{path}._target_: {error}"]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attnlab import folders, shell
+from attnlab import folders, shell, stored, trust
 from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown, version
 from attnlab.checking import ConfigurationError, check, texts, unknown_keys
 from attnlab.config import Composition, compose
@@ -54,7 +54,8 @@ def train_one(overrides: list[str]) -> int:
         aside = folders.move_aside(folder)
         if aside is not None:
             print(f"the old run is now {aside}")
-    elif (results := folders.read_results(folder)) is not None:
+    _mend(folder, composition.tree)
+    if (results := folders.read_results(folder)) is not None:
         print(report(composition, folder, results))
         print(
             wrapped(
@@ -87,6 +88,15 @@ def intention(composition: Composition, folder: Path) -> str:
     return f"{what}: {long} into {folder}; loading torch"
 
 
+def _mend(folder: Path, tree: Mapping[str, Any]) -> None:
+    """Name the files of a run that cannot be read. Its configuration is known by its folder; the others are
+    made anew by what follows."""
+    for name, problem in stored.damage(folder).items():
+        print(wrapped(f"{problem}; {'written' if name == 'config.yaml' else 'made'} anew"), file=sys.stderr)
+        if name == "config.yaml":
+            folders.write_config(folder, tree)
+
+
 def _other_code(folder: Path) -> str:
     """A sentence where a run was trained by another revision of the code than today's."""
     then, today = folders.read_status(folder).get("revision"), folders.code_revision()
@@ -102,6 +112,8 @@ def train_many(overrides: list[str]) -> int:
     if any(job.composition.tree["fresh"] for job in jobs):
         for job in jobs:
             folders.move_aside(job.folder)
+    for job in jobs:
+        _mend(job.folder, job.composition.tree)
     skipped = {job.folder for job in jobs if folders.read_results(job.folder) is not None}
     missing = [job for job in jobs if job.folder not in skipped]
     tell(f"{counted(len(jobs), 'run')}: {len(skipped)} done already, {len(missing)} to do")
@@ -127,30 +139,59 @@ def evaluate(arguments: list[str], doc: str | None) -> int:
     if not arguments:
         usage = unbroken(shell.script("evaluate", "RUN"))
         return said(BAD_INPUT, f"the folder of a run must be given:\n{usage}\n--help tells more")
-    return answered(lambda: _evaluate(Path(arguments[0]), overrides_in(arguments[1:])))
+    return answered(lambda: _evaluate(Path(arguments[0]), *_trusted(arguments[1:])))
 
 
-def _evaluate(folder: Path, overrides: list[str]) -> int:
+def _trusted(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """Overrides, and the packages whose code may run: those of `--trust PACKAGE`, and those that the files of
+    a `--config-dir DIR` name."""
+    overrides, packages, rest = [], [], iter(arguments)
+    for argument in rest:
+        option, _, value = argument.partition("=")
+        if option == "--trust":
+            value = value or next(rest, "")
+            if not all(part.isidentifier() for part in value.split(".")):
+                raise ConfigurationError(f"--trust takes a package of Python such as mine, got {value!r}")
+            packages.append(value)
+        elif option in ("--config-dir", "-cd"):
+            value = value or next(rest, "")
+            overrides_in([f"--config-dir={value}"])  # refuses what is no folder
+            packages += sorted(trust.packages_in(Path(value)))
+        else:
+            overrides.append(argument)
+    return overrides_in(overrides), packages
+
+
+def _evaluate(folder: Path, overrides: list[str], trusted: list[str]) -> int:
     best = folder / "checkpoints" / "best.ckpt"
+    for problem in stored.damage(folder).values():
+        raise ConfigurationError(problem)
     state = folders.read_status(folder).get("state")
     if state is None or not (folder / "config.yaml").is_file():
         raise ConfigurationError(f"{folder} is not the folder of a run")
     if not best.is_file():
         raise ConfigurationError(f"{folder} has no best checkpoint yet; its state is {state}")
     tree = folders.read_config(folder)
+    stored.refuse_half(folder / "config.yaml", tree)
+    trust.refuse_untrusted(tree, trusted)
     if state != "done":
         print(
             wrapped(f"this run is {state}, not done: the figures are those of its best checkpoint so far"),
             file=sys.stderr,
         )
     changes = changed(tree, overrides)
-    check(tree, conflicts=measuring_conflicts)
+    try:
+        check(tree, conflicts=measuring_conflicts)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{folder / 'config.yaml'}: {error}" if not overrides else str(error)
+        ) from None
     from attnlab import runs
     from attnlab.building import assemble
 
     runs.quiet()
     runs.torch.set_num_threads(tree["threads"])
-    results = runs.measure(assemble(tree), best)
+    results = runs.measure(assemble(tree, trusted), best)
     print(table(results))
     print(f"\nrun      {folder}" + (f"\nchanged  {' '.join(changes)}" if changes else ""))
     return SUCCESS

@@ -33,6 +33,6 @@ def read_object(path: Path) -> dict[str, Any]:
     """An object of JSON; {} where there is none that can be read."""
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

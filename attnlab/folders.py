@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 from filelock import FileLock, Timeout
 
+from attnlab import stored
 from attnlab.config import Composition
 from attnlab.files import read_object, write
 from attnlab.naming import names
@@ -68,7 +69,10 @@ def folder_of(composition: Composition, data: Mapping[str, str] | None = None, n
 
 def read_status(folder: Path) -> dict[str, Any]:
     """The contents of status.json; {} where there is none that can be read."""
-    return read_object(folder / "status.json")
+    try:
+        return stored.read_status(folder / "status.json")
+    except stored.Damaged:
+        return {}
 
 
 def write_status(folder: Path, **changes: Any) -> None:
@@ -78,9 +82,11 @@ def write_status(folder: Path, **changes: Any) -> None:
 
 def read_results(folder: Path) -> dict[str, float] | None:
     """The figures of results.json by their tags; None unless the run is done and they can be read."""
-    return (
-        (read_object(folder / "results.json") or None) if read_status(folder).get("state") == "done" else None
-    )
+    try:
+        figures = stored.read_figures(folder / "results.json")
+    except stored.Damaged:
+        return None
+    return (figures or None) if read_status(folder).get("state") == "done" else None
 
 
 def write_results(folder: Path, results: Mapping[str, float]) -> None:
@@ -159,14 +165,21 @@ def write_config(folder: Path, tree: Mapping[str, Any]) -> None:
     write(folder / "config.yaml", as_yaml(tree))
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes what is there twice twice: a stored configuration has no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
 def as_yaml(tree: Mapping[str, Any]) -> str:
     """A configuration as config.yaml shows it."""
-    return yaml.safe_dump(dict(tree), sort_keys=False, allow_unicode=True)
+    return yaml.dump(dict(tree), Dumper=_Plain, sort_keys=False, allow_unicode=True)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The resolved configuration of a run."""
-    return yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    """The resolved configuration of a run. Raises ConfigurationError for a file that cannot be read."""
+    return stored.read_configuration(folder / "config.yaml")
 
 
 def now() -> str:

@@ -7,7 +7,7 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ from attnlab.provenance import data_digests, refuse_other_data
 from attnlab.resuming import DamagedCheckpoint, Start, read, starting_point
 from attnlab.resuming import load as load
 from attnlab.schedules import move_all
+from attnlab.trust import EVERYTHING
+from attnlab.watchers import callbacks_of
 
 NOTHING_SHOWN = folders.Shown()
 
@@ -51,7 +53,8 @@ def train(
     quiet()
     torch.set_num_threads(tree["threads"])
     data = data_digests(tree) if data is None else data
-    built = assemble(tree)
+    built = assemble(tree, EVERYTHING)
+    watchers = callbacks_of(built)
     refuse_other_data(tree, data)  # digests from before and after the reading are those of what was read
     make_trainer(tree)  # refuses what Lightning does not take
     if tree["trainer"]["max_steps"] == tree["trainer"]["max_epochs"] == -1:
@@ -80,7 +83,7 @@ def train(
         try:
             for words in beginning(folder, shown):
                 log.debug("%s", words)
-            results = _train(built, folder, shown, start, checkpoints)
+            results = _train(built, folder, shown, start, checkpoints, watchers)
             folders.write_results(folder, results)
             folders.write_status(folder, state="done", end=folders.now())
             checkpoints.previous.unlink(missing_ok=True)
@@ -158,7 +161,12 @@ def _interruptible() -> Iterator[None]:
 @_interruptible()
 @torch.random.fork_rng(devices=[])  # which training and evaluation seed
 def _train(
-    built: Built, folder: Path, shown: folders.Shown, start: Start, checkpoints: Checkpoints
+    built: Built,
+    folder: Path,
+    shown: folders.Shown,
+    start: Start,
+    checkpoints: Checkpoints,
+    watchers: Sequence[pl.Callback],
 ) -> dict[str, float]:
     checkpoints.last.parent.mkdir(exist_ok=True)
     metrics = MetricsFile(folder / "metrics.csv", start.step)
@@ -166,11 +174,10 @@ def _train(
         log.critical("%s", sentence)  # told wherever a person may see it
     with Events(folder, start.step, shown) as events:
         progress = Progress(draws_bar(built.config))
-        callbacks = [progress, *(make(node) for node in built.config["callbacks"].values())]
         trainer = make_trainer(
             built.config,
             logger=[events, metrics],
-            callbacks=[*callbacks, checkpoints],
+            callbacks=[progress, *watchers, checkpoints],
         )
         log.info("going on from step %d" if start.path else "starting at step %d", start.step)
         training = built.training

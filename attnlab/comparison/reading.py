@@ -11,9 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from attnlab import folders
+from attnlab import folders, stored
 from attnlab.comparison.history import History, column, header_of, last_step
 
 SET_ASIDE = re.compile(r"\.until-\d{8}-\d{6}")
@@ -148,17 +146,12 @@ def natural(text: str) -> list[tuple[str, float]]:
 
 
 def _read(folder: Path) -> Run:
-    status, found = folders.read_status(folder), folders.read_results(folder) or {}
-    results = {tag: float(value) for tag, value in found.items() if isinstance(value, int | float)}
-    try:
-        config = yaml.load(
-            (folder / "config.yaml").read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
-    except (OSError, yaml.YAMLError):
-        config = None
-    run = Run(folder, config if isinstance(config, dict) else {}, status, results, "done", "")
-    state, problem = _standing(run)
-    return Run(folder, run.config, status, results, state, problem)
+    status, results = folders.read_status(folder), folders.read_results(folder) or {}
+    damage = stored.damage(folder)
+    config = {} if "config.yaml" in damage else folders.read_config(folder)
+    run = Run(folder, config, status, results, "done", "")
+    state, problem = ("unreadable", next(iter(damage.values()))) if damage else _standing(run)
+    return Run(folder, config, status, results, state, problem)
 
 
 def _standing(run: Run) -> tuple[str, str]:
@@ -170,9 +163,13 @@ def _standing(run: Run) -> tuple[str, str]:
     if not run.config or state not in ("running", "done", "failed"):
         return "unreadable", f"{'status.json' if run.config else 'config.yaml'} cannot be read"
     if state == "failed":
-        return "failed", f"failed {reached}: {str(run.status.get('error')).splitlines()[0]}"
+        return "failed", f"failed {reached}: {_first_line(run.status.get('error'))}"
     if state == "running" and folders.is_held(run.folder):
         return "running", f"still running, {reached}"
     if state == "running":
         return "interrupted", f"interrupted {reached}; its command goes on from the last checkpoint"
     return ("done", "") if run.results else ("unreadable", "done, but results.json cannot be read")
+
+
+def _first_line(text: object) -> str:
+    return next(iter(str(text).splitlines()), "without a reason")
