@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 
-from attnlab.folders import RunBusy
+from attnlab.folders import TERMINATION, RunBusy
 from attnlab.text import WIDTH, wrapped
 
-SUCCESS, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+SUCCESS, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 def parser(name: str, usage: str, doc: str | None) -> argparse.ArgumentParser:
@@ -39,8 +39,8 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def answered(command: Callable[[], int], interrupted: str = "interrupted") -> int:
-    """Run a command; what a person can mend is told in one message."""
+def answered(command: Callable[[], int], interrupted: Callable[[], str] = lambda: "interrupted") -> int:
+    """Run a command; what a person can mend is told in one message, and what an interruption leaves."""
     try:
         code = command()
         sys.stdout.flush()
@@ -54,8 +54,8 @@ def answered(command: Callable[[], int], interrupted: str = "interrupted") -> in
         return said(BAD_INPUT, str(error))
     except OSError as error:
         return said(BAD_INPUT, f"{error.strerror}: {error.filename}" if error.filename else str(error))
-    except KeyboardInterrupt:
-        return said(INTERRUPTED, interrupted)
+    except KeyboardInterrupt as interruption:
+        return said(TERMINATED if TERMINATION in interruption.args else INTERRUPTED, interrupted())
 
 
 def shown(page: str) -> int:

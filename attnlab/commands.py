@@ -15,13 +15,14 @@ from attnlab.engine import is_launcher, refuse_option, search_path
 from attnlab.help import help_page, keys_page
 from attnlab.overrides import parse
 from attnlab.pages import report, sweep_table, table
-from attnlab.progress import tell
+from attnlab.progress import counting, tell
 from attnlab.provenance import data_digests
 from attnlab.services import FLAGS, service
 from attnlab.text import counted, unbroken, wrapped
 from attnlab.trainer import measuring_conflicts
 
 HELP = ("-h", "--help")
+SWEEP_GOES_ON = "the same command runs what is missing, each run from its last checkpoint if it has one"
 
 
 def train(arguments: list[str], doc: str | None) -> int:
@@ -37,10 +38,21 @@ def train(arguments: list[str], doc: str | None) -> int:
         return answered(lambda: shown(version()))
     if set(FLAGS) & set(arguments):
         return answered(lambda: service(arguments))
-    chosen = train_one if rest == arguments else train_many
-    return answered(
-        lambda: chosen(overrides_in(rest)), "interrupted; the same command goes on from the last checkpoint"
-    )
+    if rest != arguments:
+        return answered(lambda: train_many(overrides_in(rest)), lambda: f"interrupted; {SWEEP_GOES_ON}")
+    return answered(lambda: train_one(overrides_in(rest)), lambda: interruption(overrides_in(rest)))
+
+
+def interruption(overrides: list[str]) -> str:
+    """What an interrupted run has left, and so what the same command does."""
+    composition = compose(overrides)
+    folder = folders.folder_of(composition, data_digests(composition.tree))
+    if not (folder / "checkpoints" / "last.ckpt").is_file():
+        return "interrupted before the first checkpoint; the same command starts over"
+    from attnlab import runs
+
+    step = runs.load(folder / "checkpoints" / "last.ckpt")["global_step"]
+    return f"interrupted; the same command goes on from the last checkpoint, of step {step:,}"
 
 
 def train_one(overrides: list[str]) -> int:
@@ -186,12 +198,13 @@ def _evaluate(folder: Path, overrides: list[str], trusted: list[str]) -> int:
         raise ConfigurationError(
             f"{folder / 'config.yaml'}: {error}" if not overrides else str(error)
         ) from None
+    tell(f"measuring {folder}; loading torch")
     from attnlab import runs
     from attnlab.building import assemble
 
     runs.quiet()
     runs.torch.set_num_threads(tree["threads"])
-    results = runs.measure(assemble(tree, trusted), best)
+    results = runs.measure(assemble(tree, trusted), best, tell)
     print(table(results))
     print(f"\nrun      {folder}" + (f"\nchanged  {' '.join(changes)}" if changes else ""))
     return SUCCESS
@@ -245,13 +258,16 @@ def _microscope(overrides: list[str], draws: int, seed: int, config_dir: str | N
         )
     if draws < 2 or seed < 0:
         raise ConfigurationError(f"--draws must be at least 2 and --seed at least 0, got {draws} and {seed}")
+    tell("measuring gradients of mechanisms; loading torch")
     from attnlab import combinations, survey
 
     survey.torch.set_num_threads(1)  # small tensors are fastest with one
     jobs = combinations.expanded([*overrides, *place]) if overrides else survey.jobs()
     for job in jobs:
         survey.mechanism_of(job)  # what cannot be is refused before anything is measured
-    for line in [survey.markdown(jobs, draws, seed)] if markdown else survey.lines(jobs, draws, seed):
+    tell(f"{counted(len(jobs), 'mechanism')}, {draws:,} estimates of each on {len(survey.PROBLEMS)} losses")
+    seen = counting(jobs, len(jobs), "mechanism")
+    for line in [survey.markdown(seen, draws, seed)] if markdown else survey.lines(jobs, draws, seed):
         print(line, flush=True)
     return SUCCESS
 

@@ -24,6 +24,10 @@ CHOSEN = ("attention", "task", "score", "model")
 """Groups whose choice is always shown."""
 
 
+TERMINATION = "SIGTERM"
+"""What a KeyboardInterrupt carries that was asked for by this signal."""
+
+
 class RunBusy(RuntimeError):
     """Another process is training this run."""
 

@@ -2,16 +2,30 @@
 
 import math
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from attnlab.text import WIDTH, wrapped
 
+T = TypeVar("T")
 CELLS = 12  # of a bar
+SELDOM = 3.0  # seconds between two lines
 
 
 def tell(text: str) -> None:
     """Say on stderr, at once, what is happening."""
     print(wrapped(text), file=sys.stderr, flush=True)
+
+
+def counting(items: Iterable[T], number: int, noun: str) -> Iterator[T]:
+    """The items, one after the other; every few seconds, how far that is."""
+    said = time.monotonic()
+    for done, item in enumerate(items):
+        if time.monotonic() - said > SELDOM:
+            said = time.monotonic()
+            tell(f"{noun} {done + 1} of {number}")
+        yield item
 
 
 def spoken(seconds: float) -> str:
@@ -21,19 +35,19 @@ def spoken(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def left(step: int, total: float, first: int, seconds: float) -> str:
+def left(step: float, total: float, first: int, seconds: float) -> str:
     """The time left at the pace since `first`, `seconds` ago; "" where there is no end or no pace yet."""
     if not math.isfinite(total) or step <= first:
         return ""
     return f"{spoken((total - step) / (step - first) * seconds)} left"
 
 
-def reached(step: int, total: float) -> str:
+def reached(step: float, total: float) -> str:
     """`step 100 of 1,500`; without the whole where it has no end."""
-    return f"step {step:,} of {total:,.0f}" if math.isfinite(total) else f"step {step:,}"
+    return f"step {step:,.0f}" + (f" of {total:,.0f}" if math.isfinite(total) else "")
 
 
-def bar(step: int, total: float, remaining: str, figures: Mapping[str, float | None]) -> str:
+def bar(step: float, total: float, remaining: str, figures: Mapping[str, float | None]) -> str:
     """One line for a whole run, narrower than a terminal: how far it is, the time left, and its figures."""
     full = round(CELLS * min(1.0, step / total)) if math.isfinite(total) else 0
     drawn = f"|{'#' * full}{'-' * (CELLS - full)}| " if math.isfinite(total) else ""

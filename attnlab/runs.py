@@ -7,13 +7,14 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from attnlab import folders
 from attnlab.building import Built, assemble, make
@@ -29,6 +30,10 @@ from attnlab.resuming import load as load
 from attnlab.schedules import move_all
 from attnlab.trust import EVERYTHING
 from attnlab.watchers import callbacks_of
+
+log = logging.getLogger("attnlab")
+log.setLevel(logging.DEBUG)
+log.propagate = False
 
 NOTHING_SHOWN = folders.Shown()
 
@@ -88,8 +93,8 @@ def train(
             folders.write_status(folder, state="done", end=folders.now())
             checkpoints.previous.unlink(missing_ok=True)
             log.debug("done: accuracy %.4f on test data", results["test/sequence_accuracy"])
-        except KeyboardInterrupt:
-            log.debug("interrupted")
+        except KeyboardInterrupt as interruption:
+            log.debug("interrupted%s", "".join(f" by {signal}" for signal in interruption.args))
             raise
         except Exception as error:
             log.debug("failed\n%s", traceback.format_exc())
@@ -153,9 +158,9 @@ def _interruptible() -> Iterator[None]:
     """Lightning answers Ctrl-C with sys.exit and ignores the next one; here it stays a KeyboardInterrupt."""
     try:
         yield
-    except SystemExit:
+    except SystemExit as asked:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt from None
+        raise KeyboardInterrupt(*[folders.TERMINATION] * isinstance(asked, SIGTERMException)) from None
 
 
 @_interruptible()
@@ -189,7 +194,6 @@ def _train(
                 trainer.validate(training, verbose=False)
             checkpoints.finish(trainer)
         gradients = over_training(training.figures)
-        log.info("measuring the best checkpoint")
         return measure(built, checkpoints.best) | gradients
 
 
@@ -209,8 +213,9 @@ def _losses(start: Start, metrics: MetricsFile) -> Iterator[str]:
 
 @_interruptible()
 @torch.random.fork_rng(devices=[])  # which training and evaluation seed
-def measure(built: Built, checkpoint: Path) -> dict[str, float]:
-    """val/* and test/* figures of a checkpoint under the configuration's evaluation rule, data and precision.
+def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.info) -> dict[str, float]:
+    """val/* and test/* figures of a checkpoint under the configuration's evaluation rule, data and precision;
+    `told` what is being measured.
 
     Raises ValueError for a checkpoint of other parameters.
     """
@@ -234,8 +239,11 @@ def measure(built: Built, checkpoint: Path) -> dict[str, float]:
     move_all(training.model.attention, kept["global_step"])
     trainer = make_trainer(built.config)
     training.figures = {}
+    told("measuring the best checkpoint on validation data")
     trainer.validate(training, verbose=False)
+    told("measuring it on test data")
     trainer.test(training, verbose=False)
+    told("measuring what hardening its attention costs")
     task, distribution = built.task, built.mechanism.distribution
     gap = soft_argmax_gap(training.model, training.validation_batches, distribution, 2 * task.longest_target)
     return training.figures | {"val/soft_argmax_gap": gap}
@@ -268,8 +276,3 @@ def quiet() -> None:
     for name in ("pytorch_lightning", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.tensorboard")
-
-
-log = logging.getLogger("attnlab")
-log.setLevel(logging.DEBUG)
-log.propagate = False

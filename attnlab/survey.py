@@ -4,7 +4,7 @@ eight positions."""
 import importlib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, get_args
 
 import torch
@@ -170,7 +170,7 @@ def variance(found: Measurement) -> str:
     return "0" if found.relative_variance < 1e-12 else f"{found.relative_variance:.2f}"
 
 
-def markdown(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> str:
+def markdown(jobs: Iterable[Sequence[str]], draws: int, seed: int = 0) -> str:
     """The table of docs/mechanisms.md, one line a mechanism."""
     problems = " / ".join(PROBLEMS)
     lines = [

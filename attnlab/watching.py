@@ -12,10 +12,10 @@ from typing import Any, Protocol
 from attnlab import folders
 from attnlab.comparison.history import column, last_step
 from attnlab.config import Composition
-from attnlab.progress import bar, left, reached, spoken, tell
+from attnlab.progress import SELDOM, bar, left, reached, spoken, tell
 from attnlab.text import WIDTH
 
-OFTEN, SELDOM = 0.5, 5.0  # seconds between two looks on a terminal, and between two lines elsewhere
+OFTEN = 0.5  # seconds between two looks
 ACCURACY = "val/sequence_accuracy"
 
 
@@ -33,7 +33,7 @@ class Watched(Protocol):
 @contextmanager
 def watching(jobs: Sequence[Watched]) -> Iterator[None]:
     """While jobs run: a line on stderr whenever one ends, with the time left; between them one bar over the
-    steps of all on a terminal, or every few seconds a line on those that run."""
+    steps of all on a terminal, elsewhere a line when one was validated."""
     over, view = threading.Event(), _View(jobs)
 
     def watch() -> None:
@@ -59,6 +59,7 @@ class _View:
         self.started = self.told = time.monotonic()
         self.first = sum(map(_step, jobs))
         self.ended: dict[Path, str] = {}
+        self.validated: dict[Path, int] = {}  # the last validation that was told
         self.draws = sys.stderr.isatty()
 
     def look(self) -> None:
@@ -89,15 +90,17 @@ class _View:
     def _tell_running(self, running: Sequence[Watched]) -> None:
         step, total = sum(map(self._reached, self.jobs)), sum(map(_length, self.jobs))
         remaining = left(step, total, self.first, time.monotonic() - self.started)
-        self.told = time.monotonic()
         if self.draws:
             print(f"\r{bar(step, total, remaining, {})}", end="", file=sys.stderr, flush=True)
             return
-        tell(", ".join(filter(None, [f"all runs: {reached(step, total)}", remaining])))
         for job in running:
-            accuracy = _accuracy(job)
-            known = "" if accuracy is None else f", accuracy {accuracy:.4f}"
-            tell(f"  {reached(_step(job), _length(job))}{known}: {job.name}")
+            validated, accuracy = _validation(job)
+            if validated > self.validated.get(job.folder, 0):
+                self.validated[job.folder], self.told = validated, time.monotonic()
+                now = f"{reached(validated, _length(job))}, accuracy {accuracy:.4f}"
+                tell(
+                    f"{', '.join(filter(None, [now, f'{remaining} for all' * bool(remaining)]))}: {job.name}"
+                )
 
     def _reached(self, job: Watched) -> float:
         return _length(job) if job.folder in self.ended and _length(job) < math.inf else _step(job)
@@ -116,10 +119,10 @@ def _step(job: Watched) -> int:
         return 0
 
 
-def _accuracy(job: Watched) -> float | None:
-    """Of the last validation; None before the first."""
+def _validation(job: Watched) -> tuple[int, float]:
+    """Step and accuracy of the last validation; step 0 before the first."""
     try:
-        values = column((job.folder / "metrics.csv").read_bytes(), ACCURACY).values
+        history = column((job.folder / "metrics.csv").read_bytes(), ACCURACY)
     except (OSError, ValueError):
-        return None
-    return float(values[-1]) if len(values) else None
+        return 0, math.nan
+    return (int(history.steps[-1]), float(history.values[-1])) if len(history.steps) else (0, math.nan)

@@ -1,12 +1,12 @@
 """`scripts/tour.py`: parse, call, print; 0 for a tour, 2 for bad input. torch and matplotlib are imported
 late."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from attnlab import shell
 from attnlab.answers import answered, parser, shown
+from attnlab.progress import counting, tell
 
 PAGE, TENSORBOARD = "tour.html", "tensorboard"
 
@@ -21,6 +21,7 @@ def tour(arguments: Sequence[str], doc: str | None) -> int:
 
 
 def _tour(out: Path) -> int:
+    tell("loading torch; a worked example comes first, then the pictures")
     import torch
 
     from attnlab.tour import example
@@ -30,7 +31,7 @@ def _tour(out: Path) -> int:
     if out.exists() and not out.is_dir():
         raise ValueError(f"--out names a folder to write to, and {out} is a file")
     out.mkdir(parents=True, exist_ok=True)
-    print("\ndrawing, which takes ten seconds or more ...", file=sys.stderr, flush=True)
+    tell("\ndrawing, which takes ten seconds or more ...")
     return shown(f"\n{_write(out)}")
 
 
@@ -39,8 +40,10 @@ def _write(out: Path) -> str:
     from attnlab.config import choices
     from attnlab.tour import arrows, board, figures, overview, page, training
 
-    drawn = {f"{draw.__name__}.png": draw() for draw in (*figures.FIGURES, *training.FIGURES)}
-    measured = sorted(map(arrows.measured, choices("attention")), key=lambda one: one.objective != "expected")
+    draws, names = (*figures.FIGURES, *training.FIGURES), choices("attention")
+    drawn = {f"{draw.__name__}.png": draw() for draw in counting(draws, len(draws), "picture")}
+    found = map(arrows.measured, counting(names, len(names), "mechanism"))
+    measured = sorted(found, key=lambda one: one.objective != "expected")
     gallery = [page.Picture(one.name, arrows.arrows(one), arrows.caption(one)) for one in measured]
     images = (
         {"overview.png": overview.overview()}
