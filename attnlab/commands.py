@@ -10,6 +10,7 @@ from typing import Any
 from attnlab import folders, shell, stored, trust
 from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown, version
 from attnlab.checking import ConfigurationError, check, texts, unknown_keys
+from attnlab.comparison.places import names
 from attnlab.config import Composition, compose
 from attnlab.engine import is_launcher, refuse_option, search_path
 from attnlab.help import help_page, keys_page
@@ -133,8 +134,10 @@ def train_many(overrides: list[str]) -> int:
         sweeping.launch(missing, overrides)
     outcomes = [(job, sweeping.outcome_of(job)) for job in jobs]
     print(sweep_table(outcomes, skipped))
-    print(f"\ncompare      {shell.script('compare', *sweeping.places(jobs))}")
-    print(f"tensorboard  {shell.tensorboard(jobs[0].composition.tree['runs_dir'])}")
+    runs_dir = Path(jobs[0].composition.tree["runs_dir"])
+    own = names([job.folder for job in jobs], runs_dir)
+    print(f"\ncompare      {shell.script('compare', *own)}" if own else "")
+    print(f"tensorboard  {shell.tensorboard(runs_dir)}")
     return SUCCESS if all(outcome.state == "done" for _, outcome in outcomes) else FAILED
 
 

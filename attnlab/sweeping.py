@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -95,13 +94,6 @@ def outcome_of(job: Job) -> Outcome:
     if state == "running":
         state = "elsewhere" if folders.is_held(job.folder) else "interrupted"
     return Outcome(state, status.get("error") or "")
-
-
-def places(jobs: Sequence[Job]) -> list[Path]:
-    """Where the runs of a sweep lie: the folders above them, where no other run does, or else each."""
-    own = {job.folder for job in jobs}
-    above = list(dict.fromkeys(job.folder.parent for job in jobs))
-    return above if all(set(place.iterdir()) <= own for place in above) else sorted(own)
 
 
 def launch(jobs: list[Job], overrides: list[str]) -> None:

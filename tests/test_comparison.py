@@ -171,6 +171,41 @@ assert "torch" not in sys.modules"""
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
+# the runs of a sweep by name
+
+
+@pytest.mark.parametrize(
+    "chosen, others, words",
+    [
+        (["a/soft/x=1-1", "a/soft/x=2-2"], [], ["runs"]),
+        (["a/soft/x=1-1", "a/hard/x=2-2"], ["b/soft/x=1-1"], ["runs/a"]),
+        (["a/soft/x=1,y=3-1", "a/soft/x=2,y=3-2"], ["a/soft/x=1,y=4-3"], ["runs/a/soft/x=*,y=3-*"]),
+        (
+            ["a/soft/x=1-1", "a/soft/x=2-2", "b/soft/x=1-1"],
+            ["a/soft/x=3-3"],
+            ["runs/a/soft/x=1-1", "runs/a/soft/x=2-2", "runs/b"],
+        ),
+        (["a/it's/f=a b[1]-1", "a/it's/f=a b[2]-2"], ["a/it's/g=1-3"], ["runs/a/it's/f=a b[[]*-*"]),
+        (["a/soft/x=1-1"], ["a/soft/x=2-2"], []),
+    ],
+)
+def test_runs_of_a_sweep_are_named_and_no_others(
+    tmp_path: Path, monkeypatch: Any, chosen: list[str], others: list[str], words: list[str]
+) -> None:
+    from attnlab.comparison.places import names
+
+    for name in [*chosen, *others]:
+        place = tmp_path / "runs" / name
+        place.mkdir(parents=True)
+        (place / "config.yaml").write_text("seed: 0")
+        (place / "status.json").write_text('{"state": "running"}')
+    monkeypatch.chdir(tmp_path)
+    given = names([Path("runs") / name for name in chosen], Path("runs"))
+    assert given == words
+    if given:
+        assert {run.folder for run in load_runs(*given)} == {Path("runs") / name for name in chosen}
+
+
 # grouping
 
 

@@ -122,14 +122,14 @@ def load_runs(*paths: str | Path) -> list[Run]:
         )
         if not places:
             raise ValueError(f"there is no folder {path}")
-        runs = [folder for place in places for folder in _search(place, len(places) == 1)]
+        runs = [folder for place in places for folder in search(place, len(places) == 1)]
         if not runs:
             raise ValueError(f"there is no run in {path}: a run is a folder with config.yaml and status.json")
         found |= {folder.resolve(): folder for folder in runs}
     return [_read(folder) for folder in sorted(found.values(), key=lambda folder: natural(str(folder)))]
 
 
-def _search(place: Path, named: bool) -> Iterator[Path]:
+def search(place: Path, named: bool = False) -> Iterator[Path]:
     """Folders of runs at or below a place. What fresh=true moved aside is a run only where it is named
     itself."""
     for folder, below, files in os.walk(place, followlinks=True):
