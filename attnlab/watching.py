@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from attnlab import folders
 from attnlab.comparison.history import column, last_step
@@ -19,6 +19,7 @@ OFTEN = 0.5  # seconds between two looks
 ACCURACY = "val/sequence_accuracy"
 
 
+@runtime_checkable
 class Watched(Protocol):
     """A run of a sweep: where it lies, what it is called there, and how long it is."""
 
@@ -102,11 +103,11 @@ class _View:
                     f"{', '.join(filter(None, [now, f'{remaining} for all' * bool(remaining)]))}: {job.name}"
                 )
 
-    def _reached(self, job: Watched) -> float:
-        return _length(job) if job.folder in self.ended and _length(job) < math.inf else _step(job)
+    def _reached(self, job: Watched) -> int:
+        return int(_length(job)) if job.folder in self.ended and _length(job) < math.inf else _step(job)
 
 
-def _length(job: Watched) -> float:
+def _length(job: Watched) -> int | float:
     steps = job.composition.tree["trainer"]["max_steps"]
     return steps if steps > 0 else math.inf
 
