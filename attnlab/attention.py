@@ -48,11 +48,13 @@ class Attention(nn.Module):
         randomness: Randomness,
         controls: tuple[str, ...] = (),
         selector: Selector | None = None,
+        first: int = 0,
     ) -> tuple[Float[Tensor, "K B #T R"], Selection]:
-        """Context vectors and the selection behind them; `selector` replaces the trained one (an evaluation
-        rule)."""
+        """Context vectors and the selection behind them, of T target steps from the `first` on; `selector`
+        replaces the trained one (an evaluation rule)."""
         scores = self.score(query, memory.keys).masked_fill(~memory.mask, -torch.inf)
-        inputs = AttentionInput(scores, memory.mask, memory.gold)
+        step = torch.arange(first, first + query.size(1), device=query.device)
+        inputs = AttentionInput(scores, memory.mask, memory.gold, step)
         selection = (self.selector if selector is None else selector)(inputs, randomness, controls)
         return attend(selection.weights, memory.values), selection
 

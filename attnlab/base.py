@@ -22,6 +22,8 @@ class AttentionInput(NamedTuple):
     mask: Bool[Tensor, "B #T S"]  # True = may be attended
     # right positions where the task knows them, else all False; only a control may look
     gold: Bool[Tensor, "B #T S"]
+    # which target step each is, from 0; a choice that depends on it must be the same for one step alone
+    step: Int[Tensor, "#T"] = torch.zeros(1, dtype=torch.int64)
 
 
 class Randomness(NamedTuple):

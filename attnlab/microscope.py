@@ -37,7 +37,7 @@ def mechanism_of(
         torch.manual_seed(0)
         mechanism: Mechanism = make(settings(*overrides))
         mechanism.estimator.prepare(1)
-    for part in (mechanism.selector, mechanism.estimator):
+    for part in (mechanism.distribution, mechanism.selector, mechanism.estimator):
         part.to(device, dtype)
         move_all(part, 0)  # not rounded to float32 on the way
     return mechanism
@@ -70,7 +70,7 @@ def sample_gradients(
 def _estimates(mechanism: Mechanism, scores: Tensor, loss: Loss, rows: int, seed: int, start: int) -> Tensor:
     leaf = scores.detach().expand(rows, 1, -1).clone().requires_grad_()
     mask = leaf.detach() > -torch.inf
-    inputs = AttentionInput(leaf, mask, torch.zeros_like(mask))
+    inputs = AttentionInput(leaf, mask, torch.zeros_like(mask), _first(leaf))
     randomness = drawing(generator_for(seed, "microscope", start, device=scores.device))
     selection = mechanism.selector(inputs, randomness, mechanism.estimator.controls)
     weights = selection.weights.expand(-1, rows, 1, -1).squeeze(2)
@@ -104,6 +104,11 @@ def _losses(loss: Loss, weights: Tensor, needs: Needs) -> Tensor:
     return losses.to(weights.dtype)
 
 
+def _first(like: Tensor) -> Tensor:
+    """The first target step, on the device of the scores."""
+    return torch.zeros(1, dtype=torch.int64, device=like.device)
+
+
 def _check_scores(scores: Tensor) -> None:
     if scores.ndim != 1 or not scores.is_floating_point():
         raise ValueError(
@@ -126,7 +131,7 @@ def exact_gradient(
     if overrides:
         mechanism = mechanism_of(overrides, scores.dtype, scores.device)
         mask = (scores > -torch.inf)[None, None]
-        inputs = AttentionInput(leaf[None, None], mask, torch.zeros_like(mask))
+        inputs = AttentionInput(leaf[None, None], mask, torch.zeros_like(mask), _first(leaf))
         probs = mechanism.distribution(inputs).probs[0, 0]
         value = objective_value(probs, loss, mechanism.objective, mechanism.bound)
     else:

@@ -27,7 +27,6 @@ from attnlab.loggers import MetricsFile
 from attnlab.provenance import data_digests, refuse_other_data
 from attnlab.resuming import DamagedCheckpoint, Start, read, starting_point
 from attnlab.resuming import load as load
-from attnlab.schedules import move_all
 from attnlab.trust import EVERYTHING
 from attnlab.watchers import callbacks_of
 
@@ -236,7 +235,7 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
         raise ValueError(
             f"what was trained does not fit these settings, of the model or the vocabulary: {reason}"
         ) from None
-    move_all(training.model.attention, kept["global_step"])
+    training.move(kept["global_step"])
     trainer = make_trainer(built.config)
     training.figures = {}
     told("measuring the best checkpoint on validation data")

@@ -1,7 +1,7 @@
 """Numbers that move with the training step: beta and temperatures. The value is a function of the step, also
 on resuming."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -73,10 +73,18 @@ def scheduled(name: str, settings: Mapping[str, Any]) -> Scheduled:
 
 
 def scheduled_in(module: nn.Module) -> dict[str, Scheduled]:
-    """Everything scheduled inside a module, by its name there (beta, temperature)."""
-    return {
-        path.rpartition(".")[2]: part for path, part in module.named_modules() if isinstance(part, Scheduled)
-    }
+    """Everything scheduled inside a module, by its name there (beta, temperature), with as much of the path
+    in front as tells it from the others."""
+    found = {path: part for path, part in module.named_modules() if isinstance(part, Scheduled)}
+    return {_shortest(path, found): part for path, part in found.items()}
+
+
+def _shortest(path: str, paths: Collection[str]) -> str:
+    """The shortest end of a path that no other path has."""
+    parts = path.split(".")
+    ends = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
+    alone = (end for end in ends if sum(f".{other}".endswith(f".{end}") for other in paths) == 1)
+    return next(alone, path)
 
 
 def move_all(module: nn.Module, step: int) -> None:

@@ -16,7 +16,7 @@ from attnlab.evaluation import Tally, free_running, rule_of, teacher_forced
 from attnlab.models.seq2seq import Seq2Seq
 from attnlab.optimizers import Configure
 from attnlab.randomness import derive, drawing, generator_for
-from attnlab.schedules import move_all, scheduled_in
+from attnlab.schedules import Scheduled, scheduled_in
 from attnlab.tasks.task import Task
 
 # examples of a training batch whose figures are taken; those of a whole one would cost a third of a step
@@ -59,6 +59,16 @@ class Training(pl.LightningModule):
         """What evaluation reads with; no part of the module, so that checkpoints do not depend on it."""
         return rule_of(self.mechanism)
 
+    @cached_property
+    def scheduled(self) -> dict[str, Scheduled]:
+        """Every number that moves with the step, by its name: in the model, and in all of the mechanism."""
+        return scheduled_in(nn.ModuleList([self.model, *self.mechanism[:3]]))
+
+    def move(self, step: int) -> None:
+        """Give each of them the value that holds after so many steps."""
+        for number in self.scheduled.values():
+            number.move(step)
+
     def record(self, figures: dict[str, float]) -> None:
         """Note figures and write them under the current step. Lightning's `self.log` would cost 0.45 ms a
         figure and step."""
@@ -98,7 +108,7 @@ class Training(pl.LightningModule):
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         if self.logs_next_step():
-            parts = scheduled_in(self.model.attention)
+            parts = self.scheduled
             values = {f"schedule/{name}": part.value.item() for name, part in parts.items()}
             self.used = {"schedule/lr": float(optimizer.param_groups[0]["lr"])} | values
 
@@ -113,7 +123,7 @@ class Training(pl.LightningModule):
             surrogate = sum(part["surrogate"].item() for _, part in self.parts)
             self.record({"train/surrogate": surrogate} | self._taken() | self.used)
         self.parts = []
-        move_all(self.model.attention, self.trainer.global_step)
+        self.move(self.trainer.global_step)
 
     def logged(self, before: int) -> bool:
         """Whether the batch just trained ended an optimizer step that is logged; `before` counts the steps
@@ -136,7 +146,7 @@ class Training(pl.LightningModule):
         return {tag: figures[tag] for tag in ("train/nll", "train/token_accuracy")}
 
     def on_train_start(self) -> None:
-        move_all(self.model.attention, self.trainer.global_step)
+        self.move(self.trainer.global_step)
         validated = {tag: value for tag, value in self.figures.items() if tag.startswith("val/")}
         self.log_dict(validated, logger=False)  # for callbacks that look before the next validation
 
@@ -196,7 +206,7 @@ class Training(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.figures = dict(checkpoint["figures"])  # the last logged step may lie before an interruption
-        move_all(self.model.attention, checkpoint["global_step"])
+        self.move(checkpoint["global_step"])
 
     def train_dataloader(self) -> "Batches":
         def remaining() -> Iterator[Batch]:

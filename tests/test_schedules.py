@@ -2,19 +2,25 @@
 
 import re
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import torch
+from torch import Tensor
 
 from attnlab import folders
-from attnlab.building import assemble
+from attnlab.base import AttentionInput, Categorical, Distribution, Mechanism, Surrogate
+from attnlab.building import assemble, make_part
 from attnlab.checking import ConfigurationError
 from attnlab.commands import evaluate
 from attnlab.config import choices, compose
+from attnlab.distributions import Softmax
+from attnlab.estimators import Pathwise
+from attnlab.mechanisms.soft import Mixture
 from attnlab.runs import load, measure, train
 from attnlab.schedules import Scheduled, move_all, scheduled_in
 from attnlab.signatures import settings_of
+from attnlab.training import Training
 
 SMALL = [
     "model.hidden_size=6",
@@ -209,3 +215,47 @@ def test_a_constant_beta_is_logged_as_it_is_and_a_control_has_none(tmp_path: Pat
     rows = trained(tmp_path, "attention=soft", "attention.beta=3")
     assert {row["schedule/beta"] for row in rows if row["schedule/lr"]} == {"3.0"}
     assert "schedule/beta" not in trained(tmp_path, "attention=uniform")[0]
+
+
+class Twice(Distribution):
+    """Two scheduled numbers of one name, one in a part."""
+
+    def __init__(self, beta: float):
+        super().__init__()
+        self.beta = Scheduled(beta, "linear", 2 * beta, 4)
+        self.inner = Softmax(Scheduled(1.0, "linear", 3.0, 4))
+
+    def forward(self, inputs: AttentionInput) -> Categorical:
+        return self.inner(inputs._replace(scores=self.beta() * inputs.scores))
+
+
+class Weighed(Pathwise):
+    """An estimator with a number that moves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = Scheduled(1.0, "linear", 5.0, 4)
+
+    def forward(self, losses: Tensor, *rest: Any) -> Surrogate:
+        surrogate = super().forward(losses, *rest)
+        return surrogate._replace(loss=self.weight() * surrogate.loss)
+
+
+def test_numbers_of_one_name_move_apart_and_an_estimators_moves_too(tmp_path: Path) -> None:
+    built = assemble(compose([*SMALL, f"runs_dir={tmp_path}"]).tree)
+    chooses, tells = Twice(1.0), Twice(10.0)  # what is drawn from and what is read may be two objects
+    mechanism = Mechanism(tells, Mixture(chooses), Weighed(), "soft", "mixture", "same")
+    built.attention.selector = mechanism.selector
+    training = Training(
+        built.model, mechanism, built.task, make_part("optimizer", built.config["optimizer"]), 0
+    )
+    training.move(2)
+    found = {name: number.value.item() for name, number in training.scheduled.items()}
+    assert sorted(found.values()) == [1.5, 2.0, 2.0, 3.0, 15.0]
+    assert found["weight"] == 3.0 and len(found) == 5
+    assert all(name.endswith("beta") for name in found if name != "weight")
+
+
+def test_names_of_scheduled_numbers_are_as_short_as_they_may_be() -> None:
+    module = torch.nn.ModuleDict({"one": Twice(1.0), "other": Scheduled(2.0)})
+    assert set(scheduled_in(module)) == {"one.beta", "inner.beta", "other"}

@@ -76,7 +76,7 @@ class Seq2Seq(nn.Module):
                 gold=batch.gold[:, step : step + 1] if step < batch.gold.size(1) else unknown
             )
             hidden, state = self.decoder(symbol, state, randomness.generator)
-            context, selection = self.attention(hidden, here, randomness, (), selector)
+            context, selection = self.attention(hidden, here, randomness, (), selector, step)
             log_probs = predict(self.decoder.read(hidden, context), selection.mass)
             best = log_probs.index_fill(-1, never, -torch.inf).argmax(-1)
             symbol = torch.where(running, best, PAD)
