@@ -41,16 +41,18 @@ def build(overrides: list[str]) -> Built:
     return assemble(compose(overrides).tree, EVERYTHING)
 
 
-def assemble(tree: Mapping[str, Any], trusted: Collection[str] = ()) -> Built:
+def assemble(tree: Mapping[str, Any], trusted: Collection[str] = (), task: Task | None = None) -> Built:
     """The objects of a checked configuration, whose code is attnlab's own or lies in trusted packages.
 
     The initial parameters of a part depend on the seed and on that part alone: encoder and decoder start the
-    same, whatever the mechanism and the score. Raises ConfigurationError for code that is not trusted, before
+    same, whatever the mechanism and the score. task: the one of the configuration, where it was made before.
+
+    Raises ConfigurationError for code that is not trusted, before
     any of it is imported; ValueError for a factory that fails.
     """
     refuse_untrusted(tree, trusted)
     seed = tree["seed"]
-    task: Task = make_part("task", tree["task"], seed, tree["batch_size"])
+    task = task or make_task(tree)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "mechanism"))
         mechanism: Mechanism = make_part("attention", tree["attention"])
@@ -70,6 +72,11 @@ def assemble(tree: Mapping[str, Any], trusted: Collection[str] = ()) -> Built:
         mechanism.estimator.prepare(model.query_size)
     training = Training(model, mechanism, task, make_part("optimizer", tree["optimizer"]), seed)
     return Built(dict(tree), mechanism, model.attention, model, task, training)
+
+
+def make_task(tree: Mapping[str, Any]) -> Task:
+    """The task of a checked configuration, whose code is trusted."""
+    return make_part("task", tree["task"], tree["seed"], tree["batch_size"])
 
 
 def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, get_args
 from pydantic import ConfigDict, ValidationError, create_model
 
 from attnlab import callback_policy, trainer
-from attnlab.rules import Count, DataFileMark, Folder, Seed
+from attnlab.rules import BatchSize, Count, DataFileMark, Folder, Seed, Threads
 from attnlab.signatures import UnknownTarget, settings_of, signature_of
 from attnlab.synonyms import choice_meant, key_meant
 
@@ -28,8 +28,8 @@ GROUPS = tuple(HANDED)
 NESTED = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 ROOT: dict[str, Any] = {
     "seed": Seed,
-    "batch_size": Count,
-    "threads": Count,
+    "batch_size": BatchSize,
+    "threads": Threads,
     "checkpoint_every": Count,
     "runs_dir": Folder,
     "fresh": bool,

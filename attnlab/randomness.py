@@ -28,7 +28,7 @@ def generator_for(seed: int, *purpose: str | int, device: torch.device | str = "
 def part() -> Iterator[None]:
     """Within it, torch's global generator runs a stream of its own, whose seed it drew; behind it, it stands
     that one draw further, whatever was drawn within. So no part of a model moves the start of another."""
-    seed = int(torch.randint(2**63 - 1, ()))
+    seed = int(torch.randint(2**63 - 1, (), device="cpu"))  # also where parameters are only outlined
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield

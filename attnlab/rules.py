@@ -16,8 +16,23 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """A real number >= 0."""
 
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**63)]
 """A whole number >= 1."""
+
+Size = Annotated[int, Field(ge=1, le=2**16)]
+"""A whole number from 1 to 65,536: widths, draws, different symbols. More than that no machine holds."""
+
+Length = Annotated[int, Field(ge=1, le=2**14)]
+"""A whole number from 1 to 16,384: symbols in a sequence, each of which may be attended from each."""
+
+Layers = Annotated[int, Field(ge=1, le=1000)]
+"""A whole number from 1 to 1,000."""
+
+BatchSize = Annotated[int, Field(ge=1, le=2**20)]
+"""A whole number from 1 to 1,048,576."""
+
+Threads = Annotated[int, Field(ge=1, le=1024)]
+"""A whole number from 1 to 1,024: many more end the process."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 """A whole number from 0 to 2^63 - 1."""
@@ -79,19 +94,19 @@ class Sequences(Exam):
     """The settings of a task over sequences: `shortest` to `longest` symbols, out of `symbols` different
     ones."""
 
-    shortest: Count
-    longest: Count
-    symbols: Count
+    shortest: Length
+    longest: Length
+    symbols: Size
 
 
 class Recurrent(TypedDict):
     """The settings of a recurrent model: widths (of the decoder, and of each direction of the encoder),
     layers in each of the two, and the rate of dropout before every layer."""
 
-    embedding_size: Count
-    hidden_size: Count
-    readout_size: Count
-    layers: Count
+    embedding_size: Size
+    hidden_size: Size
+    readout_size: Size
+    layers: Layers
     dropout: Probability
 
 

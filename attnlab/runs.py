@@ -13,21 +13,20 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from attnlab import folders
-from attnlab.building import Built, assemble, make
+from attnlab.building import Built
 from attnlab.callbacks.checkpoints import Checkpoints
 from attnlab.callbacks.gradient_norms import over_training
 from attnlab.callbacks.progress import Progress
 from attnlab.evaluation import soft_argmax_gap
 from attnlab.events import Events
+from attnlab.limits import make_trainer, prepare, refuse_batches, refuse_numbers, refuse_precision
 from attnlab.loggers import MetricsFile
 from attnlab.provenance import data_digests, refuse_other_data
 from attnlab.resuming import DamagedCheckpoint, Start, read, starting_point
 from attnlab.resuming import load as load
-from attnlab.trust import EVERYTHING
 from attnlab.watchers import callbacks_of
 
 log = logging.getLogger("attnlab")
@@ -57,13 +56,9 @@ def train(
     quiet()
     torch.set_num_threads(tree["threads"])
     data = data_digests(tree) if data is None else data
-    built = assemble(tree, EVERYTHING)
+    built = prepare(tree)
     watchers = callbacks_of(built)
     refuse_other_data(tree, data)  # digests from before and after the reading are those of what was read
-    make_trainer(tree)  # refuses what Lightning does not take
-    if tree["trainer"]["max_steps"] == tree["trainer"]["max_epochs"] == -1:
-        # refuses a schedule that needs an end
-        built.training.configure(built.training.parameters(), float("inf"), 1)
     with folders.held(folder):
         if (already := folders.read_results(folder)) is not None:  # by another process, since this one looked
             return already
@@ -237,6 +232,9 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
         ) from None
     training.move(kept["global_step"])
     trainer = make_trainer(built.config)
+    refuse_batches(built.config["trainer"], built.task)
+    refuse_numbers(built)
+    refuse_precision(built, trainer)
     training.figures = {}
     told("measuring the best checkpoint on validation data")
     trainer.validate(training, verbose=False)
@@ -252,22 +250,6 @@ def draws_bar(tree: Mapping[str, Any]) -> bool:
     """Whether a run draws a bar: as its configuration says, or where a person sees it."""
     wanted = tree["trainer"]["enable_progress_bar"]
     return sys.stderr.isatty() if wanted is None else wanted
-
-
-def make_trainer(
-    tree: Mapping[str, Any], logger: Any = False, callbacks: list[pl.Callback] | None = None
-) -> pl.Trainer:
-    """Lightning's Trainer by the configuration. Raises ValueError for what Lightning refuses."""
-    node = tree["trainer"] | {"enable_progress_bar": False}  # Lightning's; see Progress
-    try:
-        trainer = make(
-            {"enable_model_summary": False}
-            | node
-            | {"logger": logger, "callbacks": callbacks, "enable_checkpointing": bool(callbacks)}
-        )
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        raise ValueError(f"trainer: {error}") from error
-    return trainer
 
 
 def quiet() -> None:

@@ -27,11 +27,13 @@ from attnlab.combinations import expanded
 from attnlab.config import CONFIGS, Composition, composer, hydra_at
 from attnlab.engine import is_engine
 from attnlab.naming import names, varied_keys
-from attnlab.overrides import first_lines, quoted
+from attnlab.overrides import first_lines, key_of, quoted
+from attnlab.trust import EVERYTHING
 from attnlab.watching import watching
 
 LAUNCHED = ("hydra/job_logging=disabled", "hydra/hydra_logging=disabled", "hydra.output_subdir=null")
 """Runs write their own configuration and log."""
+HERE = ("basic", "joblib")  # launchers of jobs on this machine
 
 
 class Job(NamedTuple):
@@ -64,13 +66,14 @@ def plan(overrides: list[str]) -> list[Job]:
     composed(hydra)  # refuses a launcher that does not exist
     found: dict[str, tuple[Composition, list[str], dict[str, str]]] = {}  # by identity, each once
     problems: dict[str, list[str]] = {}
-    known: dict[str, str] = {}
+    known: dict[str, Any] = {}
+    here = all(text.partition("=")[2] in HERE for text in hydra if key_of(text) == "hydra/launcher")
     combinations = expanded(settings)
     varied = varied_keys(combinations)
     for chosen in combinations:
         try:
             composition = composed([*chosen, *path])
-            _refuse_unbuildable(composition.tree, known)
+            _refuse_unbuildable(composition.tree, here, known)
             data = provenance.data_digests(composition.tree)
             found.setdefault(provenance.identity(composition.tree, data), (composition, chosen, data))
         except ValueError as error:
@@ -150,20 +153,26 @@ def _separated(overrides: list[str]) -> tuple[list[str], list[str]]:
     return [text for text in overrides if text not in hydra], hydra
 
 
-def _refuse_unbuildable(tree: dict[str, Any], known: dict[str, str]) -> None:
-    """Settings that do not go together, and damaged data, are known to the constructors alone.
+def _refuse_unbuildable(tree: dict[str, Any], here: bool, known: dict[str, Any]) -> None:
+    """Settings that do not go together, and damaged data, are known to the constructors alone; what this
+    machine cannot do matters to jobs that run `here`.
 
-    `known` keeps what they said: many jobs share a mechanism and a task. Raises ValueError.
+    `known` keeps tasks, and what was said: many jobs share them. Raises ValueError.
     """
-    from attnlab.building import make
+    from attnlab.building import assemble, make_task
+    from attnlab.limits import prepare
 
-    for group, given in (("attention", ()), ("task", (tree["seed"], tree["batch_size"]))):
-        node = json.dumps(tree[group])
-        if node not in known:
-            known[node] = ""
+    data = json.dumps([tree["task"], tree["batch_size"]])
+    rest = json.dumps({key: value for key, value in tree.items() if key not in ("seed", "runs_dir", "fresh")})
+
+    def tried() -> None:
+        prepare(tree, known[data]) if here else assemble(tree, EVERYTHING, known[data])
+
+    for key, step in ((data, lambda: make_task(tree)), (rest, tried)):
+        if key not in known:
             try:
-                make(tree[group], *given)
+                known[key] = step()
             except ValueError as error:
-                known[node] = str(error)
-        if known[node]:
-            raise ValueError(known[node])
+                known[key] = error
+        if isinstance(known[key], ValueError):
+            raise known[key]

@@ -34,6 +34,7 @@ FLOORS = [
     {"events"},
     {"microscope", "answers", "watchers"},
     {"survey"},
+    {"limits"},
     {"runs", "comparison", "tour"},
     {"watching"},
     {"sweeping", "launchers"},

@@ -15,7 +15,7 @@ from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Se
 from attnlab.distributions import Softmax
 from attnlab.estimators import Pathwise
 from attnlab.randomness import draw, exponential, one_hot
-from attnlab.rules import BetaAndTemperature, Count, EvaluateAs
+from attnlab.rules import BetaAndTemperature, EvaluateAs, Size
 from attnlab.schedules import Scheduled, scheduled
 
 
@@ -105,7 +105,7 @@ def gumbel_straight_through(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaA
 
 
 def gumbel_rao(
-    *, samples: Count, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]
+    *, samples: Size, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]
 ) -> Mechanism:
     """weights = one-hot(D) + y - stop_gradient(y), y = mean_j softmax((log p + G_j) / temperature) with G_j ~
     G | D.

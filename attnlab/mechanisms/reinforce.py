@@ -11,7 +11,7 @@ from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Se
 from attnlab.distributions import Softmax
 from attnlab.estimators import Reinforce
 from attnlab.randomness import draw, log_prob_of, one_hot
-from attnlab.rules import Beta, Count, EvaluateAs
+from attnlab.rules import Beta, EvaluateAs, Size
 from attnlab.schedules import scheduled
 
 BASELINES = {
@@ -48,7 +48,7 @@ class Draws(Selector):
 
 def hard_reinforce(
     *,
-    samples: Count,
+    samples: Size,
     baseline: Literal["none", "moving_average", "leave_one_out", "self_critical", "soft", "learned"],
     evaluate_as: EvaluateAs,
     **beta: Unpack[Beta],

@@ -20,7 +20,7 @@ from attnlab.base import (
 from attnlab.distributions import Softmax
 from attnlab.estimators import Reinforce
 from attnlab.randomness import exponential, log_prob_of, one_hot
-from attnlab.rules import Beta, Count, EvaluateAs
+from attnlab.rules import Beta, EvaluateAs, Size
 from attnlab.schedules import scheduled
 
 LARGEST_SET = 8  # 2^8 subsets a step
@@ -121,7 +121,7 @@ def log_completion(
     return completion
 
 
-def unordered_set(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def unordered_set(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """sum over s in S of p(s) R(S, s) (loss(s) + stop_gradient(loss(s) - b_s) log p(s)), S drawn without
     replacement.
 

@@ -11,7 +11,7 @@ from attnlab.distributions import Softmax
 from attnlab.estimators import Reinforce
 from attnlab.mechanisms.sets import members
 from attnlab.randomness import draw
-from attnlab.rules import Beta, Count, EvaluateAs
+from attnlab.rules import Beta, EvaluateAs, Size
 from attnlab.schedules import scheduled
 
 
@@ -49,7 +49,7 @@ class SummedMean(Baseline):
         return ((mass * returns[:-1]).sum(0) / mass.sum(0).clamp_min(torch.finfo(mass.dtype).tiny))[None]
 
 
-def sum_and_sample(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def sum_and_sample(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """sum over the samples - 1 most probable s of p(s) term(s), + (rest of p) term(z) with z drawn from the
     rest.
 

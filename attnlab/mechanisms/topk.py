@@ -5,12 +5,12 @@ from typing import Literal, Unpack
 from attnlab.base import Mechanism
 from attnlab.distributions import TopK
 from attnlab.mechanisms.soft import averaged
-from attnlab.rules import Beta, Count
+from attnlab.rules import Beta, Size
 from attnlab.schedules import scheduled
 
 
 def topk(
-    *, k: Count, evaluate_as: Literal["same", "soft", "argmax", "marginal", "topk"], **beta: Unpack[Beta]
+    *, k: Size, evaluate_as: Literal["same", "soft", "argmax", "marginal", "topk"], **beta: Unpack[Beta]
 ) -> Mechanism:
     """weights = softmax(beta * scores) over the k best scores, 0 elsewhere; the loss at the averaged value.
 

@@ -9,7 +9,7 @@ from attnlab.base import Estimator, Mechanism, Selection, Surrogate
 from attnlab.distributions import Softmax
 from attnlab.estimators import Losses, State, Valid, masked
 from attnlab.mechanisms.reinforce import Draws
-from attnlab.rules import Beta, Count, EvaluateAs
+from attnlab.rules import Beta, EvaluateAs, Size
 from attnlab.schedules import scheduled
 
 
@@ -32,7 +32,7 @@ class Vimco(Estimator):
         return masked(-(bound + signal.sum(0)), valid)
 
 
-def vimco(*, samples: Count, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def vimco(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """-E log mean_k exp(-loss(z_k)) with z_k ~ p = softmax(beta * scores), which falls to the marginal as
     `samples` grows.
 

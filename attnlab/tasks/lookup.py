@@ -5,11 +5,11 @@ from typing import Unpack
 import torch
 
 from attnlab.base import PAD, SPECIAL, Batch
-from attnlab.rules import Count, Sequences
+from attnlab.rules import Sequences, Size
 from attnlab.tasks.task import Synthetic, aligned, close, lengths_between
 
 
-def lookup(seed: int, batch_size: int, *, pairs: Count, **settings: Unpack[Sequences]) -> Synthetic:
+def lookup(seed: int, batch_size: int, *, pairs: Size, **settings: Unpack[Sequences]) -> Synthetic:
     """`pairs` pairs k1 v1 k2 v2 ... of distinct keys and uniform values, then `shortest` to `longest` queries
     among the keys.
 
