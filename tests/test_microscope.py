@@ -249,7 +249,8 @@ def test_the_command_prints_a_line_for_each_mechanism_and_problem(capsys: pytest
     chosen = ["attention=hard_reinforce", "attention.samples=1,2", "attention.baseline=none"]
     assert microscope([*chosen, "--draws", "2000"], "") == 0
     printed = capsys.readouterr()
-    assert printed.err == "" and all(len(line) <= 80 for line in printed.out.splitlines())
+    assert "2 mechanisms, 2,000 estimates of each" in printed.err
+    assert all(len(line) <= 80 for line in (printed.err + printed.out).splitlines())
     costs = re.findall(r"^hard_reinforce .* (\d+)$", printed.out, re.MULTILINE)
     assert costs == ["1", "2"] * len(survey.PROBLEMS)
 

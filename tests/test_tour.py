@@ -149,7 +149,7 @@ def test_a_file_is_no_folder_to_write_to(capsys: pytest.CaptureFixture[str], tmp
     (tmp_path / "file").write_text("")
     assert command.tour(["--out", str(tmp_path / "file")], None) == 2
     told = f"error: --out names a folder to write to, and {tmp_path / 'file'} is a file"
-    assert " ".join(capsys.readouterr().err.split()) == told
+    assert " ".join(capsys.readouterr().err.split()).endswith(told)
     assert command.tour(["--out", str(tmp_path / "file" / "below")], None) == 2
     assert "Traceback" not in capsys.readouterr().err
 
