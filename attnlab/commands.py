@@ -3,6 +3,7 @@ imported late."""
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,14 @@ def train_one(overrides: list[str]) -> int:
     _mend(folder, composition.tree)
     if (results := folders.read_results(folder)) is not None:
         print(report(composition, folder, results))
-        print(
-            wrapped(
-                f"this run was done already; fresh=true moves it aside and starts over{_other_code(folder)}"
-            )
-        )
+        other = _other_code(folder, composition.tree)
+        print(wrapped(f"this run was done already; fresh=true moves it aside and starts over{other}"))
         return SUCCESS
     elif folders.can_go_on(folder):
-        print(wrapped(f"going on from the last checkpoint{_other_code(folder)}"), file=sys.stderr)
+        print(
+            wrapped(f"going on from the last checkpoint{_other_code(folder, composition.tree)}"),
+            file=sys.stderr,
+        )
     if composition.tree["trainer"]["enable_progress_bar"] is not False:
         tell(intention(composition, folder))
     from attnlab import runs
@@ -110,10 +111,10 @@ def _mend(folder: Path, tree: Mapping[str, Any]) -> None:
             folders.write_config(folder, tree)
 
 
-def _other_code(folder: Path) -> str:
-    """A sentence where a run was trained by another revision of the code than today's."""
-    then, today = folders.read_status(folder).get("revision"), folders.code_revision()
-    return "" if then == today else f"\nits code was revision {then}, today's is {today}: figures may differ"
+def _other_code(folder: Path, tree: Mapping[str, Any]) -> str:
+    """A sentence where a run was made by other code than today's."""
+    words = folders.other_code(folder, tree)
+    return f"\n{words}: figures may differ" if words else ""
 
 
 def train_many(overrides: list[str]) -> int:
@@ -130,6 +131,11 @@ def train_many(overrides: list[str]) -> int:
     skipped = {job.folder for job in jobs if folders.read_results(job.folder) is not None}
     missing = [job for job in jobs if job.folder not in skipped]
     tell(f"{counted(len(jobs), 'run')}: {len(skipped)} done already, {len(missing)} to do")
+    begun = [job for job in jobs if job.folder in skipped or folders.can_go_on(job.folder)]
+    others = Counter(folders.other_code(job.folder, job.composition.tree) for job in begun)
+    for words, number in others.items():
+        if words:
+            tell(f"{number} of them, done or begun: {words}; fresh=true moves all aside and starts over")
     if missing:
         sweeping.launch(missing, overrides)
     outcomes = [(job, sweeping.outcome_of(job)) for job in jobs]
@@ -202,6 +208,8 @@ def _evaluate(folder: Path, overrides: list[str], trusted: list[str]) -> int:
             f"{folder / 'config.yaml'}: {error}" if not overrides else str(error)
         ) from None
     tell(f"measuring {folder}; loading torch")
+    if words := _other_code(folder, tree):
+        print(wrapped(words.strip()), file=sys.stderr)
     from attnlab import runs
     from attnlab.building import assemble
 

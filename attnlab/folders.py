@@ -1,6 +1,7 @@
 """What a run is on disk: its identity, where it lies and in which state it is. Nothing here imports torch."""
 
 import contextlib
+import functools
 import json
 import subprocess
 import time
@@ -15,6 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from attnlab import stored
+from attnlab.codebase import Code, code_of, differing, gone_on, listed
 from attnlab.config import Composition
 from attnlab.files import read_object, write
 from attnlab.naming import names
@@ -99,20 +101,49 @@ def write_results(folder: Path, results: Mapping[str, float]) -> None:
 
 
 def read_sources(folder: Path) -> dict[str, Any]:
-    """What a run was made from: its `identity`, and the digests of its `data` by dotted key. {} where none
-    are kept, as in a run of an earlier version."""
-    return read_object(folder / "sources.json")
+    """What a run was made from: its `identity`, the digests of its `data` by dotted key, and those of its
+    `code` by file. {} where none are kept, as in a run of an earlier version."""
+    found = read_object(folder / "sources.json")
+    parts = {name: part for name in ("data", "code") if isinstance(part := found.get(name), dict)}
+    named = {"identity": found["identity"]} if isinstance(found.get("identity"), str) else {}
+    return named | {
+        name: {str(key): value for key, value in part.items() if isinstance(value, str)}
+        for name, part in parts.items()
+    }
 
 
-def write_sources(folder: Path, tree: Mapping[str, Any], data: Mapping[str, str]) -> None:
-    """Keep what a run is made from as sources.json."""
+def write_sources(folder: Path, tree: Mapping[str, Any], data: Mapping[str, str], code: Code) -> None:
+    """Keep what a run is made from as sources.json; a run that goes on keeps the code it was begun with."""
+    begun = read_sources(folder).get("code") if can_go_on(folder) else None
     sources = {"identity": identity(tree, data), "data": dict(data)}
+    sources["code"] = gone_on(begun, code) if begun else dict(code)
     write(folder / "sources.json", json.dumps(sources, indent=2) + "\n")
 
 
 def can_go_on(folder: Path) -> bool:
     """Whether an interrupted run has kept a checkpoint; before the first there is nothing to go on from."""
     return any((folder / "checkpoints").glob("*.ckpt"))
+
+
+def other_code(folder: Path, tree: Mapping[str, Any]) -> str:
+    """What differs between the code on disk now and that by which a run was made; "" where nothing does."""
+    kept, status = read_sources(folder).get("code"), read_status(folder)
+    before, today = status.get("versions") or {}, versions()
+    words = [
+        f"{name} was {before[name]} and is {today.get(name)}"
+        for name in before
+        if before[name] != today.get(name)
+    ]
+    if kept:
+        if files := differing(kept, code_of(tree)):
+            words.append(
+                f"{listed(files)} {'differs' if len(files) == 1 else 'differ'} from what it was made by"
+            )
+    elif (then := status.get("revision")) != (now := code_revision()):
+        words.append(f"its code was revision {then}, today's is {now}")
+    elif then is not None and then.endswith("+"):
+        words.append(f"its code was revision {then}, with changes of which nothing was kept")
+    return "; ".join(words)
 
 
 def note_failure(folder: Path, reason: str) -> None:
@@ -191,6 +222,7 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+@functools.cache
 def versions() -> dict[str, str]:
     """Versions of what decides the numbers of a run."""
     found = {}
@@ -200,6 +232,7 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def code_revision() -> str:
     """The git revision of the code, with + where files are changed; "unknown" outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]

@@ -20,6 +20,7 @@ from attnlab.building import Built
 from attnlab.callbacks.checkpoints import Checkpoints
 from attnlab.callbacks.gradient_norms import over_training
 from attnlab.callbacks.progress import Progress
+from attnlab.codebase import loaded_code_of
 from attnlab.evaluation import soft_argmax_gap
 from attnlab.events import Events
 from attnlab.limits import make_trainer, prepare, refuse_batches, refuse_numbers, refuse_precision
@@ -58,16 +59,18 @@ def train(
     data = data_digests(tree) if data is None else data
     built = prepare(tree)
     watchers = callbacks_of(built)
+    code = loaded_code_of(tree)
     refuse_other_data(tree, data)  # digests from before and after the reading are those of what was read
     with folders.held(folder):
         if (already := folders.read_results(folder)) is not None:  # by another process, since this one looked
             return already
+        other = folders.other_code(folder, tree)
         name = folder.name.rpartition("-")[2]
         checkpoints = Checkpoints(folder / "checkpoints", tree["checkpoint_every"], name)
         candidates = (checkpoints.last, checkpoints.previous, checkpoints.best)
         start = starting_point(candidates, built.training.state_dict(), name)
         folders.write_config(folder, tree)
-        folders.write_sources(folder, tree, data)
+        folders.write_sources(folder, tree, data, code)
         folders.write_status(
             folder,
             state="running",
@@ -80,7 +83,7 @@ def train(
         )
         handlers = log_to(folder / "train.log", tree["trainer"]["enable_progress_bar"] is not False)
         try:
-            for words in beginning(folder, shown):
+            for words in (*beginning(folder, shown), *([f"begun earlier: {other}"] if other else [])):
                 log.debug("%s", words)
             results = _train(built, folder, shown, start, checkpoints, watchers)
             folders.write_results(folder, results)

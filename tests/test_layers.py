@@ -22,7 +22,7 @@ FLOORS = [
     {"training"},
     {"callbacks", "loggers"},
     {"sources"},
-    {"annotations", "callback_policy"},
+    {"annotations", "callback_policy", "codebase"},
     {"signatures", "trainer"},
     {"synonyms"},
     {"checking"},

@@ -1,6 +1,7 @@
 """A run from start to end, typed again, interrupted and gone on with, failed, and measured again."""
 
 import hashlib
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -378,15 +379,24 @@ def test_the_learning_rate_is_halved_when_validation_gets_worse(tmp_path: Path) 
     assert rate < 0.5
 
 
-def test_a_run_of_another_code_revision_says_so(
+def test_the_code_of_the_package_is_told_apart_by_its_files_not_by_its_revision(
     done: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [*TOY, *STATEFUL, f"runs_dir={done.parents[2]}"]
-    assert train(command, None) == 0
-    assert "its code was revision" not in capsys.readouterr().out
     monkeypatch.setattr(folders, "code_revision", lambda: "0123456789ab")
     assert train(command, None) == 0
+    assert "figures may differ" not in capsys.readouterr().out
+    kept = (done / "sources.json").read_bytes()
+    changed = json.loads(kept)
+    assert changed["code"]["attnlab/estimators.py"]
+    changed["code"]["attnlab/estimators.py"] = "000000000000"
+    (done / "sources.json").write_text(json.dumps(changed), encoding="utf-8")
+    assert train(command, None) == 0
+    assert "attnlab/estimators.py differs from what it was made by" in capsys.readouterr().out
+    (done / "sources.json").unlink()  # as an earlier version left it
+    assert train(command, None) == 0
     assert "today's is 0123456789ab" in capsys.readouterr().out
+    (done / "sources.json").write_bytes(kept)
 
 
 def test_results_that_cannot_be_read_are_measured_again(tmp_path: Path) -> None:
