@@ -4,10 +4,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from running import LITTLE, Killed, folder_in, killed_at
 
 from attnlab.codebase import code_of, differing, gone_on, unequal
 from attnlab.commands import evaluate, train
-from tests.running import TOY, Killed, folder_in, killed_at
+
+TOY = [*LITTLE, "task.steps_per_epoch=5", "trainer.max_steps=10"]
 
 EXPLORE = """
 from attnlab.base import Mechanism
