@@ -35,19 +35,19 @@ def spoken(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def left(step: float, total: float, first: int, seconds: float) -> str:
+def left(step: int | float, total: int | float, first: int, seconds: float) -> str:
     """The time left at the pace since `first`, `seconds` ago; "" where there is no end or no pace yet."""
     if not math.isfinite(total) or step <= first:
         return ""
     return f"{spoken((total - step) / (step - first) * seconds)} left"
 
 
-def reached(step: float, total: float) -> str:
+def reached(step: int | float, total: int | float) -> str:
     """`step 100 of 1,500`; without the whole where it has no end."""
     return f"step {step:,.0f}" + (f" of {total:,.0f}" if math.isfinite(total) else "")
 
 
-def bar(step: float, total: float, remaining: str, figures: Mapping[str, float | None]) -> str:
+def bar(step: int | float, total: int | float, remaining: str, figures: Mapping[str, float | None]) -> str:
     """One line for a whole run, narrower than a terminal: how far it is, the time left, and its figures."""
     full = round(CELLS * min(1.0, step / total)) if math.isfinite(total) else 0
     drawn = f"|{'#' * full}{'-' * (CELLS - full)}| " if math.isfinite(total) else ""
