@@ -6,7 +6,9 @@ still be too much.
 """
 
 import copy
+import logging
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,7 @@ def prepare(tree: Mapping[str, Any], task: Task | None = None) -> Built:
 
     Raises ValueError for what cannot be.
     """
+    quiet()
     trainer = make_trainer(tree)
     task = task or make_task(tree)
     refuse_memory(tree, task, trainer)
@@ -44,6 +47,13 @@ def prepare(tree: Mapping[str, Any], task: Task | None = None) -> Built:
         # refuses a schedule that needs an end
         built.training.configure(built.training.parameters(), float("inf"), 1)
     return built
+
+
+def quiet() -> None:
+    """Silence what libraries say about ways of working that are not ours."""
+    for name in ("pytorch_lightning", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.tensorboard")
 
 
 def make_trainer(

@@ -6,7 +6,6 @@ import logging
 import signal
 import sys
 import traceback
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from attnlab.callbacks.progress import Progress
 from attnlab.codebase import loaded_code_of
 from attnlab.evaluation import soft_argmax_gap
 from attnlab.events import Events
-from attnlab.limits import make_trainer, prepare, refuse_batches, refuse_numbers, refuse_precision
+from attnlab.limits import make_trainer, prepare, quiet, refuse_batches, refuse_numbers, refuse_precision
 from attnlab.loggers import MetricsFile
 from attnlab.provenance import data_digests, refuse_other_data
 from attnlab.resuming import DamagedCheckpoint, Start, read, starting_point
@@ -253,10 +252,3 @@ def draws_bar(tree: Mapping[str, Any]) -> bool:
     """Whether a run draws a bar: as its configuration says, or where a person sees it."""
     wanted = tree["trainer"]["enable_progress_bar"]
     return sys.stderr.isatty() if wanted is None else wanted
-
-
-def quiet() -> None:
-    """Silence what libraries say about ways of working that are not ours."""
-    for name in ("pytorch_lightning", "lightning_fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning|lightning_fabric|torch.utils.tensorboard")
