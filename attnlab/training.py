@@ -202,11 +202,13 @@ class Training(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["figures"] = dict(self.figures)
+        checkpoint["stopped"] = self.trainer.should_stop  # by a callback, which does so once
         checkpoint["waiting"] = len(self.parts)  # batches whose gradient has moved nothing yet
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.figures = dict(checkpoint["figures"])  # the last logged step may lie before an interruption
         self.move(checkpoint["global_step"])
+        self.trainer.should_stop = checkpoint.get("stopped", False)
 
     def train_dataloader(self) -> "Batches":
         def remaining() -> Iterator[Batch]:

@@ -8,11 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
+from attnlab.callback_policy import OFFERED, REFUSED
+from attnlab.callbacks.checkpoints import Checkpoints
 from attnlab.checking import ConfigurationError
+from attnlab.commands import train
+from attnlab.comparison import load_runs
 from attnlab.config import compose
+from attnlab.provenance import identity
+from attnlab.resuming import load
 from attnlab.signatures import UnknownTarget, settings_of, signature_of
+from attnlab.training import Training
 
 Write = Callable[..., str]
 
@@ -195,3 +203,116 @@ def test_callbacks_of_lightning_are_read_where_they_are_defined() -> None:
     assert signature == signature_of("pytorch_lightning.callbacks.early_stopping.EarlyStopping")
     assert {"monitor", "patience", "mode"} <= set(signature.rules) and "monitor" not in signature.optional
     assert signature.defaults["patience"] == 3
+
+
+def early(tmp_path: Path, place: str, *more: str) -> list[str]:
+    """A run that diverges, and that a callback of Lightning's stops for it."""
+    folder = tmp_path / "settings" / "callbacks"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = "defaults: [default]\nearly:\n  _target_: pytorch_lightning.callbacks.EarlyStopping\n"
+    (folder / "early.yaml").write_text(f"{text}  monitor: val/nll\n  patience: 1\n", encoding="utf-8")
+    small = [
+        "task.validation_examples=8",
+        "task.test_examples=8",
+        "task.steps_per_epoch=5",
+        "optimizer.lr=0.5",
+    ]
+    size = ["model.hidden_size=4", "batch_size=8", "trainer.max_steps=60", f"runs_dir={tmp_path / place}"]
+    return [f"--config-dir={tmp_path / 'settings'}", "callbacks=early", *small, *size, *more]
+
+
+class Killed(BaseException):
+    """Stands for kill -9."""
+
+
+@pytest.mark.parametrize("moment", ["in training", "after the stop"])
+def test_early_stopping_stops_and_an_interrupted_run_stops_at_the_same_step(
+    moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train(early(tmp_path, "whole"), None) == 0
+    owner, method = (Training, "training_step") if moment == "in training" else (Checkpoints, "finish")
+    original = getattr(owner, method)
+
+    def dying(self: Any, *given: Any) -> Any:
+        if moment != "in training" or self.trainer.global_step == 7:
+            raise Killed
+        return original(self, *given)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, method, dying)
+        with pytest.raises(Killed):
+            train(early(tmp_path, "broken"), None)
+    assert train(early(tmp_path, "broken"), None) == 0
+    whole, broken = (load_runs(tmp_path / place)[0] for place in ("whole", "broken"))
+    assert load(whole.folder / "checkpoints" / "last.ckpt")["global_step"] < 60
+    for name in ("last.ckpt", "best.ckpt"):
+        one, other = (load(run.folder / "checkpoints" / name) for run in (whole, broken))
+        assert one["global_step"] == other["global_step"]
+        assert all(value.equal(other["state_dict"][key]) for key, value in one["state_dict"].items())
+    assert whole.results == broken.results
+
+
+def test_a_callback_is_part_of_what_a_run_is() -> None:
+    stop = "+callbacks.early._target_=pytorch_lightning.callbacks.EarlyStopping"
+    trees = [
+        compose([stop, "+callbacks.early.monitor=val/nll", *more]).tree
+        for more in ([], ["+callbacks.early.patience=3"], ["+callbacks.early.patience=4"])
+    ]
+    plain, said, other = map(identity, (*trees,))
+    assert plain == said and plain != other and plain != identity(compose([]).tree)
+    module = stop.replace("pytorch_lightning.callbacks", "lightning.pytorch.callbacks.early_stopping")
+    assert identity(compose([module, "+callbacks.early.monitor=val/nll"]).tree) == plain
+
+
+@pytest.mark.parametrize("name", sorted({*REFUSED, *OFFERED}))
+def test_every_callback_of_lightning_is_offered_or_refused_with_the_reason(name: str) -> None:
+    assert set(pytorch_lightning.callbacks.__all__) <= {*REFUSED, *OFFERED}
+    if name in REFUSED:
+        with pytest.raises(
+            ConfigurationError, match=f"callbacks.x: {name} is not offered: {REFUSED[name][:20]}"
+        ):
+            compose([f"+callbacks.x._target_=pytorch_lightning.callbacks.{name}"])
+
+
+def test_a_figure_that_no_validation_takes_is_refused_before_a_folder_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(early(tmp_path, "runs", "callbacks.early.monitor=val/nil"), None) == 2
+    assert "callbacks.early.monitor must be a figure of the validation" in " ".join(
+        capsys.readouterr().err.split()
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+FAILING = {
+    "raises": ("1 / 0", r"fails with ZeroDivisionError: division by zero \(.*mine.py, line \d+\)"),
+    "refuses": ("raise ValueError('samples must be odd')", "samples must be odd"),
+    "returns nothing": ("None", "must return a Mechanism of attnlab.base, got None"),
+    "returns a class": ("Mechanism", "must return a Mechanism of attnlab.base, got <class"),
+    "names no objective": (
+        "soft()._replace(objective='best')",
+        "objective of .* must be soft or expected or",
+    ),
+    "has no selector": ("soft()._replace(selector=None)", "selector of .* must be a Selector, got None"),
+    "leaves": ("exit(3)", "fails with SystemExit: 3"),
+}
+
+
+@pytest.mark.parametrize("kind", FAILING)
+def test_a_factory_that_fails_or_makes_something_else_is_told_in_one_sentence(
+    kind: str, own: Write, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    body, told = FAILING[kind]
+    statement = body if body.startswith("raise") else f"return {body}"
+    package = own(
+        mine="from attnlab.base import Mechanism\nfrom attnlab.config import compose\n"
+        "from attnlab.building import make\n"
+        "def soft(): return make(compose([]).tree['attention'])\n"
+        f"def mine(*, share: float):\n    {statement}\n"
+    )
+    (tmp_path / "attention").mkdir()
+    (tmp_path / "attention" / "mine.yaml").write_text(f"_target_: {package}.mine.mine\nshare: 0.5\n")
+    command = [f"--config-dir={tmp_path}", "attention=mine", f"runs_dir={tmp_path / 'runs'}"]
+    assert train(command, None) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert re.search(told, err) and "Traceback" not in err and not (tmp_path / "runs").exists()
