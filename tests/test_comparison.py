@@ -380,7 +380,7 @@ def test_tasks_are_spoken_of_one_after_the_other(tmp_path: Path) -> None:
 def test_failed_and_diverged_seeds_are_named_in_their_groups_row(tmp_path: Path, capsys: Any) -> None:
     write_groups(tmp_path / "runs", soft=[0.5, 0.6], hard=[0.2, 0.3, 0.4])
     write_run(tmp_path / "runs", seed=2, state="failed", error="NonFiniteLoss: nan")
-    write_run(tmp_path / "runs", seed=3, accuracy=0.7, diverged=True)
+    write_run(tmp_path / "runs", seed=3, accuracy=0.7, caution="diverged: the nll is 8e+31")
     out, _ = compare(tmp_path / "runs", "--out", tmp_path / "out", capsys=capsys)
     assert re.search(r"^soft +3 of 4 +0\.6000 .*\n +seed 2 failed, seed 3 diverged$", out, re.M)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
@@ -496,7 +496,7 @@ def test_what_does_not_count_is_named_with_its_reason_everywhere(tmp_path: Path,
         ): "NonFiniteLoss: <nan> at step 7",
         write_run(runs, seed=6, state="running"): "interrupted at step 100",
         write_run(runs, seed=7, accuracy=None): f"has no figure {TESTED}",
-        write_run(runs, seed=8, accuracy=float("nan")): f"{TESTED} is nan",
+        write_run(runs, seed=8, accuracy=float("nan")): f"{ACCURACY} is nan",
         write_run(runs, seed=1, end="2025-01-01T00:00:00+00:00"): "the same configuration and seed as",
         write_run(runs, "broken", seed=0): "config.yaml cannot be read",
         write_run(runs, "lost", seed=0, state="failed", error="KilledError"): "KilledError",
@@ -583,6 +583,33 @@ def test_the_report_loads_nothing_and_holds_every_plot(tmp_path: Path, capsys: A
         assert (tmp_path / "out" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
     for text in (page, *((tmp_path / "out" / f"{name}.csv").read_text() for name in ("groups", "pairs"))):
         assert not re.search(r"\b(nan|inf|None)\b", re.sub(r"<svg.*?</svg>", "", text, flags=re.DOTALL))
+
+
+@pytest.mark.parametrize(
+    "numbers, spread",
+    [([0.5, 1, 2, 5, 10], True), ([2, 4, 8], True), ([0.001, 0.1], True), ([6, 8, 10], False),
+     ([0, 1, 9], False), ([10, 20, 30, 40], False)],
+)  # fmt: skip
+def test_an_axis_is_logarithmic_where_numbers_are_spread_so(numbers: list[float], spread: bool) -> None:
+    from attnlab.comparison.against import logarithmic
+
+    assert logarithmic([float(value) for value in numbers]) == spread
+
+
+def test_figures_are_drawn_against_any_number_that_varies(tmp_path: Path, capsys: Any) -> None:
+    from attnlab.comparison.against import key_of, swept
+
+    for samples in (2, 4, 8):
+        for lr in (0.001, 0.01):
+            changes = {"attention": {"samples": samples}, "optimizer": {"lr": lr}}
+            write_run(tmp_path / "runs", accuracy=samples / 10, changes=changes)
+    runs = load_runs(tmp_path / "runs")
+    assert swept(runs) == ["attention.samples", "optimizer.lr"]
+    assert key_of(runs, "lr") == key_of(runs, "optimizer.lr") == "optimizer.lr"
+    compare(tmp_path / "runs", "--against", "samples", "--out", tmp_path / "out", capsys=capsys)
+    assert (tmp_path / "out" / "against.png").is_file() and not (tmp_path / "out" / "beta.png").exists()
+    _, err = compare(tmp_path / "runs", "--against", "longest", code=2, capsys=capsys)
+    assert "it has 10; those with several: attention.samples, optimizer.lr" in " ".join(err.split())
 
 
 def test_series_hold_the_means_of_each_number(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from itertools import combinations
 
 from attnlab.comparison.grouping import settings_of
 from attnlab.comparison.records import WORK, Pair, Row, task
+from attnlab.text import counted
 
 
 def cautions(rows: list[Row], pairs: list[Pair]) -> list[str]:
@@ -20,7 +21,7 @@ def _merged(rows: list[Row]) -> list[str]:
             found.append(f"{row.group.label} merges runs that differ in more than the seed: {differing}")
         if len(row.counted) > len(row.values):
             words = (
-                f"{row.group.label}: {len(row.counted)} runs have {len(row.values)} seeds; runs "
+                f"{row.group.label}: {len(row.counted)} runs have {counted(len(row.values), 'seed')}; runs "
                 "of one seed are averaged"
             )
             found.append(

@@ -28,7 +28,7 @@ def compare(arguments: Sequence[str], doc: str | None) -> int:
 
 
 def _parser(doc: str | None) -> argparse.ArgumentParser:
-    options = parser("compare", "RUNS ... [--metric TAG] [--by KEY ...] [--against KEY] [--out DIR]", doc)
+    options = parser("compare", "RUNS ... [--metric TAG] [--by KEY] [--against KEY] [--out DIR]", doc)
     options.add_argument(
         "runs", nargs="+", metavar="RUNS", help="folders of runs, folders above them, or globs"
     )

@@ -13,6 +13,7 @@ from attnlab.comparison.metrics import facts
 from attnlab.comparison.reading import Run, natural
 from attnlab.comparison.records import WORK, Comparison, Pair, Row, across_tasks, task
 from attnlab.comparison.statistics import INTERVALS, compare, summarise, what_bounds_hide, what_seeds_show
+from attnlab.text import counted as number_of
 
 METRIC = "test/sequence_accuracy"  # on examples by which no checkpoint was chosen
 
@@ -38,7 +39,9 @@ def make(
     warnings = [*source, *_selected(rows, metric), *cautions(rows, pairs)]
     several = sum(pair.result.p is not None for pair in pairs)
     words = what_seeds_show(min(shared), several, INTERVALS[method]) if shared else ""
-    words = f"Some pairs share only {min(shared)} seeds. {words}" if len(set(shared)) > 1 else words
+    words = (
+        f"Some pairs share only {number_of(min(shared), 'seed')}. {words}" if len(set(shared)) > 1 else words
+    )
     crowded = [
         said for row in rows if (said := what_bounds_hide(np.array(list(row.values.values())), bounds))
     ]

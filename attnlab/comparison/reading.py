@@ -47,7 +47,7 @@ class Run:
     @property
     def diverged(self) -> bool:
         """Whether the loss exploded on the way, though training came to its end."""
-        return bool(self.status.get("diverged"))
+        return str(self.status.get("caution")).startswith("diverged")
 
     @cached_property
     def tags(self) -> list[str]:
