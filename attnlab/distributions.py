@@ -80,6 +80,12 @@ def _even(chosen: Tensor, like: Tensor) -> Categorical:
     return categorical(share / share.sum(-1, keepdim=True).clamp_min(1))
 
 
+def most_probable(probs: Float[Tensor, "B T S"]) -> Float[Tensor, "B T S"]:
+    """One-hot vectors of the most probable position (of equal ones, the first); zeros where nothing may be
+    attended."""
+    return functional.hardmax(probs.masked_fill(probs == 0, -torch.inf))
+
+
 def categorical(probs: Float[Tensor, "B T S"]) -> Categorical:
     """The distribution of given probabilities, with the large finite `functional.lowest` for log 0."""
     present = probs > 0

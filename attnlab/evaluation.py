@@ -23,6 +23,7 @@ from attnlab.base import (
     Selector,
     single,
 )
+from attnlab.distributions import most_probable
 from attnlab.mechanisms.enumeration import Enumeration
 from attnlab.mechanisms.soft import Mixture
 from attnlab.models.seq2seq import Seq2Seq, predict
@@ -36,7 +37,7 @@ class Argmax(Selector):
         self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
     ) -> Selection:
         probs = self.distribution(inputs).probs
-        return single(functional.hardmax(probs)[None], probs)
+        return single(most_probable(probs)[None], probs)
 
 
 RULES: dict[str, Callable[[Distribution], Selector]] = {
@@ -97,7 +98,7 @@ def teacher_forced(model: Seq2Seq, batch: Batch, rule: Selector) -> dict[str, tu
         "nll": (torch.where(valid, nll, 0.0), valid),
         "token_accuracy": (right, valid),
         "attention_entropy": (torch.where(valid, functional.entropy(probs.double()), 0.0), valid),
-        "alignment_accuracy": (torch.where(known, (functional.hardmax(probs) * gold).sum(-1), 0.0), known),
+        "alignment_accuracy": (torch.where(known, (most_probable(probs) * gold).sum(-1), 0.0), known),
         "alignment_mass": (torch.where(known, (probs.double() * gold).sum(-1), 0.0), known),
     }
     totals = torch.stack([tensor.double().sum() for pair in sums.values() for tensor in pair]).tolist()

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from attnlab import functional
 from attnlab.base import Randomness
 
 
@@ -54,20 +55,23 @@ def exponential(
 
 def draw(log_probs: Float[Tensor, "B T S"], samples: int, randomness: Randomness) -> Int[Tensor, "K B T"]:
     """`samples` independent positions a row by the Gumbel-max trick, argmax_s log p_s + G_s; forced ones are
-    taken as given."""
+    taken as given. -1, no position, where nothing may be attended."""
     noise = exponential(log_probs, samples, randomness.generator)
     drawn = (log_probs.detach().to(noise.dtype) - noise.log_()).argmax(-1)
-    return torch.where(randomness.forced >= 0, randomness.forced, drawn)
+    nothing = log_probs.detach().amax(-1) <= functional.lowest(log_probs.dtype)
+    return torch.where(randomness.forced >= 0, randomness.forced, drawn).masked_fill(nothing, -1)
 
 
 def one_hot(position: Int[Tensor, "*B"], like: Float[Tensor, "*C S"]) -> Float[Tensor, "*B S"]:
-    """One-hot vectors (..., S) of positions (...), in the dtype of `like` and as long as its last axis."""
+    """One-hot vectors (..., S) of positions (...), in the dtype of `like` and as long as its last axis; zeros
+    for -1."""
     return (position[..., None] == torch.arange(like.size(-1), device=like.device)).to(like.dtype)
 
 
 def log_prob_of(position: Int[Tensor, "K B T"], log_probs: Float[Tensor, "B T S"]) -> Float[Tensor, "K B T"]:
-    """log p of positions (K B T) under log_probs (B T S)."""
-    return log_probs.expand(len(position), *log_probs.shape).gather(-1, position[..., None]).squeeze(-1)
+    """log p of positions (K B T) under log_probs (B T S); 0 for -1."""
+    each = log_probs.expand(len(position), *log_probs.shape)
+    return each.gather(-1, position[..., None].clamp_min(0)).squeeze(-1).masked_fill(position < 0, 0.0)
 
 
 def dropout(x: Float[Tensor, "*shape"], rate: float, generator: torch.Generator) -> Float[Tensor, "*shape"]:

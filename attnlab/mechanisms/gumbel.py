@@ -28,7 +28,7 @@ def perturbed(position: Tensor, log_probs: Tensor, noise: Tensor) -> Tensor:
     """
     log_noise = noise.log()
     chosen = one_hot(position, noise).bool()
-    top = log_noise.gather(-1, position[..., None])
+    top = log_noise.gather(-1, position[..., None].clamp_min(0))
     return -torch.where(chosen, log_noise, torch.logaddexp(log_noise - log_probs.to(noise.dtype), top))
 
 
@@ -40,9 +40,9 @@ def reparametrised(position: Tensor, log_probs: Tensor, noise: Tensor) -> Tensor
 
 
 def relax(logits: Tensor, temperature: Tensor, like: Tensor) -> Tensor:
-    """softmax(logits / temperature), in the dtype of `like`, and exactly 0 where the finite stand-in for log
-    0 was given."""
-    return torch.softmax(logits / temperature, -1).to(like.dtype)
+    """softmax(logits / temperature), in the dtype of `like`: exactly 0 where the finite stand-in for log 0
+    was given, and throughout a row where the distribution `like` is 0."""
+    return torch.softmax(logits / temperature, -1).to(like.dtype) * (like > 0).any(-1, keepdim=True)
 
 
 class GumbelSoftmax(Selector):

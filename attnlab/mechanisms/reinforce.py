@@ -6,9 +6,9 @@ from typing import Literal, Unpack
 import torch
 from torch import Tensor
 
-from attnlab import baselines, functional
+from attnlab import baselines
 from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Selection, Selector
-from attnlab.distributions import Softmax
+from attnlab.distributions import Softmax, most_probable
 from attnlab.estimators import Reinforce
 from attnlab.randomness import draw, log_prob_of, one_hot
 from attnlab.rules import Beta, EvaluateAs, Size
@@ -22,7 +22,7 @@ BASELINES = {
     "soft": baselines.SoftValue,
     "learned": baselines.Learned,
 }
-CONTROLS = {"argmax": functional.hardmax, "soft": Tensor.detach}
+CONTROLS = {"argmax": most_probable, "soft": Tensor.detach}
 
 
 class Draws(Selector):

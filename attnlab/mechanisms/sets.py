@@ -30,12 +30,20 @@ def members(position: Int[Tensor, "K B T"], categorical: Categorical) -> tuple[T
     """One-hot weights (K B T S), log_prob (K B T) and presence (K B T) of different positions, those that are
     masked last.
 
-    What the source is too short for is absent: it repeats the first position, with log_prob 0.
+    What the source is too short for is absent: it repeats the first position, with log_prob 0. Where nothing
+    may be attended, that is no position.
     """
     log_prob = log_prob_of(position, categorical.log_probs)
-    present = log_prob > functional.lowest(log_prob.dtype)
-    weights = one_hot(torch.where(present, position, position[:1]), categorical.probs)
+    present = (position >= 0) & (log_prob > functional.lowest(log_prob.dtype))
+    first = position[:1].masked_fill(~present[:1], -1)
+    weights = one_hot(torch.where(present, position, first), categorical.probs)
     return weights, log_prob.masked_fill(~present, 0.0), present
+
+
+def counted(mass: Float[Tensor, "K B T"], present: Bool[Tensor, "K B T"]) -> Float[Tensor, "K B T"]:
+    """The mass of what is present, detached; the first alternative has all of it where nothing is."""
+    first = torch.arange(len(mass), device=mass.device)[:, None, None] == 0
+    return torch.where(present.any(0), mass.detach() * present, first.to(mass.dtype))
 
 
 def presence(weights: Float[Tensor, "K B T S"]) -> Bool[Tensor, "K B T"]:
@@ -72,7 +80,7 @@ class UnorderedSet(Selector):
         weights, log_prob, present = members(position, categorical)
         completion = log_completion(weights, log_prob, probs)
         first = completion[2 ** torch.arange(len(position), device=probs.device)]
-        mass = (log_prob + first - completion[0]).exp().detach() * present
+        mass = counted((log_prob + first - completion[0]).exp(), present)
         return Selection(weights, mass.to(probs.dtype), log_prob, probs)
 
 

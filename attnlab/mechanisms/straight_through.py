@@ -7,7 +7,7 @@ from torch import Tensor
 
 from attnlab import functional
 from attnlab.base import AttentionInput, Categorical, Mechanism, Randomness, Selection, Selector, single
-from attnlab.distributions import Softmax
+from attnlab.distributions import Softmax, most_probable
 from attnlab.estimators import Pathwise
 from attnlab.randomness import draw, one_hot
 from attnlab.rules import Beta, EvaluateAs
@@ -15,27 +15,26 @@ from attnlab.schedules import scheduled
 
 
 class StraightThrough(Selector):
-    """One one-hot alternative whose weights carry the gradient of probs; `choose` says which position."""
+    """One one-hot alternative whose weights carry the gradient of probs; `choose` says which."""
 
     def choose(self, categorical: Categorical, randomness: Randomness) -> Tensor:
-        """The position taken forward, 1 B T: a draw from the distribution."""
-        return draw(categorical.log_probs, 1, randomness)
+        """The one-hot vector taken forward, 1 B T S: a draw from the distribution."""
+        return one_hot(draw(categorical.log_probs, 1, randomness), categorical.probs)
 
     def forward(
         self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
     ) -> Selection:
         categorical = self.distribution(inputs)
-        probs = categorical.probs
-        position = self.choose(categorical, randomness)
-        return single(functional.straight_through(one_hot(position, probs), probs[None]), probs)
+        hard, probs = self.choose(categorical, randomness), categorical.probs
+        return single(functional.straight_through(hard, probs[None]), probs)
 
 
 class ArgmaxStraightThrough(StraightThrough):
     """As StraightThrough, with the most probable position instead of a draw."""
 
     def choose(self, categorical: Categorical, randomness: Randomness) -> Tensor:
-        """The position taken forward, 1 B T: the argmax."""
-        return functional.argmax(categorical.probs)[None]
+        """The one-hot vector taken forward, 1 B T S: the argmax."""
+        return most_probable(categorical.probs)[None]
 
 
 def hard_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:

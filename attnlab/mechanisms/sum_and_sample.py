@@ -9,7 +9,7 @@ from attnlab import functional
 from attnlab.base import AttentionInput, Baseline, Distribution, Mechanism, Randomness, Selection, Selector
 from attnlab.distributions import Softmax
 from attnlab.estimators import Reinforce
-from attnlab.mechanisms.sets import members
+from attnlab.mechanisms.sets import counted, members
 from attnlab.randomness import draw
 from attnlab.rules import Beta, EvaluateAs, Size
 from attnlab.schedules import scheduled
@@ -37,7 +37,7 @@ class SumAndSample(Selector):
         weights, log_prob, present = members(torch.cat([best.movedim(-1, 0), drawn]), categorical)
         # a sum, not 1 - p: 0 in float32 where the truth is 3e-9
         rest = probs.masked_fill(summed, 0.0).sum(-1)[None]
-        mass = torch.cat([probs.gather(-1, best).movedim(-1, 0), rest]).detach() * present
+        mass = counted(torch.cat([probs.gather(-1, best).movedim(-1, 0), rest]), present)
         return Selection(weights, mass, log_prob, probs)
 
 
