@@ -10,6 +10,7 @@ from typing import NamedTuple, get_args
 import torch
 import yaml
 from jaxtyping import Float
+from scipy.special import fdtrc
 from torch import Tensor
 
 from attnlab.config import CONFIGS, choices
@@ -44,8 +45,9 @@ PROBLEMS: dict[str, Loss] = {"linear": linear, "quadratic": quadratic, "exponent
 class Measurement(NamedTuple):
     """A mechanism on one problem, against the exact gradient of its own objective; nan where that is zero."""
 
-    relative_bias: float  # |mean - exact| / |exact|
-    error: float  # standard error of that: what an unbiased mechanism would show
+    relative_bias: float  # |mean - exact| / |exact| without what noise adds to it; 0 where noise is all
+    error: float  # its standard error
+    limit: float  # what the bias is below as far as can be told: twice the noise, or the distance if larger
     p_value: float  # chance that an unbiased mechanism is as far off
     cosine: float  # of the mean with the exact gradient
     relative_variance: float  # trace of the covariance of one estimate / |exact|^2
@@ -54,7 +56,7 @@ class Measurement(NamedTuple):
     @property
     def biased(self) -> bool:
         """Whether chance does not explain the distance from the exact gradient."""
-        return self.relative_bias > 1e-9 and self.p_value < SIGNIFICANT
+        return self.limit > 1e-9 and self.p_value < SIGNIFICANT
 
 
 class Claims(NamedTuple):
@@ -78,27 +80,42 @@ def measure(overrides: Sequence[str], loss: Loss, draws: int, seed: int = 0) -> 
     estimates = sample_gradients(overrides, scores, counted, draws, seed)
     exact = exact_gradient(scores, loss, overrides=overrides)
     if not exact.any():
-        return Measurement(math.nan, math.nan, 1.0, math.nan, math.nan, cost)
+        return Measurement(math.nan, math.nan, math.nan, 1.0, math.nan, math.nan, cost)
     mean, length = estimates.mean(0), exact.norm()
     covariance = torch.cov(estimates.T)
-    spread = covariance.trace() / length.square()
-    bias = (mean - exact).norm() / length
+    difference = mean - exact
+    distance, noise = difference.norm(), (covariance.trace() / draws).sqrt()
+    # the noise of a mean makes its distance longer: E |mean - exact|^2 = |bias|^2 + trace(covariance) / draws
+    bias = (distance.square() - noise.square()).clamp_min(0.0).sqrt()
+    direction = difference / distance.clamp_min(torch.finfo(distance.dtype).tiny)
+    error = (direction @ covariance @ direction / draws).clamp_min(0.0).sqrt()
     cosine = torch.nn.functional.cosine_similarity(mean, exact, 0)
-    p_value = _p_value(mean - exact, covariance / draws)
-    return Measurement(
-        bias.item(), (spread / draws).sqrt().item(), p_value.item(), cosine.item(), spread.item(), cost
-    )
+    lengths = (value / length for value in (bias, error, torch.maximum(2 * noise, distance)))
+    spread = covariance.trace() / length.square()
+    p_value = _p_value(difference, covariance, draws)
+    return Measurement(*(value.item() for value in lengths), p_value, cosine.item(), spread.item(), cost)
 
 
-def _p_value(difference: Tensor, covariance: Tensor) -> Tensor:
-    """Chi-square test that the difference is 0; a direction without noise in it must be 0 to rounding."""
+def _p_value(
+    difference: Tensor, covariance: Tensor, draws: int, missed: float = -math.log(SIGNIFICANT)
+) -> float:
+    """Chance that the mean of so many estimates is as far from the truth, by Hotelling's T^2 and its F law.
+
+    Estimates are not normal: few draws show no noise where a rare position makes all of it. So each direction
+    is granted, of the whole variance, the share `missed` / draws: an event of that probability does not occur
+    in so many draws with chance exp(-missed). Without any noise, the difference must be 0 to rounding. With
+    no more draws than positions there is no such law, and nothing is told: 1.
+    """
+    positions, total = len(difference), covariance.trace()
+    if draws <= positions:
+        return 1.0
+    if total <= 1e-18 * (1 + difference.square().sum()):
+        return float(difference.norm() <= 1e-9 * (1 + difference.norm()))
     values, directions = torch.linalg.eigh(covariance)
-    noisy = values > 1e-9 * values.max().clamp_min(1e-30)
-    along = difference @ directions
-    if along[~noisy].norm() > 1e-9 * (1 + difference.norm()):
-        return torch.zeros(())
-    statistic = (along[noisy].square() / values[noisy]).sum()
-    return torch.special.gammaincc(noisy.sum() / 2, statistic / 2) if noisy.any() else torch.ones(())
+    granted = values.clamp_min(0.0) + missed / draws * total
+    squared = draws * ((difference @ directions).square() / granted).sum().item()
+    freedom = draws - positions
+    return float(fdtrc(positions, freedom, squared * freedom / (positions * (draws - 1))))
 
 
 def claims_of(overrides: Sequence[str]) -> Claims:
@@ -130,16 +147,17 @@ def jobs() -> list[list[str]]:
 def lines(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> Iterator[str]:
     """One table a problem, a line or two a mechanism as it is measured, at most 80 columns wide."""
     yield f"{len(SCORES)} positions, {draws:,} estimates each; bias against the mechanism's own objective."
-    yield "<x: what is told from 0 only above x, twice the standard error."
+    yield "x±e: the bias, less what noise adds to it, and its standard error; <x: what is"
+    yield "told from 0 only above x, twice the noise of the mean."
     named = [(overrides, _words(overrides), mechanism_of(overrides).objective) for overrides in jobs]
     for problem, loss in PROBLEMS.items():
         yield f"\n{problem}: {(loss.__doc__ or '').rstrip('.')}"
-        yield f"{'mechanism':25}{'objective':>10}{'bias':>10}{'cosine':>10}{'variance':>10}{'cost':>6}"
+        yield f"{'mechanism':25}{'objective':>10}{'bias':>13}{'cosine':>10}{'variance':>10}{'cost':>6}"
         for overrides, (name, *changes), objective in named:
             found = measure(overrides, loss, draws, seed)
             cosine = "-" if math.isnan(found.cosine) else f"{found.cosine:.4f}"
             row = [
-                f"{name:25}{objective:>10}{bias(found):>10}{cosine:>10}{variance(found):>10}{found.cost:6}"
+                f"{name:25}{objective:>10}{bias(found):>13}{cosine:>10}{variance(found):>10}{found.cost:6}"
             ]
             yield "\n".join([*row, *(f"  {setting}" for setting in changes)])
 
@@ -153,14 +171,14 @@ def _words(overrides: Sequence[str]) -> list[str]:
 
 
 def bias(found: Measurement) -> str:
-    """The relative bias, or the bound that it is below."""
+    """The relative bias with its standard error, where it has one, or the limit that it is below."""
     if math.isnan(found.relative_bias):
         return "-"
-    if found.relative_bias < 1e-9:
+    if found.limit < 1e-9:
         return "0"
-    return (
-        f"{found.relative_bias:.3f}" if found.biased else f"<{max(2 * found.error, found.relative_bias):.3f}"
-    )
+    if not found.biased:
+        return f"<{found.limit:.3f}"
+    return f"{found.relative_bias:.3f}" + (f"±{found.error:.3f}" if found.error > 1e-9 else "")
 
 
 def variance(found: Measurement) -> str:

@@ -6,14 +6,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import scipy.stats
 import torch
 from enumeration import names, read
 from torch import Tensor
 
 from attnlab import survey
+from attnlab.base import AttentionInput, Randomness
 from attnlab.checking import ConfigurationError
 from attnlab.commands import microscope
-from attnlab.microscope import exact_gradient, sample_gradients
+from attnlab.microscope import exact_gradient, mechanism_of, sample_gradients
 
 ROOT = Path(__file__).parents[1]
 SCORES = torch.tensor([0.4, -1.1, 0.9, 0.0, 0.3], dtype=torch.float64)
@@ -93,7 +95,7 @@ UNBIASED = [
 
 @pytest.mark.parametrize("name", UNBIASED)
 def test_the_mean_estimate_of_an_unbiased_mechanism_is_the_exact_gradient(name: str):
-    """Chi-square over 200,000 draws at p > 1e-4; the power is that of the next test."""
+    """200,000 draws at p > 1e-4; the power is that of the tests below."""
     measured = survey.measure(
         [f"attention={name}", "attention.beta=1.5"]
         if "beta" in read("attention", name)[1]
@@ -110,14 +112,66 @@ def test_a_mechanism_that_claims_a_bias_shows_it(name: str):
     assert survey.measure([f"attention={name}"], survey.exponential, 50_000).biased
 
 
-def test_the_chi_square_test_sees_one_percent():
+def test_the_test_of_bias_sees_one_percent():
     """A hundredth of the gradient, added to each estimate, is called bias with 1,000,000 draws of rebar."""
     scores = torch.tensor(survey.SCORES, dtype=torch.float64)
     estimates = sample_gradients(["attention=rebar"], scores, survey.exponential, 1_000_000)
     exact = exact_gradient(scores, survey.exponential)
-    covariance = torch.cov(estimates.T) / len(estimates)
-    assert survey._p_value(estimates.mean(0) - exact, covariance) > survey.SIGNIFICANT
-    assert survey._p_value(estimates.mean(0) - 1.01 * exact, covariance) < survey.SIGNIFICANT
+    covariance, draws = torch.cov(estimates.T), len(estimates)
+    assert survey._p_value(estimates.mean(0) - exact, covariance, draws) > survey.SIGNIFICANT
+    assert survey._p_value(estimates.mean(0) - 1.01 * exact, covariance, draws) < survey.SIGNIFICANT
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("hard_reinforce", "quadratic"), ("rebar", "exponential"), ("vimco", "exponential")],
+)
+@pytest.mark.parametrize("draws", [2, 8, 10, 20, 50])
+def test_few_draws_of_an_unbiased_mechanism_are_not_called_biased(name: str, problem: str, draws: int):
+    """200 repetitions at a level of 1e-4: two false alarms have a chance of 2e-4."""
+    scores, loss = torch.tensor(survey.SCORES, dtype=torch.float64), survey.PROBLEMS[problem]
+    overrides = [f"attention={name}"]
+    exact = exact_gradient(scores, loss, overrides=overrides)
+    alarms = 0
+    for estimates in sample_gradients(overrides, scores, loss, 200 * draws, seed=3).view(200, draws, -1):
+        p_value = survey._p_value(estimates.mean(0) - exact, torch.cov(estimates.T), draws)
+        alarms += p_value < survey.SIGNIFICANT
+    assert alarms <= 1
+
+
+def test_where_the_estimates_are_normal_the_law_is_that_of_hotelling():
+    """With the allowance for what was missed taken off: uniform chances, by Kolmogorov and Smirnov."""
+    normal = torch.randn(400, 30, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    shape = torch.diag(torch.logspace(-2, 1, 8, dtype=torch.float64))
+    chances = [survey._p_value(x.mean(0), torch.cov(x.T), 30, missed=0.0) for x in normal @ shape]
+    assert scipy.stats.kstest(chances, "uniform").pvalue > 1e-3
+    off = [survey._p_value(x.mean(0) + 0.02, torch.cov(x.T), 30, missed=0.0) for x in normal @ shape]
+    assert scipy.stats.kstest(off, "uniform").pvalue < 1e-6
+
+
+def test_a_printed_bias_is_that_of_the_enumerated_mean_within_its_error():
+    """The distance of a noisy mean from the truth is longer than the bias: of few draws, much longer."""
+    scores = torch.tensor(survey.SCORES, dtype=torch.float64)
+    mechanism, probs = mechanism_of(["attention=reinmax"]), torch.softmax(scores, 0)
+    mean = torch.zeros_like(scores)
+    for position, chance in enumerate(probs):
+        leaf = scores[None, None].clone().requires_grad_()
+        mask = torch.ones(1, 1, 8, dtype=torch.bool)
+        forced = Randomness(torch.Generator(), torch.full((1, 1, 1), position))
+        weights = mechanism.selector(AttentionInput(leaf, mask, ~mask), forced).weights[:, 0]
+        mean += chance * torch.autograd.grad(survey.exponential(weights).sum(), leaf)[0][0, 0]
+    exact = exact_gradient(scores, survey.exponential)
+    truth = ((mean - exact).norm() / exact.norm()).item()
+    assert truth == pytest.approx(0.572, abs=5e-4)
+    found = [survey.measure(["attention=reinmax"], survey.exponential, 1000, seed) for seed in range(100)]
+    biases, errors = (
+        torch.tensor([getattr(one, key) for one in found]) for key in ("relative_bias", "error")
+    )
+    off = biases.mean().item() - truth
+    assert abs(off) < 4 * biases.std().item() / 10
+    assert errors.mean().item() == pytest.approx(biases.std().item(), rel=0.25)
+    naive = (biases.square() + torch.tensor([one.relative_variance / 1000 for one in found])).sqrt()
+    assert naive.mean().item() - truth > 0.003
 
 
 def test_positions_that_are_not_there_get_no_gradient():
