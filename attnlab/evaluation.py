@@ -5,7 +5,7 @@ A figure is kept as numerator and denominator, so that no batch size, padding or
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 from rapidfuzz.distance import Levenshtein
@@ -83,6 +83,24 @@ class Tally:
         return {f"{prefix}/{name}": self.above[name] / below for name, below in self.below.items() if below}
 
 
+NUMBERS = 2**28
+"""How many an evaluation may hold in one tensor: 1 GiB of float32."""
+
+
+def divided(model: Seq2Seq, batch: Batch, rule: Selector) -> Iterator[Batch]:
+    """The batch in as many parts as memory asks for; figures are sums over examples, whatever their part.
+
+    An example is counted as K (S + T) W numbers: K alternatives, which are S where every position is
+    enumerated and else 1, and W the rows of the largest weight, those of the vocabulary included.
+    """
+    alternatives = batch.source.size(1) if isinstance(rule, Enumeration) else 1
+    widest = max(parameter.size(0) for parameter in model.parameters())
+    each = alternatives * (batch.source.size(1) + batch.target.size(1)) * widest
+    size = max(1, NUMBERS // each)
+    for start in range(0, len(batch.source), size):
+        yield Batch(*(tensor[start : start + size] for tensor in batch))
+
+
 @torch.no_grad()
 def teacher_forced(model: Seq2Seq, batch: Batch, rule: Selector) -> dict[str, tuple[float, float]]:
     """nll (nats) and token_accuracy a valid token; attention_entropy (nats) a valid step; alignment a step
@@ -122,22 +140,6 @@ def free_running(model: Seq2Seq, batch: Batch, rule: Selector, limit: int) -> di
             float(sum(map(len, references))),
         ),
     }
-
-
-def soft_argmax_gap(
-    model: Seq2Seq, batches: Iterable[Batch], distribution: Distribution, limit: int
-) -> float:
-    """Sequence accuracy with averaged values less that with the most probable position: what hardening the
-    attention costs."""
-    rules = {name: RULES[name](distribution) for name in ("soft", "argmax")}
-    tallies = {name: Tally() for name in rules}
-    device = next(model.parameters()).device
-    model.eval()
-    for batch in batches:
-        for name, rule in rules.items():
-            tallies[name].add(free_running(model, batch.to(device), rule, limit))
-    soft, argmax = (tallies[name].figures(name)[f"{name}/sequence_accuracy"] for name in rules)
-    return soft - argmax
 
 
 def _symbols(row: list[int]) -> list[int]:

@@ -90,10 +90,11 @@ def measure(overrides: Sequence[str], loss: Loss, draws: int, seed: int = 0) -> 
     direction = difference / distance.clamp_min(torch.finfo(distance.dtype).tiny)
     error = (direction @ covariance @ direction / draws).clamp_min(0.0).sqrt()
     cosine = torch.nn.functional.cosine_similarity(mean, exact, 0)
-    lengths = (value / length for value in (bias, error, torch.maximum(2 * noise, distance)))
+    lengths = torch.stack([bias, error, torch.maximum(2 * noise, distance)]) / length
     spread = covariance.trace() / length.square()
     p_value = _p_value(difference, covariance, draws)
-    return Measurement(*(value.item() for value in lengths), p_value, cosine.item(), spread.item(), cost)
+    found, its_error, limit = lengths.tolist()
+    return Measurement(found, its_error, limit, p_value, cosine.item(), spread.item(), cost)
 
 
 def _p_value(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from attnlab.accumulation import group, joined
 from attnlab.base import PAD, Batch, Mechanism, Selector
-from attnlab.evaluation import Tally, free_running, rule_of, teacher_forced
+from attnlab.evaluation import Tally, divided, free_running, rule_of, teacher_forced
 from attnlab.models.seq2seq import Seq2Seq
 from attnlab.optimizers import Configure
 from attnlab.randomness import derive, drawing, generator_for
@@ -170,8 +170,9 @@ class Training(pl.LightningModule):
         self.tally = Tally()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        self.tally.add(teacher_forced(self.model, batch, self.rule))
-        self.tally.add(free_running(self.model, batch, self.rule, 2 * self.task.longest_target))
+        for part in divided(self.model, batch, self.rule):
+            self.tally.add(teacher_forced(self.model, part, self.rule))
+            self.tally.add(free_running(self.model, part, self.rule, 2 * self.task.longest_target))
 
     def on_validation_epoch_end(self) -> None:
         if self.trainer.sanity_checking:  # some batches, of a model that has not been trained

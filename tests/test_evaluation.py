@@ -2,14 +2,16 @@
 batches."""
 
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from attnlab.base import EOS, PAD, Batch
-from attnlab.building import Built, assemble
+from attnlab.building import Built, assemble, build
 from attnlab.config import compose
-from attnlab.evaluation import Tally, free_running, rule_of, teacher_forced
+from attnlab.evaluation import NUMBERS, Tally, divided, free_running, rule_of, teacher_forced
 from attnlab.randomness import drawing
 
 TINY = [
@@ -106,6 +108,56 @@ def test_no_figure_depends_on_the_size_of_batches(rule: str, size: int) -> None:
     subject.model.double()
     batch = subject.task.train(3)
     assert figures(subject, in_parts(batch, size)) == pytest.approx(figures(subject, [batch]), abs=1e-12)
+
+
+class Largest(TorchDispatchMode):
+    """How many numbers the largest tensor held that any operation made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for tensor in result if isinstance(result, list | tuple) else [result]:
+            if isinstance(tensor, torch.Tensor):
+                self.numbers = max(self.numbers, tensor.untyped_storage().nbytes() // tensor.element_size())
+        return result
+
+
+def measured(subject: Built, rule: str, batch: Batch) -> tuple[dict[str, float], int]:
+    """The figures that training takes of a batch, and the size of the largest tensor on the way."""
+    training = subject.training
+    training.mechanism = subject.mechanism._replace(evaluate_as=rule)
+    training.tally = Tally()
+    with Largest() as largest:
+        training.eval().validation_step(batch, 0)
+    return training.tally.figures("val"), largest.numbers
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_batch_is_divided_as_memory_asks_and_its_figures_are_the_same(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = built(rule)
+    subject.model.double()
+    batch = subject.task.train(3)
+    whole, largest = measured(subject, rule, batch)
+    budget = largest // 4
+    monkeypatch.setattr("attnlab.evaluation.NUMBERS", budget)
+    assert [len(part.source) for part in divided(subject.model, batch, rule_of(subject.mechanism))] != [11]
+    divided_figures, divided_largest = measured(subject, rule, batch)
+    assert divided_figures == pytest.approx(whole, abs=1e-12) and divided_largest <= budget
+
+
+@pytest.mark.slow
+def test_an_exam_of_long_sources_fits_where_every_position_is_enumerated() -> None:
+    """512 positions, 40 examples: 5 GB of values alone in one piece."""
+    overrides = ["task=copy", "task.shortest=512", "task.longest=512", "batch_size=40"]
+    subject = build([*overrides, "attention=hard_marginal"])
+    figures, largest = measured(subject, "marginal", subject.task.train(0))
+    assert largest <= NUMBERS and 0 < figures["val/nll"] < 10
+    assert 4 * 40 * 512 * 512 * subject.model.decoder.from_context.out_features > 4e9
 
 
 def test_alignment_is_absent_where_no_gold_is_known() -> None:

@@ -552,7 +552,7 @@ MUTANTS: dict[str, Mutant] = {
         training.Training,
         "configure_optimizers",
         schedule_that_gets_lost,
-        (partial(test_runs.test_the_learning_rate_follows_its_schedule, "linear", [0.05, 0.0]),),
+        (partial(test_runs.test_the_learning_rate_follows_its_schedule, "linear", [0.06, 0.01]),),
         message=r"assert \[0\.1, 0\.1\] == ",
     ),
     "the identity of a run leaves a setting out": Mutant(

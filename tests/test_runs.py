@@ -160,6 +160,30 @@ def test_measuring_again_gives_the_same_figures_to_the_digit(done: Path) -> None
     assert again == {tag: value for tag, value in results(done).items() if not tag.startswith("grad_norm")}
 
 
+def test_the_gap_is_taken_on_the_batches_and_in_the_precision_of_the_validation(
+    done: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of two batches, under autocast; a figure that depends on the rule tells the passes apart."""
+    decoded: list[tuple[str, int, bool]] = []
+
+    def free_running(model: Any, batch: Any, rule: Any, *rest: Any) -> dict[str, tuple[float, float]]:
+        decoded.append((type(rule).__name__, len(batch.source), torch.is_autocast_enabled("cpu")))
+        return {"sequence_accuracy": (0.75 if type(rule).__name__ == "Mixture" else 0.5, 1.0)}
+
+    monkeypatch.setattr("attnlab.training.free_running", free_running)
+    changes = ["task.validation_examples=300", "trainer.limit_val_batches=1", "trainer.precision=bf16-mixed"]
+    tree = compose([*TOY, *STATEFUL, *changes, "model=gru"]).tree
+    best = done / "checkpoints" / "best.ckpt"
+    monkeypatch.setattr("attnlab.training.teacher_forced", lambda *given: {})
+    built = assemble(tree)
+    monkeypatch.setattr(built.training.model, "load_state_dict", lambda *given: None)  # of another cell
+    runs.quiet()
+    found = runs.measure(built, best)
+    assert found["val/soft_argmax_gap"] == 0.25 and found["val/sequence_accuracy"] == 0.5
+    test = ("Argmax", 30, True)
+    assert decoded == [("Argmax", 250, True), test, ("Mixture", 250, True), ("Argmax", 250, True)]
+
+
 def test_another_rule_or_length_gives_other_figures(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
     printed = []
     for changes in ([], ["attention.evaluate_as=marginal"], ["task.shortest=11", "task.longest=14"]):
