@@ -1,6 +1,7 @@
 """What the scripts do: parse, call, print; 0 for success, 1 for a run that failed, 2 for bad input. torch is
 imported late."""
 
+import copy
 import sys
 import time
 from collections import Counter
@@ -200,6 +201,7 @@ def _evaluate(folder: Path, overrides: list[str], trusted: list[str]) -> int:
             wrapped(f"this run is {state}, not done: the figures are those of its best checkpoint so far"),
             file=sys.stderr,
         )
+    before = copy.deepcopy(tree)
     changes = changed(tree, overrides)
     try:
         check(tree, conflicts=measuring_conflicts)
@@ -210,11 +212,13 @@ def _evaluate(folder: Path, overrides: list[str], trusted: list[str]) -> int:
     tell(f"measuring {folder}; loading torch")
     if words := _other_code(folder, tree):
         print(wrapped(words.strip()), file=sys.stderr)
-    from attnlab import runs
+    from attnlab import dependence, runs
     from attnlab.building import assemble
 
     runs.quiet()
     runs.torch.set_num_threads(tree["threads"])
+    asked = [key for key in _keys_of(overrides) if key.startswith(ASKED) and not key.startswith(MEASURED)]
+    _refuse(dependence.without_effect(before, tree, asked, best, trusted))
     results = runs.measure(assemble(tree, trusted), best, tell)
     print(table(results))
     print(f"\nrun      {folder}" + (f"\nchanged  {' '.join(changes)}" if changes else ""))
@@ -226,19 +230,30 @@ MEASURED += tuple(
     f"trainer.{key}" for key in ("accelerator", "devices", "precision", "limit_val", "limit_test", "enable_")
 )
 """What a measurement depends on beside the trained parameters."""
+ASKED = ("attention.", "score.", "model.")
+"""Groups whose other settings may decide how the trained parameters are read, as the objects show."""
 
 
 def _refuse_without_effect(keys: list[str], tree: Mapping[str, Any]) -> None:
+    _refuse([key for key in keys if not key.startswith((*MEASURED, *ASKED))])
     for key in keys:
-        if not key.startswith(MEASURED):
-            raise ConfigurationError(
-                f"{key} changes nothing that is measured; it decided how the run was trained"
-            )
         if key == "attention.beta" and tree["attention"].get("beta_schedule", "constant") != "constant":
             raise ConfigurationError(
                 "attention.beta is where the schedule of this run began; another beta needs with it "
                 "attention.beta_schedule=constant attention.beta_end=null attention.beta_steps=null"
             )
+
+
+def _refuse(keys: list[str]) -> None:
+    for key in keys:
+        raise ConfigurationError(
+            f"{key} changes nothing that is measured; it decided how the run was trained"
+        )
+
+
+def _keys_of(overrides: list[str]) -> list[str]:
+    """The keys of overrides such as `attention.beta=2`."""
+    return [override.partition("=")[0].lstrip("+") for override in overrides]
 
 
 def microscope(arguments: list[str], doc: str | None) -> int:

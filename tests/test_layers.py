@@ -32,7 +32,7 @@ FLOORS = [
     {"naming"},
     {"building", "folders", "combinations"},
     {"events"},
-    {"microscope", "answers", "watchers"},
+    {"microscope", "answers", "watchers", "dependence"},
     {"survey"},
     {"limits"},
     {"runs", "comparison", "tour"},

@@ -268,3 +268,39 @@ def test_what_is_damaged_is_made_anew(name: str, copy: Path, capsys: pytest.Capt
     assert again is not None and {k: v for k, v in again.items() if not k.startswith("speed")} == {
         k: v for k, v in results.items() if not k.startswith("speed")
     }
+
+
+SHARED = """
+from attnlab.base import Distribution, Mechanism
+from attnlab.distributions import Softmax, Uniform, categorical
+from attnlab.estimators import Pathwise
+from attnlab.mechanisms.soft import Mixture
+
+class Shared(Distribution):
+    def __init__(self, share):
+        super().__init__()
+        self.share, self.softmax, self.uniform = share, Softmax(1.0), Uniform()
+
+    def forward(self, inputs):
+        p, q = self.softmax(inputs).probs, self.uniform(inputs).probs
+        return categorical((1 - self.share) * p + self.share * q)
+
+def mine(*, share: float, samples: int):
+    distribution = Shared(share)
+    return Mechanism(distribution, Mixture(distribution), Pathwise(), "soft", "mixture", "same")
+"""
+
+
+def test_a_setting_of_ones_own_is_measured_where_it_matters(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "sharing.py").write_text(SHARED, encoding="utf-8")
+    rewritten(copy, attention={"_target_": "sharing.mine", "share": 0.1, "samples": 2})
+    printed = []
+    for change in ([], ["attention.share=0.9"]):
+        assert evaluate([str(copy), "--trust", "sharing", *change], None) == 0
+        printed.append(capsys.readouterr().out.partition("run  ")[0])
+    assert printed[0] != printed[1]
+    told = refused(copy, capsys, "--trust", "sharing", "attention.samples=4")
+    assert "attention.samples changes nothing that is measured" in told
