@@ -86,7 +86,7 @@ def refuse_batches(trainer: Mapping[str, Any], task: Task) -> None:
         )
 
 
-def _is_part(limit: float) -> bool:
+def _is_part(limit: int | float) -> bool:
     return isinstance(limit, float) and limit < 1
 
 
