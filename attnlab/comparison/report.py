@@ -31,6 +31,7 @@ a { color: var(--line-1); }
 svg { width: 100%; max-width: 38rem; height: auto; display: block; fill: var(--ink); }
 .verdict { font-size: 1.15rem; }
 .wide { overflow-x: auto; overflow-wrap: normal; }
+.wide + .wide { margin-top: 1rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { padding: .3rem .6rem; text-align: right; border-bottom: 1px solid var(--rule); white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; padding-left: 0; white-space: normal; min-width: 8rem;
