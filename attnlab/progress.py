@@ -28,7 +28,7 @@ def counting(items: Iterable[T], number: int, noun: str) -> Iterator[T]:
         yield item
 
 
-def spoken(seconds: float) -> str:
+def spoken(seconds: int | float) -> str:
     """A duration for people: `40 s`, `12 min`, `3.5 h`."""
     if seconds < 100:
         return f"{seconds:.0f} s"

@@ -109,7 +109,7 @@ class _View:
 
 def _length(job: Watched) -> int | float:
     steps = job.composition.tree["trainer"]["max_steps"]
-    return steps if steps > 0 else math.inf
+    return float(steps) if steps > 0 else math.inf
 
 
 def _step(job: Watched) -> int:
