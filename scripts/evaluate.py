@@ -14,6 +14,9 @@ computed (trainer.accelerator). What is not named stays as in the config.yaml
 of the run; groups stay too, since another attention or model would have to be
 trained first.
 
+Code that a run names is looked up only where it is attnlab's own: for a run of
+yours, --trust PACKAGE (or --config-dir DIR, the folder that names it) says so.
+
 The keys of attention and task are listed below; those of another choice by
 naming it: python scripts/evaluate.py attention=hard_reinforce --help. The keys
 of all groups are listed by python scripts/train.py --help.
