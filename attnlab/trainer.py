@@ -97,6 +97,12 @@ OFFERED: dict[str, Any] = {
 }
 """The rules of the arguments that change something."""
 
+TELLS_ONE_FROM_ALL = tuple(
+    f"trainer.{name}"
+    for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval")
+)
+"""Settings where 1 is one batch and 1.0 is all of them."""
+
 OWNED: dict[str, tuple[tuple[Any, ...], str]] = {
     "logger": ((), "every run writes TensorBoard events and metrics.csv"),
     "callbacks": ((), "use the group callbacks"),

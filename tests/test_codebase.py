@@ -50,7 +50,7 @@ def test_own_code_that_changed_is_named_whenever_the_run_is_read(
     assert said in (told := capsys.readouterr().out) and "done already" in told and "explore.py" not in told
     assert train(["-m", *command, "seed=0"], None) == 0
     assert f"1 of them, done or begun: {said}" in " ".join(capsys.readouterr().err.split())
-    assert evaluate([str(folder_in(tmp_path / "runs"))], "words") == 0
+    assert evaluate([str(folder_in(tmp_path / "runs")), "--trust", "mine_named"], "words") == 0
     assert said in capsys.readouterr().err
 
 

@@ -503,6 +503,8 @@ def test_what_does_not_count_is_named_with_its_reason_everywhere(tmp_path: Path,
     }
     (broken,) = (runs / "reverse" / "broken").iterdir()
     (broken / "config.yaml").write_text("{a", encoding="utf-8")
+    for folder in (runs / "reverse" / "soft").glob("seed=1-*"):
+        (folder / "sources.json").write_text('{"identity": "01234567"}', encoding="utf-8")
     out, _ = compare(runs, "--out", tmp_path / "out", capsys=capsys)
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     left_out = {row["folder"]: row["not_counted_because"] for row in rows_of(tmp_path / "out" / "runs.csv")}
@@ -718,3 +720,47 @@ runpy.run_path("scripts/compare.py", run_name="__main__")"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0 and "--metric TAG" in done.stdout and done.stderr == ""
     assert "python scripts/compare.py runs" in done.stdout
+
+
+def keep_sources(folder: Path, identity: str, data: str, path: str, **code: str) -> None:
+    """What a run of task=pairs keeps of its data and code."""
+    config = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    config["task"]["train"] = path
+    (folder / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    kept = {"identity": identity, "data": {"task.train": data}, "code": code}
+    (folder / "sources.json").write_text(json.dumps(kept), encoding="utf-8")
+
+
+def test_runs_are_grouped_by_the_contents_of_their_data(tmp_path: Path) -> None:
+    from attnlab.comparison.comparing import make
+
+    for number, (seed, data, path) in enumerate(
+        [
+            (0, "a" * 64, "x.tsv"),
+            (1, "a" * 64, "copy.tsv"),
+            (0, "b" * 64, "copy.tsv"),
+            (1, "b" * 64, "copy.tsv"),
+        ]
+    ):
+        folder = write_run(tmp_path / str(number), seed=seed)
+        keep_sources(folder, f"{number:08x}", data, path, **{"attnlab/a.py": data[:1], "attnlab/b.py": "1"})
+    comparison = make(load_runs(tmp_path))
+    groups = [
+        sorted(run.sources["data"]["task.train"][0] for run in row.group.runs) for row in comparison.rows
+    ]
+    assert sorted(groups) == [["a", "a"], ["b", "b"]]
+    assert not comparison.left_out and len({row.group.label for row in comparison.rows}) == 2
+    assert "the code differs between runs: attnlab/a.py" in comparison.warnings
+
+
+def test_a_run_is_left_out_as_the_same_only_where_its_hash_is_the_same(tmp_path: Path) -> None:
+    from attnlab.comparison.comparing import make
+
+    changes = [{}, {"trainer": {"limit_train_batches": 1}}, {"trainer": {"limit_train_batches": 1.0}}]
+    for number, changed in enumerate(changes):
+        keep_sources(write_run(tmp_path / str(number), changes=changed), f"{number:08x}", "a", "x")
+    keep_sources(write_run(tmp_path / "again", end="2026-01-02T00:00:00+00:00"), f"{0:08x}", "a", "x")
+    comparison = make(load_runs(tmp_path))
+    assert len(comparison.rows) == 3 and len({row.group.label for row in comparison.rows}) == 3
+    ((run, _, reason),) = comparison.left_out
+    assert run.folder.parents[2].name == "0" and reason.startswith("the same configuration and seed as")

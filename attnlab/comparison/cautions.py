@@ -3,6 +3,7 @@ shared."""
 
 from itertools import combinations
 
+from attnlab.codebase import listed, unequal
 from attnlab.comparison.grouping import settings_of
 from attnlab.comparison.records import WORK, Pair, Row, task
 from attnlab.text import counted
@@ -50,12 +51,16 @@ def _unequal_work(rows: list[Row]) -> list[str]:
 def _unequal_code(rows: list[Row]) -> list[str]:
     runs = [run for row in rows for run in row.counted]
     versions = {name for run in runs for name in run.status.get("versions") or {}}
-    noted = {"code revision": {run.status.get("revision") for run in runs}}
+    codes = [run.sources["code"] for run in runs if run.sources.get("code")]
+    files = unequal(codes)
+    told = [f"the code differs between runs: {listed(files)}"] if files else []
+    unknown = len(codes) < len(runs)  # runs of an earlier version
+    noted = {"code revision": {run.status.get("revision") for run in runs}} if unknown else {}
     noted |= {
         f"version of {name}": {(run.status.get("versions") or {}).get(name) for run in runs}
         for name in versions
     }
-    return [
+    return told + [
         f"the {name} differs between runs: {', '.join(sorted(map(str, of)))}"
         for name, of in noted.items()
         if len(of) > 1

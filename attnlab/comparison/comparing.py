@@ -7,7 +7,7 @@ from itertools import combinations
 import numpy as np
 
 from attnlab.comparison.cautions import cautions
-from attnlab.comparison.grouping import Group, group_runs, settings_of
+from attnlab.comparison.grouping import Group, group_runs
 from attnlab.comparison.labels import number
 from attnlab.comparison.metrics import facts
 from attnlab.comparison.reading import Run, natural
@@ -124,7 +124,7 @@ def _standing(
 ) -> tuple[dict[Run, float], dict[Run, str]]:
     """The values of the runs that count, and the reasons why the others do not."""
     done = sorted((run for run in runs if not run.problem), key=lambda run: str(run.status.get("end")))
-    latest = {_same(run): run for run in done}
+    latest = {run.identity: run for run in done}
     counted, reasons = {}, {run: run.problem for run in runs if run.problem}
     for run in done:
         try:
@@ -132,19 +132,15 @@ def _standing(
         except ValueError as error:
             reasons[run] = str(error)
             continue
-        if latest[_same(run)] is not run:
+        if latest[run.identity] is not run:
             reasons[run] = (
-                f"the same configuration and seed as {latest[_same(run)].folder}, which ended later"
+                f"the same configuration and seed as {latest[run.identity].folder}, which ended later"
             )
         elif value is None or not np.isfinite(value):
             reasons[run] = f"has no figure {metric}" if value is None else f"{metric} is {value}"
         else:
             counted[run] = float(value)
     return counted, reasons
-
-
-def _same(run: Run) -> str:
-    return f"{run.seed} {sorted(settings_of(run).items())}"
 
 
 def _row(group: Group, counted: dict[Run, float], method: str, metric: str) -> Row:

@@ -1,13 +1,15 @@
 """Which runs belong together: those that differ in nothing but the seed, or those that agree in the keys one
 names."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import NamedTuple
 
 from attnlab.comparison.labels import ABSENT, labels, telling, text_of
 from attnlab.comparison.reading import Run, natural
 from attnlab.provenance import effective
+from attnlab.trainer import TELLS_ONE_FROM_ALL
 
 
 class Group(NamedTuple):
@@ -31,7 +33,10 @@ def group_runs(runs: Sequence[Run], by: Sequence[str] = (), without: Sequence[st
     for run, found in settings.items():
         kept = [f"{key}={found.get(key, ABSENT)}" for key in keys or sorted(found) if key not in without]
         together.setdefault(tuple(kept), []).append(run)
-    shared, merged = [], []
+    shared, merged, named = [], [], _named(settings)
+    settings = {
+        run: {key: named.get(value, value) for key, value in found.items()} for run, found in settings.items()
+    }
     for members in together.values():
         names = dict.fromkeys(key for run in members for key in settings[run] if key not in without)
         values = {
@@ -40,15 +45,26 @@ def group_runs(runs: Sequence[Run], by: Sequence[str] = (), without: Sequence[st
         shared.append({key: found[0] for key, found in values.items() if len(found) == 1})
         merged.append({key: found for key, found in values.items() if len(found) > 1})
     shown = telling(shared, keys)
-    named = zip(labels(shared, shown), shown, shared, merged, together.values(), strict=True)
-    groups = [Group(*group) for group in named]
+    parts = zip(labels(shared, shown), shown, shared, merged, together.values(), strict=True)
+    groups = [Group(*group) for group in parts]
     return sorted(groups, key=lambda group: natural(group.label))
 
 
 def settings_of(run: Run) -> dict[str, str]:
     """Every setting that can change a number, other than the seed, by its dotted key; data files by their
-    paths."""
-    return {key: text_of(value) for key, value in effective(run.config).items() if key != "seed"}
+    contents, and by their paths in a run that has kept no digests."""
+    flat = effective(run.config) | run.sources.get("data", {})
+    return {key: text_of(value, key in TELLS_ONE_FROM_ALL) for key, value in flat.items() if key != "seed"}
+
+
+def _named(settings: Mapping[Run, dict[str, str]]) -> dict[str, str]:
+    """Digest of contents -> the name of a file that has them, with the digest where two files share it."""
+    paths: dict[str, str] = {}
+    for run in settings:
+        flat = effective(run.config)
+        paths |= {found: str(flat[key]) for key, found in run.sources.get("data", {}).items() if key in flat}
+    several = Counter(paths.values())
+    return {found: path if several[path] == 1 else f"{path} ({found[:8]})" for found, path in paths.items()}
 
 
 def resolve(by: Sequence[str], settings: Sequence[dict[str, str]], option: str = "--by") -> list[str]:

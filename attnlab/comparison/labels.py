@@ -20,9 +20,9 @@ Settings = dict[str, str]
 """Values as text by dotted keys."""
 
 
-def text_of(value: Any) -> str:
-    """A value as text, alike for 1 and 1.0."""
-    if isinstance(value, float) and isfinite(value):
+def text_of(value: Any, exact: bool = False) -> str:
+    """A value as text, alike for 1 and 1.0 unless `exact`."""
+    if isinstance(value, float) and isfinite(value) and not exact:
         return f"{value:.12g}"
     return value if isinstance(value, str) else json.dumps(value)
 

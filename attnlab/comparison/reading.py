@@ -13,6 +13,7 @@ from typing import Any
 
 from attnlab import folders, stored
 from attnlab.comparison.history import History, column, header_of, last_step
+from attnlab.provenance import effective
 
 SET_ASIDE = re.compile(r"\.until-\d{8}-\d{6}")
 
@@ -48,6 +49,19 @@ class Run:
     def diverged(self) -> bool:
         """Whether the loss exploded on the way, though training came to its end."""
         return str(self.status.get("caution")).startswith("diverged")
+
+    @cached_property
+    def sources(self) -> dict[str, Any]:
+        """What it was made from: `identity`, and digests of `data` and `code`; {} of an earlier version."""
+        return folders.read_sources(self.folder)
+
+    @property
+    def identity(self) -> str:
+        """The hash over its configuration and data; of an earlier version, which kept none, the configuration
+        and the hash in its name."""
+        named = re.search(r"-([0-9a-f]{8})(\.until-|$)", self.folder.name)
+        digest = named[1] if named else str(self.folder.resolve())
+        return self.sources.get("identity") or f"{digest} {sorted(effective(self.config).items())}"
 
     @cached_property
     def tags(self) -> list[str]:
