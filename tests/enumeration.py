@@ -19,6 +19,7 @@ import yaml
 from torch import Tensor, nn
 
 from attnlab.base import AttentionInput, Mechanism, Randomness, Selection
+from attnlab.distributions import Softmax
 from attnlab.schedules import move_all
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -264,6 +265,13 @@ def distribution(variant: Variant, scores: Tensor, mask: Tensor, beta: float, go
         chosen = gold & mask if variant.name == "oracle" else mask
         chosen = torch.where(chosen.any(-1, keepdim=True), chosen, mask).to(scores.dtype)
         return chosen / chosen.sum(-1, keepdim=True) + 0 * scores.masked_fill(~mask, 0.0)
+    behind = type(variant.build().distribution)
+    if behind is not Softmax:
+        pytest.fail(
+            f"{variant.name} chooses by {behind.__name__}: write it, in torch alone, in distribution(...) of "
+            "tests/enumeration.py",
+            pytrace=False,
+        )
     return softmax(scores, mask, beta)
 
 

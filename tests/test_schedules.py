@@ -197,9 +197,10 @@ def test_evaluation_refuses_what_only_decided_the_training(
     )
 
 
-def rules_of(name: str) -> list[str]:
-    rule = settings_of(compose([f"attention={name}"]).tree["attention"]["_target_"])["evaluate_as"]
-    return list(get_args(rule))
+def rules_of(name: str) -> list[dict[str, str]]:
+    """The settings of every rule that a mechanism offers; none where it is read in one way only."""
+    settings = settings_of(compose([f"attention={name}"]).tree["attention"]["_target_"])
+    return [{"evaluate_as": rule} for rule in get_args(settings.get("evaluate_as"))] or [{}]
 
 
 @pytest.mark.parametrize("name", choices("attention"))
@@ -207,7 +208,7 @@ def test_what_is_trained_is_evaluated_under_every_rule_that_it_offers(name: str,
     composition = compose([*SMALL, f"attention={name}", "trainer.max_steps=2", f"runs_dir={tmp_path}"])
     train(composition.tree, place := folders.folder_of(composition))
     for rule in rules_of(name):
-        tree = {**composition.tree, "attention": {**composition.tree["attention"], "evaluate_as": rule}}
+        tree = {**composition.tree, "attention": {**composition.tree["attention"], **rule}}
         assert measure(assemble(tree), place / "checkpoints" / "best.ckpt")["val/nll"] > 0
 
 
