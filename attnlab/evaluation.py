@@ -4,6 +4,7 @@ over batches.
 A figure is kept as numerator and denominator, so that no batch size, padding or last short batch changes it.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 
@@ -140,6 +141,23 @@ def free_running(model: Seq2Seq, batch: Batch, rule: Selector, limit: int) -> di
             float(sum(map(len, references))),
         ),
     }
+
+
+UNTRAINED = 1.1
+"""An untrained model costs so many times what a uniform guess does, and no more."""
+
+
+def divergence(nll: Mapping[str, float], symbols: int) -> str | None:
+    """What to say of some nll (nats a token), each under a name that says whose it is, where one of them is
+    far worse than that of a uniform guess among the symbols of the target, ln(symbols)."""
+    guess = math.log(symbols)
+    worse = [f"{value:.4g} {whose}" for whose, value in nll.items() if not value <= UNTRAINED * guess]
+    if not worse:
+        return None
+    return (
+        f"diverged: the nll is {' and '.join(worse)}, where a uniform guess among {symbols} symbols has "
+        f"{guess:.4g}"
+    )
 
 
 def _symbols(row: list[int]) -> list[int]:

@@ -20,7 +20,9 @@ def report(
     choices, state = composition.choices, "done" if seconds is None else f"done in {seconds:.0f} s"
     title = f"{choices['attention']} on {choices['task']}: {state}"
     logs = shell.tensorboard(composition.tree["runs_dir"])
-    return f"{title}\n\n{table(results)}\n\nrun          {folder}\ntensorboard  {logs}"
+    caution = folders.read_status(folder).get("caution")
+    told = f"\n\n{filled(str(caution))}" if caution else ""
+    return f"{title}\n\n{table(results)}{told}\n\nrun          {folder}\ntensorboard  {logs}"
 
 
 def table(results: Mapping[str, float]) -> str:
@@ -49,6 +51,9 @@ def sweep_table(outcomes: Sequence[tuple["Job", "Outcome"]], skipped: Collection
         results = folders.read_results(job.folder)
         accuracy = "-" if results is None else f"{results['val/sequence_accuracy']:.4f}"
         lines.append(f"{state:12}{accuracy:>10}  {job.name}")
+        caution = folders.read_status(job.folder).get("caution") if results is not None else None
+        if caution:
+            lines.append(filled(str(caution), 24))
         if outcome.reason:
             lines += [filled(outcome.reason, 24), f"{'':24}log: {job.folder / 'train.log'}"]
     total = (

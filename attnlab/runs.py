@@ -20,6 +20,7 @@ from attnlab.callbacks.checkpoints import Checkpoints
 from attnlab.callbacks.gradient_norms import over_training
 from attnlab.callbacks.progress import Progress
 from attnlab.codebase import loaded_code_of
+from attnlab.evaluation import divergence
 from attnlab.events import Events
 from attnlab.limits import make_trainer, prepare, quiet, refuse_batches, refuse_numbers, refuse_precision
 from attnlab.loggers import MetricsFile
@@ -83,9 +84,9 @@ def train(
         try:
             for words in (*beginning(folder, shown), *([f"begun earlier: {other}"] if other else [])):
                 log.debug("%s", words)
-            results = _train(built, folder, shown, start, checkpoints, watchers)
+            results, caution = _train(built, folder, shown, start, checkpoints, watchers)
             folders.write_results(folder, results)
-            folders.write_status(folder, state="done", end=folders.now())
+            folders.write_status(folder, state="done", end=folders.now(), caution=caution)
             checkpoints.previous.unlink(missing_ok=True)
             log.debug("done: accuracy %.4f on test data", results["test/sequence_accuracy"])
         except KeyboardInterrupt as interruption:
@@ -167,7 +168,8 @@ def _train(
     start: Start,
     checkpoints: Checkpoints,
     watchers: Sequence[pl.Callback],
-) -> dict[str, float]:
+) -> tuple[dict[str, float], str | None]:
+    """The results, and what a reader of them must be warned of."""
     checkpoints.last.parent.mkdir(exist_ok=True)
     metrics = MetricsFile(folder / "metrics.csv", start.step)
     for sentence in _losses(start, metrics):
@@ -188,8 +190,12 @@ def _train(
             if not checkpoints.validated(trainer.global_step):
                 trainer.validate(training, verbose=False)
             checkpoints.finish(trainer)
-        gradients = over_training(training.figures)
-        return measure(built, checkpoints.best) | gradients
+        trained = training.figures
+        results = measure(built, checkpoints.best) | over_training(trained)
+        nll = {"on validation data (best checkpoint)": results["val/nll"]}
+        if "train/nll" in trained:
+            nll["on training data at the end"] = trained["train/nll"]
+        return results, divergence(nll, built.task.target_symbols)
 
 
 def _losses(start: Start, metrics: MetricsFile) -> Iterator[str]:

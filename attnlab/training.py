@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from attnlab.accumulation import group, joined
 from attnlab.base import PAD, Batch, Mechanism, Selector
 from attnlab.evaluation import Tally, divided, free_running, rule_of, teacher_forced
-from attnlab.models.seq2seq import Seq2Seq
+from attnlab.finite import NonFiniteLoss, naming_nan
+from attnlab.models.seq2seq import Output, Seq2Seq
 from attnlab.optimizers import Configure
 from attnlab.randomness import derive, drawing, generator_for
 from attnlab.schedules import Scheduled, scheduled_in
@@ -21,10 +22,6 @@ from attnlab.tasks.task import Task
 
 # examples of a training batch whose figures are taken; those of a whole one would cost a third of a step
 PART = 16
-
-
-class NonFiniteLoss(RuntimeError):
-    """The loss is infinite or not a number; the message names the step."""
 
 
 class Training(pl.LightningModule):
@@ -85,8 +82,13 @@ class Training(pl.LightningModule):
         epoch = self.trainer.current_epoch * self.task.steps_per_epoch
         position = epoch + batch_idx
         torch.manual_seed(derive(self.seed, "layers", position))
-        generator = generator_for(self.seed, "draws", position, device=self.device)
-        output = self.model(batch, drawing(generator), self.estimator.controls)
+
+        def run() -> Output:
+            generator = generator_for(self.seed, "draws", position, device=self.device)
+            return self.model(batch, drawing(generator), self.estimator.controls)
+
+        with naming_nan(self.model, self.trainer.global_step + 1, run):
+            output = run()
         losses = token_losses(output.logits, batch.target)
         returns, valid = losses.detach(), batch.target != PAD
         surrogate = self.estimator(losses, returns, output.selection, valid, output.state.detach())

@@ -18,7 +18,7 @@ FLOORS = [
     {"attention"},
     {"models"},
     {"tasks"},
-    {"evaluation", "optimizers", "accumulation", "resuming"},
+    {"evaluation", "optimizers", "accumulation", "resuming", "finite"},
     {"training"},
     {"callbacks", "loggers"},
     {"sources"},

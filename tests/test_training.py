@@ -1,6 +1,8 @@
 """What a training step is: several batches as one, layers that draw by themselves, losses that explode."""
 
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from running import LITTLE, Killed, captured, folder_in, killed_at, metrics, res
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from attnlab import runs
+from attnlab import folders, runs
 from attnlab.base import PAD
 from attnlab.building import Built, assemble
 from attnlab.commands import train
@@ -17,6 +19,7 @@ from attnlab.evaluation import teacher_forced
 from attnlab.randomness import drawing, generator_for
 from attnlab.training import token_losses
 
+PLAIN = ["optimizer=sgd", "optimizer.momentum=0", "trainer.gradient_clip_val=null"]
 UNEQUAL = [*LITTLE, "task=copy", "task.shortest=1", "task.longest=9", "task.steps_per_epoch=5"]
 
 
@@ -51,10 +54,8 @@ def test_the_batches_of_a_step_weigh_by_their_tokens(
         "trainer.accumulate_grad_batches=2",
         "trainer.max_steps=4",
         "trainer.log_every_n_steps=1",
-        "trainer.gradient_clip_val=null",
-        "optimizer=sgd",
+        *PLAIN,
         "optimizer.schedule=constant",
-        "optimizer.momentum=0",
         "optimizer.lr=0.1",
         f"runs_dir={tmp_path}",
     ]
@@ -128,3 +129,91 @@ def test_layers_that_draw_from_the_global_generator_repeat_and_go_on(
         assert results(whole) == results(other)
         one, two = (runs.load(run / "checkpoints" / "last.ckpt")["state_dict"] for run in (whole, other))
         assert same(one, two)
+
+
+def test_a_run_that_ends_far_from_a_guess_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Against ln V computed here: a loss that explodes and stays finite is done, and is no result."""
+    exploding = [
+        "optimizer=sgd",
+        "optimizer.lr=1e30",
+        "optimizer.momentum=0",
+        "trainer.gradient_clip_val=null",
+    ]
+    told = {}
+    for name, changes in (("exploded", exploding), ("sane", [])):
+        place = tmp_path / name
+        assert train([*LITTLE, "trainer.max_steps=4", *changes, f"runs_dir={place}"], None) == 0
+        told[name] = " ".join(capsys.readouterr().out.split())
+        folder = folder_in(place)
+        caution = folders.read_status(folder)["caution"]
+        worse = results(folder)["val/nll"] > 1.1 * math.log(21)
+        assert worse == (name == "exploded") == bool(caution)
+    assert "diverged: the nll is" in told["exploded"] and "diverged" not in told["sane"]
+
+
+class Fragile(torch.nn.Module):
+    """A layer that raises where a number is none, with words that nobody understands."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.take_along_dim(torch.where(x.isnan(), -1, x.argsort(-1)), -1)
+
+
+def test_a_model_that_breaks_on_nan_is_told_as_a_loss_that_is_nan(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = runs.assemble
+
+    def assembled(tree: Any) -> Built:
+        built = made(tree)
+        built.model.decoder.output = torch.nn.Sequential(built.model.decoder.output, Fragile())
+        return built
+
+    monkeypatch.setattr(runs, "assemble", assembled)
+    exploding = [
+        "optimizer=sgd",
+        "optimizer.lr=1e38",
+        "optimizer.momentum=0",
+        "trainer.gradient_clip_val=null",
+    ]
+    command = [*LITTLE, "attention=hard_exact", "trainer.max_steps=9", *exploding, f"runs_dir={tmp_path}"]
+    assert train(command, None) == 1
+    assert "the loss is nan at step" in capsys.readouterr().err
+
+
+def test_a_sanity_check_leaves_no_figures_and_no_best_checkpoint(tmp_path: Path) -> None:
+    command = [*LITTLE, "trainer.num_sanity_val_steps=2", "trainer.max_steps=6", "task.steps_per_epoch=3"]
+    assert train([*command, f"runs_dir={tmp_path / 'checked'}"], None) == 0
+    assert train([*LITTLE, *command[-2:], f"runs_dir={tmp_path / 'plain'}"], None) == 0
+    checked, plain = folder_in(tmp_path / "checked"), folder_in(tmp_path / "plain")
+    assert [row["step"] for row in metrics(checked)] == ["3", "5", "6"]
+    assert metrics(checked) == metrics(plain) and results(checked) == results(plain)
+    best = runs.load(checked / "checkpoints" / "best.ckpt")
+    assert best["global_step"] in (3, 6)
+
+
+@pytest.mark.parametrize("every", ["2", "null"])
+def test_a_plateau_is_judged_by_each_validation_once(every: str, tmp_path: Path) -> None:
+    command = [*LITTLE, "task.steps_per_epoch=4", "trainer.max_steps=32", "trainer.log_every_n_steps=1"]
+    command += ["optimizer.lr=0.4", "optimizer.schedule=halve_on_plateau", f"runs_dir={tmp_path}"]
+    command += [f"trainer.check_val_every_n_epoch={every}"]
+    command += ["trainer.val_check_interval=6"] if every == "null" else []
+    assert train(command, None) == 0
+    rate, lowest, halved = 0.4, math.inf, 0
+    for row in metrics(folder_in(tmp_path)):
+        assert float(row["schedule/lr"]) == pytest.approx(rate), row["step"]
+        if row["val/nll"]:
+            worse = float(row["val/nll"]) >= lowest
+            rate, lowest, halved = rate / (1 + worse), min(lowest, float(row["val/nll"])), halved + worse
+    assert halved
+
+
+def test_rows_hold_the_values_that_their_step_used(tmp_path: Path) -> None:
+    beta = ["attention.beta_schedule=linear", "attention.beta_end=2", "attention.beta_steps=4"]
+    command = [*LITTLE, *beta, "trainer.max_steps=4", "trainer.log_every_n_steps=1", "optimizer.lr=0.1"]
+    assert train([*command, f"runs_dir={tmp_path}"], None) == 0
+    rows = metrics(folder_in(tmp_path))
+    for tag, expected in (
+        ("schedule/lr", [0.1, 0.075, 0.05, 0.025]),
+        ("schedule/beta", [1, 1.25, 1.5, 1.75]),
+    ):
+        assert [float(row[tag]) for row in rows] == pytest.approx(expected)

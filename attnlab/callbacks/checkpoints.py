@@ -11,7 +11,8 @@ from pytorch_lightning import Trainer
 from pytorch_lightning.callbacks import Checkpoint
 
 from attnlab.files import flush, replacing
-from attnlab.training import NonFiniteLoss, Training
+from attnlab.finite import NonFiniteLoss
+from attnlab.training import Training
 
 log = logging.getLogger("attnlab")
 

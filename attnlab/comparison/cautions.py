@@ -11,7 +11,13 @@ from attnlab.text import counted
 
 def cautions(rows: list[Row], pairs: list[Pair]) -> list[str]:
     """One sentence for each."""
-    return [*_merged(rows), *_unequal_work(rows), *_unequal_code(rows), *_not_paired(rows, pairs)]
+    return [
+        *_merged(rows),
+        *_diverged(rows),
+        *_unequal_work(rows),
+        *_unequal_code(rows),
+        *_not_paired(rows, pairs),
+    ]
 
 
 def _merged(rows: list[Row]) -> list[str]:
@@ -28,6 +34,17 @@ def _merged(rows: list[Row]) -> list[str]:
             found.append(
                 words + ("" if _balanced(row) else ", and the seeds were not run with the same settings")
             )
+    return found
+
+
+def _diverged(rows: list[Row]) -> list[str]:
+    found = []
+    for row in rows:
+        told = [run for run in row.counted if run.status.get("caution")]
+        if told:
+            which = ", ".join(sorted(str(run.seed) for run in told))
+            words = f"{row.group.label}: {len(told)} of {len(row.counted)} runs counted (seed {which})"
+            found.append(f"{words} {told[0].status['caution']}")
     return found
 
 
