@@ -149,8 +149,9 @@ class Training(pl.LightningModule):
 
     def on_train_start(self) -> None:
         self.move(self.trainer.global_step)
+        # for callbacks that look before the next validation; not by `log`, which would outlive that
         validated = {tag: value for tag, value in self.figures.items() if tag.startswith("val/")}
-        self.log_dict(validated, logger=False)  # for callbacks that look before the next validation
+        self.trainer.callback_metrics.update({tag: torch.tensor(value) for tag, value in validated.items()})
 
     def configure_gradient_clipping(
         self,

@@ -57,6 +57,14 @@ CHOICES: dict[str, list[list[str]]] = {
         ["trainer.limit_val_batches=1", "trainer.num_sanity_val_steps=1"],
     ],
     "checkpoints": [["checkpoint_every=1"], ["checkpoint_every=3"], []],
+    "stopping": [
+        [],
+        [
+            "+callbacks.stop._target_=pytorch_lightning.callbacks.early_stopping.EarlyStopping",
+            "+callbacks.stop.monitor=val/nll",
+            "+callbacks.stop.patience=1",
+        ],
+    ],
     "end": [
         ["trainer.max_steps=13"],
         ["trainer.max_steps=-1", "trainer.max_epochs=3"],

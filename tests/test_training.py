@@ -1,6 +1,7 @@
 """What a training step is: several batches as one, layers that draw by themselves, losses that explode."""
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from running import LITTLE, Killed, captured, folder_in, killed_at, metrics, res
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
-from attnlab import folders, runs
+from attnlab import folders, limits, runs
 from attnlab.base import PAD
 from attnlab.building import Built, assemble
 from attnlab.commands import train
@@ -152,23 +153,27 @@ def test_a_run_that_ends_far_from_a_guess_says_so(tmp_path: Path, capsys: pytest
 
 
 class Fragile(torch.nn.Module):
-    """A layer that raises where a number is none, with words that nobody understands."""
+    """A layer that raises where a number is not finite, with words that nobody understands."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return x.take_along_dim(torch.where(x.isnan(), -1, x.argsort(-1)), -1)
+        if not x.isfinite().all():
+            raise IndexError("index -1 is out of bounds for dimension 2 with size 10")
+        return x
 
 
 def test_a_model_that_breaks_on_nan_is_told_as_a_loss_that_is_nan(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = runs.assemble
+    made = limits.assemble
 
     def assembled(tree: Any) -> Built:
         built = made(tree)
-        built.model.decoder.output = torch.nn.Sequential(built.model.decoder.output, Fragile())
+        built.model.decoder.output = torch.nn.Sequential(
+            built.model.decoder.output, torch.nn.Linear(*2 * [built.task.target_symbols]), Fragile()
+        )
         return built
 
-    monkeypatch.setattr(runs, "assemble", assembled)
+    monkeypatch.setattr(limits, "assemble", assembled)
     exploding = [
         "optimizer=sgd",
         "optimizer.lr=1e38",
@@ -177,7 +182,8 @@ def test_a_model_that_breaks_on_nan_is_told_as_a_loss_that_is_nan(
     ]
     command = [*LITTLE, "attention=hard_exact", "trainer.max_steps=9", *exploding, f"runs_dir={tmp_path}"]
     assert train(command, None) == 1
-    assert "the loss is nan at step" in capsys.readouterr().err
+    told = " ".join(capsys.readouterr().err.split())
+    assert re.search(r"the loss is nan at step \d, [\w.]+ not being finite", told)
 
 
 def test_a_sanity_check_leaves_no_figures_and_no_best_checkpoint(tmp_path: Path) -> None:
