@@ -166,8 +166,8 @@ def test_a_model_that_breaks_on_nan_is_told_as_a_loss_that_is_nan(
 ) -> None:
     made = limits.assemble
 
-    def assembled(tree: Any) -> Built:
-        built = made(tree)
+    def assembled(*arguments: Any) -> Built:
+        built = made(*arguments)
         built.model.decoder.output = torch.nn.Sequential(
             built.model.decoder.output, torch.nn.Linear(*2 * [built.task.target_symbols]), Fragile()
         )
