@@ -12,7 +12,6 @@ from typing import Any
 from attnlab import folders, shell, stored, trust
 from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown, version
 from attnlab.checking import ConfigurationError, check, texts, unknown_keys
-from attnlab.comparison.places import names
 from attnlab.config import Composition, compose
 from attnlab.engine import is_launcher, refuse_option, search_path
 from attnlab.help import help_page, keys_page
@@ -142,6 +141,8 @@ def train_many(overrides: list[str]) -> int:
     outcomes = [(job, sweeping.outcome_of(job)) for job in jobs]
     print(sweep_table(outcomes, skipped))
     runs_dir = Path(jobs[0].composition.tree["runs_dir"])
+    from attnlab.comparison.places import names
+
     own = names([job.folder for job in jobs], runs_dir)
     print(f"\ncompare      {shell.script('compare', *own)}" if own else "")
     print(f"tensorboard  {shell.tensorboard(runs_dir)}")

@@ -94,7 +94,8 @@ def _frame(chosen: list[Override], path: list[str]) -> Frame:
         refuse_in_experiment(experiment, config.get("experiment"), config.hydra, without.hydra)
     choices = {name: value for name, value in config.hydra.runtime.choices.items() if name in GROUPS}
     bare = [f"{group}={choices[group]}" for group in ("attention", "task")]
-    defaults = plain(hydra_compose("train", [*bare, *path]))
+    only = {override.key_or_group for override in chosen} <= {"attention", "task"}
+    defaults = plain(config if only else hydra_compose("train", [*bare, *path]))
     with contextlib.suppress(ConfigurationError):  # files of data are still to be named
         check(
             defaults
