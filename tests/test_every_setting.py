@@ -30,7 +30,7 @@ WITH = {
     "_steps": ["_schedule=linear", "_end=3.0"],
     "_schedule": ["_end=3.0", "_steps=7"],
 }
-NUMBERS = ["3", "1", "5", "0.5", "2.0", "0.25"]
+NUMBERS = ["3", "1", "9", "0.5", "2.0", "0.25"]
 WORDS = ["true", "false", "linear", "exponential", "halve_on_plateau", "argmax", "soft", "none", "learned"]
 # files whose contents are read, and settings of a run that change no figure
 ELSEWHERE = ("task.train", "task.val", "task.test")
@@ -74,6 +74,7 @@ def unheard(folder: Path) -> list[str]:
     """The settings of a folder of configurations that change nothing, or take no second value."""
     silent, place = [], search_path([] if folder == CONFIGS else [folder])
     data = [f"{key}={Path(__file__).with_name('every_setting.tsv')}" for key in ELSEWHERE]
+    data.append("task.features_column=3")
     for group, choice, key, default in keys_of(folder):
         stem = next((part for part in WITH if key.endswith(part)), "")
         given = [f"{group}.{key.removesuffix(stem)}{part}" for part in WITH.get(stem, [])]
