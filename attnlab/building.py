@@ -2,7 +2,7 @@
 
 import importlib
 import traceback
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple, get_args
 
 import pytorch_lightning as pl
@@ -41,18 +41,24 @@ def build(overrides: list[str]) -> Built:
     return assemble(compose(overrides).tree, EVERYTHING)
 
 
-def assemble(tree: Mapping[str, Any], trusted: Collection[str] = (), task: Task | None = None) -> Built:
+def assemble(
+    tree: Mapping[str, Any],
+    trusted: Collection[str] = (),
+    task: Task | None = None,
+    kept: Sequence[Any] = (),
+) -> Built:
     """The objects of a checked configuration, whose code is attnlab's own or lies in trusted packages.
 
     The initial parameters of a part depend on the seed and on that part alone: encoder and decoder start the
-    same, whatever the mechanism and the score. task: the one of the configuration, where it was made before.
+    same, whatever the mechanism and the score. task: the one of the configuration, where it was made before;
+    else it is made with what is `kept` of the run to be measured, its vocabulary.
 
     Raises ConfigurationError for code that is not trusted, before
     any of it is imported; ValueError for a factory that fails.
     """
     refuse_untrusted(tree, trusted)
     seed = tree["seed"]
-    task = task or make_task(tree)
+    task = task or make_task(tree, *kept)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "mechanism"))
         mechanism: Mechanism = make_part("attention", tree["attention"])
@@ -74,9 +80,10 @@ def assemble(tree: Mapping[str, Any], trusted: Collection[str] = (), task: Task 
     return Built(dict(tree), mechanism, model.attention, model, task, training)
 
 
-def make_task(tree: Mapping[str, Any]) -> Task:
-    """The task of a checked configuration, whose code is trusted."""
-    return make_part("task", tree["task"], tree["seed"], tree["batch_size"])
+def make_task(tree: Mapping[str, Any], *kept: Any) -> Task:
+    """The task of a checked configuration, whose code is trusted; with what a run keeps of its data, the task
+    to measure that run on."""
+    return make_part("task", tree["task"], tree["seed"], tree["batch_size"], *kept)
 
 
 def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:

@@ -4,7 +4,7 @@ Nothing here imports torch, and nothing knows how a configuration came about: on
 and one read back from a run's folder are checked alike.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, get_args
 
@@ -45,19 +45,20 @@ def check(
     choices: Mapping[str, str] = {},  # noqa: B006 (never written)
     problems: Iterable[str] = (),
     conflicts: Callable[[Mapping[str, Any]], Iterable[str]] = trainer.conflicts,
+    unread: Collection[str] = (),
 ) -> None:
     """Hold a whole configuration against the rules of everything it names, and give its values the form that
     the rules state: 1 becomes 1.0 where a real number is due, ~ the home folder in a path.
 
-    `conflicts` yields a sentence for settings that do not go together. Raises ConfigurationError with all
-    problems.
+    `conflicts` yields a sentence for settings that do not go together; data files of the keys `unread` need
+    not be there. Raises ConfigurationError with all problems.
     """
     problems = list(problems)
     root = {key: value for key, value in tree.items() if key in ROOT or key not in (*GROUPS, "callbacks")}
     problems += _problems("", root, ROOT)
     tree |= root
     for group in GROUPS:
-        problems += _factory_problems(group, tree.get(group), choices.get(group, ""))
+        problems += _factory_problems(group, tree.get(group), choices.get(group, ""), unread)
     callbacks = tree.get("callbacks") or {}
     if not isinstance(callbacks, dict):
         problems.append(f"callbacks must name callbacks, each with its _target_, got {callbacks!r}")
@@ -123,7 +124,7 @@ def _keys_of(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
     return [key for key in keys if not key.endswith("_target_")]
 
 
-def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
+def _factory_problems(path: str, node: Any, choice: str, unread: Collection[str] = ()) -> list[str]:
     """Problems of a node that names a factory and its settings."""
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
         return [f"{path} must name a factory under _target_, got {node!r}"]
@@ -148,7 +149,7 @@ def _factory_problems(path: str, node: Any, choice: str) -> list[str]:
     problems += _problems(path, settings, rules, where)
     node.update(settings)
     for key, rule in rules.items():
-        if _names_data(rule) and isinstance(settings.get(key), str):
+        if _names_data(rule) and isinstance(settings.get(key), str) and f"{path}.{key}" not in unread:
             if settings[key] not in ("", "???") and not Path(settings[key]).is_file():
                 problems.append(f"{path}.{key}: there is no file {settings[key]}")
     return problems

@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attnlab import folders, shell, stored, trust
+from attnlab import folders, measuring, shell, stored, trust
 from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown, version
 from attnlab.checking import ConfigurationError, check, texts, unknown_keys
 from attnlab.config import Composition, compose
 from attnlab.engine import is_launcher, refuse_option, search_path
 from attnlab.help import help_page, keys_page
-from attnlab.overrides import parse
-from attnlab.pages import report, sweep_table, table
+from attnlab.overrides import key_of, parse
+from attnlab.pages import noted, report, sweep_table, table
 from attnlab.progress import counting, tell
 from attnlab.provenance import data_digests
 from attnlab.services import FLAGS, service
@@ -203,25 +203,29 @@ def _evaluate(folder: Path, overrides: list[str], trusted: list[str]) -> int:
             file=sys.stderr,
         )
     before = copy.deepcopy(tree)
-    changes = changed(tree, overrides)
+    changes, kept = changed(tree, overrides), measuring.kept_by(folder)
     try:
-        check(tree, conflicts=measuring_conflicts)
+        check(tree, conflicts=measuring_conflicts, unread=kept.unread)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{folder / 'config.yaml'}: {error}" if not overrides else str(error)
         ) from None
+    said = list(measuring.remarks(kept, tree, {key_of(override) for override in overrides}))
     tell(f"measuring {folder}; loading torch")
     if words := _other_code(folder, tree):
         print(wrapped(words.strip()), file=sys.stderr)
     from attnlab import dependence, runs
     from attnlab.building import assemble
+    from attnlab.notes import notes
 
     runs.quiet()
     runs.torch.set_num_threads(tree["threads"])
     asked = [key for key in _keys_of(overrides) if key.startswith(ASKED) and not key.startswith(MEASURED)]
-    _refuse(dependence.without_effect(before, tree, asked, best, trusted))
-    results = runs.measure(assemble(tree, trusted), best, tell)
+    _refuse(dependence.without_effect(before, tree, asked, best, trusted, kept.vocabulary))
+    built = assemble(tree, trusted, kept=kept.vocabulary)
+    results = runs.measure(built, best, tell)
     print(table(results))
+    print(noted([*said, *notes(built.task, results)]), end="")
     print(f"\nrun      {folder}" + (f"\nchanged  {' '.join(changes)}" if changes else ""))
     return SUCCESS
 

@@ -29,6 +29,7 @@ from attnlab.mechanisms.enumeration import Enumeration
 from attnlab.mechanisms.soft import Mixture
 from attnlab.models.seq2seq import Seq2Seq, predict
 from attnlab.randomness import drawing
+from attnlab.tasks.references import NO_REFERENCES, References, word_figures
 
 
 class Argmax(Selector):
@@ -125,20 +126,28 @@ def teacher_forced(model: Seq2Seq, batch: Batch, rule: Selector) -> dict[str, tu
 
 
 @torch.no_grad()
-def free_running(model: Seq2Seq, batch: Batch, rule: Selector, limit: int) -> dict[str, tuple[float, float]]:
+def free_running(
+    model: Seq2Seq, batch: Batch, rule: Selector, limit: int, references: References = NO_REFERENCES
+) -> dict[str, tuple[float, float]]:
     """sequence_accuracy: share decoded exactly, greedily; error_rate: sum of edit distances over sum of
-    reference lengths."""
-    references = [_symbols(row) for row in batch.target.tolist()]
-    guesses = [_symbols(row) for row in model.generate(batch, rule, limit).tolist()]
-    pairs = list(zip(guesses, references, strict=True))
-    return {
+    reference lengths; unfinished: share of outputs that did not end within `limit` symbols. Where the right
+    targets of each source are known, those of `word_figures` as well."""
+    outputs = model.generate(batch, rule, limit).tolist()
+    guesses = [_symbols(row) for row in outputs]
+    pairs = list(zip(guesses, map(_symbols, batch.target.tolist()), strict=True))
+    by_source: dict[str, tuple[float, float]] = {}
+    if references:
+        sides = ([[s for s in row if s != PAD] for row in side.tolist()] for side in batch[:2])
+        by_source = word_figures(references, zip(*sides, guesses, strict=True))
+    return by_source | {
+        "unfinished": (float(sum(EOS not in row for row in outputs)), float(len(outputs))),
         "sequence_accuracy": (
             float(sum(guess == reference for guess, reference in pairs)),
             float(len(pairs)),
         ),
         "error_rate": (
             float(sum(Levenshtein.distance(*pair) for pair in pairs)),
-            float(sum(map(len, references))),
+            float(sum(len(reference) for _, reference in pairs)),
         ),
     }
 

@@ -16,6 +16,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from attnlab import stored
+from attnlab.checking import ConfigurationError
 from attnlab.codebase import Code, code_of, differing, gone_on, listed
 from attnlab.config import Composition
 from attnlab.files import read_object, write
@@ -144,6 +145,24 @@ def other_code(folder: Path, tree: Mapping[str, Any]) -> str:
     elif then is not None and then.endswith("+"):
         words.append(f"its code was revision {then}, with changes of which nothing was kept")
     return "; ".join(words)
+
+
+def read_vocabulary(folder: Path) -> dict[str, Any] | None:
+    """What a run keeps of its training data, so that it can be measured without them; None where it keeps
+    nothing. Raises ConfigurationError for a file that is damaged."""
+    path = folder / "vocabulary.json"
+    if not path.exists():
+        return None
+    if found := read_object(path):
+        return found
+    raise ConfigurationError(
+        f"{path} is damaged: expected an object of JSON; the run cannot be read without it"
+    )
+
+
+def write_vocabulary(folder: Path, vocabulary: Mapping[str, Any]) -> None:
+    """Keep what the numbers of a run's symbols depend on as vocabulary.json."""
+    write(folder / "vocabulary.json", json.dumps(vocabulary, ensure_ascii=False, indent=1) + "\n")
 
 
 def note_failure(folder: Path, reason: str) -> None:

@@ -1,13 +1,13 @@
 """What the commands print: the report of a run and that of a sweep."""
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from attnlab import folders, shell
 from attnlab.config import Composition
-from attnlab.text import filled
+from attnlab.text import filled, wrapped
 
 if TYPE_CHECKING:  # which loads what a single run does not need
     from attnlab.sweeping import Job, Outcome
@@ -20,14 +20,25 @@ def report(
     choices, state = composition.choices, "done" if seconds is None else f"done in {seconds:.0f} s"
     title = f"{choices['attention']} on {choices['task']}: {state}"
     logs = shell.tensorboard(composition.tree["runs_dir"])
-    caution = folders.read_status(folder).get("caution")
+    status = folders.read_status(folder)
+    caution, notes = status.get("caution"), status.get("notes")
     told = f"\n\n{filled(str(caution))}" if caution else ""
-    return f"{title}\n\n{table(results)}{told}\n\nrun          {folder}\ntensorboard  {logs}"
+    said = noted(notes if isinstance(notes, list) else [])
+    return f"{title}\n\n{table(results)}{told}\n{said}\nrun          {folder}\ntensorboard  {logs}"
+
+
+def noted(notes: Iterable[object]) -> str:
+    """Sentences that belong to figures, each on lines of its own; nothing where there are none."""
+    return "".join(f"\n{wrapped(str(note))}\n" for note in notes)
+
+
+# said in sentences where there is anything to say
+SAID = ("unfinished", "unknown_examples", "accuracy_ceiling")
 
 
 def table(results: Mapping[str, float]) -> str:
     """val and test figures side by side, one figure a line."""
-    names = [tag.partition("/")[2] for tag in results if tag.startswith("val/")]
+    names = [tag.partition("/")[2] for tag in results if tag.startswith("val/") and not tag.endswith(SAID)]
     lines = [f"{'':20}{'val':>10}{'test':>10}"]
     for name in sorted(names, key=lambda name: (not name.startswith("sequence"), name)):
         values = [results.get(f"{split}/{name}") for split in ("val", "test")]

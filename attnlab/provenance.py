@@ -5,7 +5,7 @@ Nothing here imports torch.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,13 @@ def effective(tree: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in flatten(tree).items() if key not in WITHOUT_EFFECT}
 
 
-def data_digests(tree: Mapping[str, Any]) -> dict[str, str]:
-    """SHA-256 of the contents of every data file that a configuration names, by dotted key: `task.train`.
+def data_digests(tree: Mapping[str, Any], unread: Collection[str] = ()) -> dict[str, str]:
+    """SHA-256 of the contents of every data file that a configuration names, by dotted key: `task.train`;
+    those of the keys `unread` are left alone.
 
     Raises ConfigurationError for a file that cannot be read.
     """
-    return {key: _contents(key, path) for key, path in data_files(tree).items()}
+    return {key: _contents(key, path) for key, path in data_files(tree).items() if key not in unread}
 
 
 def identity(tree: Mapping[str, Any], data: Mapping[str, str] | None = None) -> str:

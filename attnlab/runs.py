@@ -15,6 +15,7 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from attnlab import folders
+from attnlab.base import Batch
 from attnlab.building import Built
 from attnlab.callbacks.checkpoints import Checkpoints
 from attnlab.callbacks.gradient_norms import over_training
@@ -24,9 +25,12 @@ from attnlab.evaluation import divergence
 from attnlab.events import Events
 from attnlab.limits import make_trainer, prepare, quiet, refuse_batches, refuse_numbers, refuse_precision
 from attnlab.loggers import MetricsFile
+from attnlab.notes import notes
 from attnlab.provenance import data_digests, refuse_other_data
 from attnlab.resuming import DamagedCheckpoint, Start, read, starting_point
 from attnlab.resuming import load as load
+from attnlab.tasks.overlap import seen
+from attnlab.tasks.task import Collected
 from attnlab.watchers import callbacks_of
 
 log = logging.getLogger("attnlab")
@@ -70,6 +74,8 @@ def train(
         start = starting_point(candidates, built.training.state_dict(), name)
         folders.write_config(folder, tree)
         folders.write_sources(folder, tree, data, code)
+        if isinstance(built.task, Collected):
+            folders.write_vocabulary(folder, built.task.vocabulary)
         folders.write_status(
             folder,
             state="running",
@@ -85,10 +91,12 @@ def train(
             for words in (*beginning(folder, shown), *([f"begun earlier: {other}"] if other else [])):
                 log.debug("%s", words)
             results, caution = _train(built, folder, shown, start, checkpoints, watchers)
+            said = list(notes(built.task, results | folders.read_status(folder)["seen"]))
             folders.write_results(folder, results)
-            folders.write_status(folder, state="done", end=folders.now(), caution=caution)
+            folders.write_status(folder, state="done", end=folders.now(), caution=caution, notes=said)
             checkpoints.previous.unlink(missing_ok=True)
-            log.debug("done: accuracy %.4f on test data", results["test/sequence_accuracy"])
+            accuracy = results["test/sequence_accuracy"]
+            log.debug("%s", "\n".join([f"done: accuracy {accuracy:.4f} on test data", *said]))
         except KeyboardInterrupt as interruption:
             log.debug("interrupted%s", "".join(f" by {signal}" for signal in interruption.args))
             raise
@@ -191,11 +199,29 @@ def _train(
                 trainer.validate(training, verbose=False)
             checkpoints.finish(trainer)
         trained = training.figures
+        folders.write_status(folder, seen=_seen(built, start.step if start.finished else trainer.global_step))
         results = measure(built, checkpoints.best) | over_training(trained)
         nll = {"on validation data (best checkpoint)": results["val/nll"]}
         if "train/nll" in trained:
             nll["on training data at the end"] = trained["train/nll"]
         return results, divergence(nll, built.task.target_symbols)
+
+
+def _seen(built: Built, steps: int) -> dict[str, float]:
+    """How much of the exams was in a training of so many steps."""
+    return seen(_trained_on(built, steps), {"val": built.task.validation(), "test": built.task.test()})
+
+
+def _trained_on(built: Built, steps: int) -> Iterator[Batch]:
+    """The batches of so many optimizer steps."""
+    task, trainer = built.task, built.config["trainer"]
+    limit, together = trainer["limit_train_batches"], trainer["accumulate_grad_batches"]
+    whole = task.steps_per_epoch
+    batches = min(whole, limit) if isinstance(limit, int) else int(whole * (1.0 if limit is None else limit))
+    epochs, rest = divmod(steps, -(-batches // together))
+    for number in range(epochs * batches + rest * together):
+        epoch, index = divmod(number, batches)
+        yield task.train(epoch * whole + index)
 
 
 def _losses(start: Start, metrics: MetricsFile) -> Iterator[str]:
@@ -242,7 +268,8 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
         ) from None
     training.move(kept["global_step"])
     trainer = make_trainer(built.config)
-    refuse_batches(built.config["trainer"], built.task)
+    untrained = {"limit_train_batches": 1.0, "val_check_interval": 1.0}
+    refuse_batches(built.config["trainer"] | untrained, built.task)
     refuse_numbers(built)
     refuse_precision(built, trainer)
     training.figures = {}
@@ -258,7 +285,8 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
         trainer.validate(training, verbose=False)
         accuracy[rule] = training.figures["val/sequence_accuracy"]
     training.mechanism, training.figures = built.mechanism, results
-    return results | {"val/soft_argmax_gap": accuracy["soft"] - accuracy["argmax"]}
+    counts = built.task.counts if isinstance(built.task, Collected) else {}
+    return results | {"val/soft_argmax_gap": accuracy["soft"] - accuracy["argmax"]} | dict(counts)
 
 
 def draws_bar(tree: Mapping[str, Any]) -> bool:

@@ -18,7 +18,8 @@ from attnlab.models.seq2seq import Output, Seq2Seq
 from attnlab.optimizers import Configure
 from attnlab.randomness import derive, drawing, generator_for
 from attnlab.schedules import Scheduled, scheduled_in
-from attnlab.tasks.task import Task
+from attnlab.tasks.references import NO_REFERENCES
+from attnlab.tasks.task import Collected, Task
 
 # examples of a training batch whose figures are taken; those of a whole one would cost a third of a step
 PART = 16
@@ -39,6 +40,7 @@ class Training(pl.LightningModule):
         # registered, as the selector is in the model: their state is in checkpoints
         self.estimator = mechanism.estimator
         self.task = task
+        self.references = task.references if isinstance(task, Collected) else {}
         self.configure = configure
         self.seed = seed
         self.figures: dict[str, float] = {}
@@ -173,9 +175,13 @@ class Training(pl.LightningModule):
         self.tally = Tally()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        self._examine(batch, "val")
+
+    def _examine(self, batch: Batch, exam: str) -> None:
+        references, limit = self.references.get(exam, NO_REFERENCES), 2 * self.task.longest_target
         for part in divided(self.model, batch, self.rule):
             self.tally.add(teacher_forced(self.model, part, self.rule))
-            self.tally.add(free_running(self.model, part, self.rule, 2 * self.task.longest_target))
+            self.tally.add(free_running(self.model, part, self.rule, limit, references))
 
     def on_validation_epoch_end(self) -> None:
         if self.trainer.sanity_checking:  # some batches, of a model that has not been trained
@@ -193,7 +199,9 @@ class Training(pl.LightningModule):
             super().lr_scheduler_step(scheduler, metric)
 
     on_test_epoch_start = on_validation_epoch_start
-    test_step = validation_step
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        self._examine(batch, "test")
 
     def on_test_epoch_end(self) -> None:
         self.record(self.tally.figures("test"))

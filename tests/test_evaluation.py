@@ -59,6 +59,7 @@ def test_figures_are_those_of_a_slow_computation_without_padding(rule: str) -> N
     subject = built(rule)
     model, batch = subject.model.double(), subject.task.train(0)
     nll, right, entropy, tokens, hits, mass, known, exact, edits, length = ([] for _ in range(10))
+    unfinished: list[float] = []
     for alone in in_parts(batch, 1):
         states = model.encoder(alone.source, alone.source != PAD, torch.Generator())
         keys, values = model.attention.project(states)[0], model.decoder.from_context(states)[0]
@@ -82,6 +83,7 @@ def test_figures_are_those_of_a_slow_computation_without_padding(rule: str) -> N
                 mass.append((p * gold).sum().item())
                 known.append(1.0)
         guess = model.generate(alone, rule_of(subject.mechanism), 9)[0].tolist()
+        unfinished.append(float(EOS not in guess))
         guess = guess[: guess.index(EOS)] if EOS in guess else guess
         reference = alone.target[0, :-1].tolist()
         exact.append(float(guess == reference))
@@ -95,6 +97,7 @@ def test_figures_are_those_of_a_slow_computation_without_padding(rule: str) -> N
         "alignment_mass": sum(mass) / sum(known),
         "sequence_accuracy": sum(exact) / len(exact),
         "error_rate": sum(edits) / sum(length),
+        "unfinished": sum(unfinished) / len(unfinished),
     }
     assert figures(subject, [batch]) == pytest.approx(
         {f"val/{name}": value for name, value in expected.items()}, abs=1e-10

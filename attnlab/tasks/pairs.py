@@ -63,7 +63,7 @@ def pairs(
     task.notes += unsplit(train, training, settings[:2])
     for path, (name, rows) in zip((val, test), exams.items(), strict=True):
         task.notes += remarks(path, known, rows, task.counts[f"{name}/accuracy_ceiling"])
-    for note in task.notes:
+    for note in task.notes if training else ():  # before hours of training, not only after them
         logging.getLogger(__name__).warning(note)
     return task
 
@@ -126,17 +126,17 @@ class Pairs:
         self.longest_target = max(known.longest_target, *targets)
         self.counts: dict[str, float] = {}
         for name, rows in exams.items():
-            self.counts[f"{name}/unknown_examples"] = unknown_examples(known, rows)
+            self.counts[f"{name}/unknown_examples"] = float(unknown_examples(known, rows))
             self.counts[f"{name}/accuracy_ceiling"] = accuracy_ceiling(encoded[name])
         self.notes: list[str] = []
         self.sizes = self.examples.sizes()
-        self.steps_per_epoch = -(-len(train) // batch_size)
+        self.steps_per_epoch = max(1, -(-len(train) // batch_size))
         # an epoch and its plan, so that a step costs little
         self._cache: tuple[int, list[list[int]]] = -1, []
 
     def train(self, step: int) -> Batch:
         """The training batch of a step: a pure function of seed and step."""
-        assert self.steps_per_epoch, "built for measuring a run: the training file was not read"
+        assert len(self.sizes), "built for measuring a run: the training file was not read"
         epoch, index = divmod(step, self.steps_per_epoch)
         if self._cache[0] != epoch:
             generator = generator_for(self.seed, "train", epoch)

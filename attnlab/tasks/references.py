@@ -3,6 +3,7 @@ counted."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
@@ -24,6 +25,10 @@ class Word(NamedTuple):
 References = Mapping[tuple[tuple[int, ...], tuple[int, ...]], list[Word]]
 """Source and target as a batch holds them -> the lines that look like this; more than one where unknown
 symbols make different lines alike, or a line is there twice."""
+
+
+NO_REFERENCES: References = MappingProxyType({})
+"""Of a task in which every source has one target."""
 
 
 def references_of(rows: Iterable[Row], encoded: Iterable[Encoded]) -> References:
