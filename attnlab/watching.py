@@ -24,11 +24,19 @@ class Watched(Protocol):
     """A run of a sweep: where it lies, what it is called there, and how long it is."""
 
     @property
-    def folder(self) -> Path: ...
+    def folder(self) -> Path:
+        """Where it lies."""
+        ...
+
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """What it is called among the others."""
+        ...
+
     @property
-    def composition(self) -> Composition: ...
+    def composition(self) -> Composition:
+        """What it was composed to be; says how long it is."""
+        ...
 
 
 @contextmanager

@@ -173,7 +173,7 @@ def test_the_name_of_a_file_is_taken_as_typed(name: str, tmp_path: Path, monkeyp
 def test_names_of_a_sweep_that_hydra_cannot_read_are_shown_as_it_can(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     for path in ("é.tsv", "b.tsv", "020"):
-        (tmp_path / path).write_text("a\tb\n", encoding="utf-8")
+        (tmp_path / path).write_text(f"a\tb{path}\n", encoding="utf-8")
     rest = ["task=pairs", "task.val=b.tsv", "task.test=b.tsv"]
     with pytest.raises(ConfigurationError) as caught:
         plan([*rest, "task.train=é.tsv,b.tsv"])

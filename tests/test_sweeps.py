@@ -180,7 +180,8 @@ def test_a_sweep_trains_what_single_commands_train(tmp_path: Path) -> None:
     for seed in (0, 1):
         assert train([*SMALL, f"seed={seed}", f"runs_dir={tmp_path / 'single'}"], None) == 0
     sweep, single = (
-        {run.folder.name: run.results for run in load_runs(tmp_path / name)} for name in ("sweep", "single")
+        {run.folder.name[-8:]: run.results for run in load_runs(tmp_path / name)}  # the same run by its hash
+        for name in ("sweep", "single")
     )
     assert sweep == single and len(sweep) == 2
 
