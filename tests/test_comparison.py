@@ -343,15 +343,26 @@ def test_the_verdict_says_what_is_ahead_by_how_much_and_how_certain(tmp_path: Pa
 
 
 def test_the_verdict_admits_what_cannot_be_told(tmp_path: Path) -> None:
-    write_groups(tmp_path / "three", soft=[0.9, 0.91, 0.93], hard=[0.1, 0.2, 0.3])
+    write_groups(tmp_path / "three", soft=[0.9, 0.91, 0.93], hard=[0.1, 0.2, 0.8])
     said = verdict_of(tmp_path / "three")
     assert said.startswith(
-        "No difference can be told apart with 3 seeds; soft is best, before hard by 0.7133 ["
+        "No difference can be told apart with 3 seeds; soft is best, before hard by 0.5467 ["
     )
     write_groups(tmp_path / "one", soft=[0.9], hard=[0.1])
     assert "fewer than two shared seeds no difference can be told apart" in verdict_of(tmp_path / "one")
     write_groups(tmp_path / "alone", soft=[0.5, 0.5])
     assert verdict_of(tmp_path / "alone") == f"soft has {TESTED} 0.5000 [0.5000, 0.5000] over 2 seeds."
+
+
+def test_the_verdict_says_what_is_too_close_and_what_cannot_be_compared_yet(tmp_path: Path) -> None:
+    noise = [0.01, -0.01, 0.02, -0.02, 0.0]  # t(1 - 0.05 / 6, 4) * std / sqrt(5) = 0.0280
+    write_groups(tmp_path, a=[0.9] * 5, b=[0.899 + x for x in noise], c=[0.4 + x for x in noise], d=[0.3])
+    assert re.fullmatch(
+        r"a is ahead of c by 0\.5000 \[0\.4720, 0\.5280\] over 5 seeds; it cannot be told apart from b "
+        r"\(0\.0010 \[-0\.0270, 0\.0290\] behind\); 1 group \(d\) cannot be compared yet "
+        r"\(intervals that hold for all 3 pairs at once\)\.",
+        verdict_of(tmp_path),
+    )
 
 
 def test_where_lower_is_better_the_lower_is_ahead_by_a_positive_number(tmp_path: Path) -> None:
@@ -371,8 +382,9 @@ def test_tasks_are_spoken_of_one_after_the_other(tmp_path: Path) -> None:
                 changes = {"task": {"_target_": f"attnlab.tasks.{task}.{task}"}}
                 write_run(tmp_path, attention, seed, accuracy + seed / 10, changes=changes)
     first, second = verdict_of(tmp_path).split(". ")
-    assert first.startswith(
-        "On copy: no difference can be told apart with 2 seeds, corrected for 2 pairs; soft"
+    found = "no difference can be told apart with 2 seeds; soft is best, before hard by 0.5000 [-"
+    assert first.startswith(f"On copy: {found}") and first.endswith(
+        "(intervals that hold for all 2 pairs at once)"
     )
     assert second.startswith("On reverse: no difference") and "task=" not in first
 

@@ -1,26 +1,24 @@
 """Statistics against computations that share nothing with them."""
 
 from collections.abc import Callable
-from itertools import product
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 from scipy import stats
 
+from attnlab.comparison.power import FAILING, SKEWED, what_bounds_hide, what_seeds_show
 from attnlab.comparison.statistics import (
-    FAILING,
-    SKEWED,
     bootstrap,
     compare,
     holm,
     improved,
     interval,
     sign_flip_p,
+    simultaneous,
     smallest_p,
     student,
     summarise,
-    what_bounds_hide,
-    what_seeds_show,
 )
 
 RNG = np.random.default_rng(7)
@@ -140,6 +138,44 @@ def test_a_paired_difference_is_held_as_often(n: int) -> None:
     assert np.mean(held) == pytest.approx(0.95, abs=0.014)
 
 
+def all_pairs(groups: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    return list(combinations(groups, 2))
+
+
+@pytest.mark.parametrize(
+    ("groups", "n", "examples"), [(2, 2, 10), (5, 2, 100), (12, 2, 100), (5, 3, 1000), (12, 8, 1000)]
+)
+def test_groups_that_are_alike_are_told_apart_5_times_in_100_at_most(
+    groups: int, n: int, examples: int
+) -> None:
+    """Accuracies in whole examples: two seeds often differ by exactly the same."""
+    draws, sweeps = np.random.default_rng(groups + n), 400 if groups < 12 else 60
+    found = 0
+    for _ in range(sweeps):
+        accuracies = np.round(draws.normal(0.8, 0.05, size=(groups, n)) * examples) / examples
+        found += any(pair.told for pair in compare(all_pairs(accuracies), True, bounds=(0.0, 1.0)))
+    assert found / sweeps <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / sweeps)
+
+
+@pytest.mark.parametrize(("n", "gap"), [(3, 0.5), (8, 0.1)])
+def test_a_clear_gap_among_twelve_groups_is_told(n: int, gap: float) -> None:
+    draws = np.random.default_rng(n)
+    accuracies = draws.normal(0.5, 0.01, size=(12, n)) + gap * (np.arange(12) == 4)[:, None]
+    results = compare(all_pairs(accuracies), True)
+    assert all(
+        result.told for pair, result in zip(combinations(range(12), 2), results, strict=True) if 4 in pair
+    )
+    assert all((result.p_holm or 0) > 0.05 for result in results)
+    same = [(np.ones(n), np.zeros(n)), (np.ones(n), np.ones(n))]
+    assert [result.told for result in compare(same, True)] == [n == 8, False]
+
+
+def test_an_interval_for_several_pairs_is_students_at_a_higher_level() -> None:
+    found = simultaneous(differences := RNG.normal(0.4, 1, size=6), 10)
+    expected = stats.ttest_1samp(differences, 0).confidence_interval(1 - 0.05 / 10)
+    assert found == pytest.approx((expected.low, expected.high))
+
+
 @pytest.mark.parametrize("n", SKEWED)
 def test_coverage_of_skewed_accuracies_is_what_is_said(n: int) -> None:
     def skewed(shape: tuple[int, int]) -> np.ndarray:
@@ -195,17 +231,16 @@ def test_pairs_with_too_few_seeds_are_left_out_of_the_correction() -> None:
     results = compare([strong, nothing, weak, single], True)
     assert [result.n for result in results] == [8, 0, 4, 1]
     assert results[0].p == 2 / 256 and results[0].p_holm == 4 / 256
-    assert results[1] == (0, None, None, None, None, None, None)
-    assert results[3] == (1, 0.5, None, None, 1.0, None, None)
+    assert results[1] == (0, None, None, None, None, None, None, None)
+    assert results[3] == (1, 0.5, None, None, 1.0, None, None, None)
     assert results[2].p == results[2].p_holm == sign_flip_p(weak[0])
     assert results[2].lower is not None and results[2].lower < weak[0].mean()
 
 
 def test_the_words_know_what_five_seeds_cannot_show() -> None:
-    assert "0.0625: no difference can get below 0.05" in what_seeds_show(
-        5, 1
-    ) and "plan 8 seeds" in what_seeds_show(5, 1)
-    assert "no difference can" not in what_seeds_show(8, 1) and "0.00781" in what_seeds_show(8, 1)
+    assert "0.0625: none can get below 0.05" in what_seeds_show(5, 1)
+    assert "plan 8 seeds" in what_seeds_show(5, 1)
+    assert "none can" not in what_seeds_show(8, 1) and "0.00781" in what_seeds_show(8, 1)
     assert "plan 9 seeds" in what_seeds_show(8, 10) and "0.0781 after Holm" in what_seeds_show(8, 10)
     assert "nothing about other seeds" in what_seeds_show(1, 0)
     assert "0.000122" in what_seeds_show(14, 1) and "holds the true mean" not in what_seeds_show(8, 1)

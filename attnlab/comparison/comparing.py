@@ -10,9 +10,10 @@ from attnlab.comparison.cautions import cautions
 from attnlab.comparison.grouping import Group, group_runs
 from attnlab.comparison.labels import number
 from attnlab.comparison.metrics import facts
+from attnlab.comparison.power import what_bounds_hide, what_seeds_show
 from attnlab.comparison.reading import Run, natural
 from attnlab.comparison.records import WORK, Comparison, Pair, Row, across_tasks, task
-from attnlab.comparison.statistics import INTERVALS, compare, summarise, what_bounds_hide, what_seeds_show
+from attnlab.comparison.statistics import INTERVALS, compare, summarise
 from attnlab.text import counted as number_of
 
 METRIC = "test/sequence_accuracy"  # on examples by which no checkpoint was chosen

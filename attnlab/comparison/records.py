@@ -38,10 +38,11 @@ class Pair(NamedTuple):
 
     def turned(self) -> "Pair":
         """The same pair, second minus first."""
-        n, difference, lower, upper, improvement, *p = self.result
+        n, difference, lower, upper, improvement, p, p_holm, ends = self.result
         low, high, mean = (None if value is None else -value for value in (upper, lower, difference))
         better = None if improvement is None else 1 - improvement
-        return Pair(self.second, self.first, Paired(n, mean, low, high, better, *p))
+        together = None if ends is None else (-ends[1], -ends[0])
+        return Pair(self.second, self.first, Paired(n, mean, low, high, better, p, p_holm, together))
 
 
 class Comparison(NamedTuple):

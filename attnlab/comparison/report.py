@@ -52,9 +52,11 @@ HOW = """n counts seeds; a seed's figure is that of the best checkpoint of its r
 mean over the logged steps of training. std is the standard deviation with n - 1. The interval is a
 {interval}. A difference is first minus second, seed by seed, over the seeds that both groups have; "better"
 is the share of those seeds in which the first is better ("higher" for a figure that is neither), ties half.
-p is that of the paired permutation test (all sign flips up to 30 seeds, two-sided), and p (Holm) the same,
-corrected for the number of pairs; a difference is called one where that is at most 0.05. parameters, steps
-and seconds by the clock are means over the runs counted."""
+The verdict calls a difference one where Student's interval of the paired differences leaves 0 out that holds
+with 95 % for all pairs at once (Bonferroni); no deviation is taken to be smaller than half the smallest step
+between two figures. p is that of the paired permutation test (all sign flips up to 30 seeds, two-sided),
+which needs no normal data, and p (Holm) the same, corrected for the number of pairs. parameters, steps and
+seconds by the clock are means over the runs counted."""
 
 
 def page(comparison: Comparison, pictures: Sequence[Picture], words: Sequence[str]) -> str:

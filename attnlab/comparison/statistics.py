@@ -1,9 +1,9 @@
-"""Statistics over seeds, as pure functions of arrays: intervals, paired differences, p-values and what they
-can show.
+"""Statistics over seeds, as pure functions of arrays: intervals, paired differences and p-values.
 
 The interval is Student's: 95 % at every n for normal data. The bootstrap, which is too narrow for few seeds,
-is BCa (Efron 1987) with a fixed seed. The p-value is that of the paired permutation test, which flips the
-signs of the differences; Holm 1979 corrects it for the number of pairs.
+is BCa (Efron 1987) with a fixed seed. Whether a difference is called one is decided by Student's intervals
+that hold for all pairs at once (Bonferroni): the p-value, that of the paired permutation test, which flips
+the signs of the differences, cannot get small with few seeds; Holm 1979 corrects it for the number of pairs.
 """
 
 from collections.abc import Callable
@@ -12,19 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-from attnlab.text import counted
-
 LEVEL, RESAMPLES, SEED = 0.95, 9999, 0
 ENUMERATED, DRAWN = 30, 100_000  # pairs up to which all sign flips are counted; flips drawn beyond
-SEEDS = "A seed changes initial parameters, training data and draws together"
-LARGEST_P = 0.05  # above which a difference is not called one
 COLUMNS = 100  # bootstrap intervals taken at once, which bounds the memory
-BOOTSTRAP = {2: 0.50, 3: 0.73, 4: 0.81, 5: 0.83, 6: 0.86, 8: 0.88, 10: 0.90, 20: 0.92}
-SKEWED = {2: 0.91, 3: 0.88, 4: 0.87, 5: 0.87, 8: 0.89, 12: 0.90, 16: 0.91, 20: 0.92, 30: 0.93}
-FAILING = {2: 0.46, 3: 0.27, 4: 0.34, 5: 0.41, 8: 0.56, 12: 0.68, 16: 0.75, 20: 0.79, 30: 0.85}
-"""How often an interval of n values holds the true mean, by simulation: the bootstrap's of normal values,
-Student's of accuracies 1 - x with x exponential, and of accuracies near 1 of which one in ten has failed
-(uniform from 0 to 0.9)."""
+
+Bounds = tuple[float, float]
 
 
 class Summary(NamedTuple):
@@ -47,9 +39,14 @@ class Paired(NamedTuple):
     improvement: float | None  # share of seeds in which the first is better, ties half
     p: float | None
     p_holm: float | None
+    ends: Bounds | None  # of the interval that holds together with those of all other pairs
+
+    @property
+    def told(self) -> bool:
+        """Whether that interval leaves 0 out, so that the difference is called one."""
+        return self.ends is not None and not self.ends[0] <= 0 <= self.ends[1]
 
 
-Bounds = tuple[float, float]
 Interval = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Lower and upper end for the mean of every column of (n, columns), n >= 2, none of which is constant."""
 
@@ -122,6 +119,10 @@ def compare(
         columns = np.stack([differences[place] for place in places], axis=1)
         _, lower, upper = interval(columns, method, (-distance, distance))
         ends |= {place: (float(lower[i]), float(upper[i])) for i, place in enumerate(places)}
+    step = smallest_step(pairs)
+    together = {
+        place: simultaneous(differences[place], len(ends), step, (-distance, distance)) for place in ends
+    }
     p_values = {place: sign_flip_p(differences[place]) for place in ends}
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
     results = []
@@ -131,8 +132,31 @@ def compare(
         )
         low, high = ends.get(place, (None, None))
         p = p_values.get(place), corrected.get(place)
-        results.append(Paired(len(first), difference, low, high, improvement, *p))
+        results.append(Paired(len(first), difference, low, high, improvement, *p, together.get(place)))
     return results
+
+
+def simultaneous(
+    differences: np.ndarray, pairs: int, step: float = 0.0, bounds: Bounds = UNBOUNDED
+) -> Bounds:
+    """Student's interval of the mean that holds together with those of all `pairs` in 95 % (Bonferroni 1936),
+    so also for a pair that was chosen because it looks best.
+
+    Figures come in steps (an accuracy in examples): deviations below half a step cannot be seen, and none is
+    taken to be smaller, lest two seeds that happen to differ by the same prove everything.
+    """
+    n = len(differences)
+    deviation = max(float(np.std(differences, ddof=1)), step / 2)
+    half = stats.t.ppf(1 - (1 - LEVEL) / 2 / pairs, n - 1) * deviation / np.sqrt(n)
+    lower, upper = np.clip(np.mean(differences) + np.array([-half, half]), *bounds)
+    return float(lower), float(upper)
+
+
+def smallest_step(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+    """The smallest distance of two different figures; 0 where all are equal."""
+    values = np.sort(np.concatenate([part for pair in pairs for part in pair] or [np.zeros(1)]))
+    steps = np.diff(values)
+    return float(min(steps[steps > 1e-9 * np.abs(values).max(initial=0)], default=0.0))
 
 
 def improved(first: np.ndarray, second: np.ndarray, higher: bool) -> float:
@@ -179,54 +203,3 @@ def smallest_p(n: int) -> float:
     """The smallest p-value that n pairs can give: 2 flips of 2^n where all are counted, 1 of the drawn ones
     beyond."""
     return 2.0 ** (1 - n) if n <= ENUMERATED else 1 / (1 + DRAWN)
-
-
-def what_seeds_show(n: int, pairs: int, method: Interval = student) -> str:
-    """In plain words, what n shared seeds and a number of pairs compared can show, and what they cannot."""
-    if n < 2:
-        return (
-            "One seed shows what happened once. It says nothing about other seeds: no interval, "
-            "no p-value. Plan 8 seeds."
-        )
-    least, corrected = smallest_p(n), min(1.0, pairs * smallest_p(n))
-    if not pairs:
-        return f"{SEEDS}."
-    words = f"With {n} paired seeds the smallest p-value there can be is {least:.3g}"
-    words += f", and {corrected:.3g} after Holm's correction for {counted(pairs, 'pair')}" * (pairs > 1)
-    if corrected > LARGEST_P:
-        words += f": no difference can get below {LARGEST_P}, however large; {_plan(n, pairs)}."
-    else:
-        words += f". A p-value above {LARGEST_P} does not show that two groups are equal."
-    if method is bootstrap and (coverage := _at(BOOTSTRAP, n)) < 0.9:
-        words += (
-            f" A bootstrap interval from {n} seeds is too narrow: it holds the true mean about "
-            f"{coverage:.0%} of the time instead of 95 % (normal data)."
-        )
-    return f"{words} {SEEDS}; nothing here speaks of other tasks."
-
-
-def _plan(n: int, pairs: int) -> str:
-    enough = next((m for m in range(n + 1, ENUMERATED + 1) if pairs * smallest_p(m) <= LARGEST_P), None)
-    fewer = "compare fewer groups"
-    return fewer if enough is None else f"plan {max(8, enough)} seeds" + f", or {fewer}" * (pairs > 1)
-
-
-def what_bounds_hide(values: np.ndarray, bounds: Bounds) -> str:
-    """A sentence for figures that crowd at one of two bounds, where no interval over few seeds has 95 %; ""
-    for others."""
-    distance, n = bounds[1] - bounds[0], len(values)
-    near = [
-        end for end in bounds if n > 1 and np.isfinite(distance) and abs(values - end).min() < distance / 50
-    ]
-    if not near:
-        return ""
-    words = (
-        f"Figures that crowd at {near[-1]:g} are skewed: an interval from {n} seeds holds the true mean "
-        f"about {_at(SKEWED, n):.0%} of the time instead of 95 %"
-    )
-    failing = f", and about {_at(FAILING, n):.0%} where one seed in ten fails" * (near[-1] == bounds[1])
-    return f"{words}{failing}; look at the smallest and the largest value too."
-
-
-def _at(coverage: dict[int, float], n: int) -> float:
-    return coverage[max(size for size in coverage if size <= n)]

@@ -84,7 +84,7 @@ def pair_cells(
     """Header and rows of a table of pairs; `better` (`higher` where no way is) is the share of seeds that
     the first wins."""
     cells = []
-    for second, (n, difference, lower, upper, improvement, p, p_holm) in pairs:
+    for second, (n, difference, lower, upper, improvement, p, p_holm, _) in pairs:
         share = "-" if improvement is None else f"{improvement:.0%}"
         difference, interval = figure(difference, True), between(lower, upper, True)
         cells.append([second, str(n), difference, interval, share, figure(p), figure(p_holm)])
@@ -188,11 +188,12 @@ def write(comparison: Comparison, folder: Path) -> list[str]:
     _csv(folder / "groups.csv", header, groups)
 
     found = [
-        [a, b, metric, *result, smallest_p(result.n) if result.n > 1 else None]
+        [a, b, metric, *result[:-1], smallest_p(result.n) if result.n > 1 else None, *(result.ends or ())]
         for a, b, result in comparison.pairs
     ]
     header = ["first", "second", "metric", "n", "difference", "lower", "upper"]
-    _csv(folder / "pairs.csv", [*header, "probability_of_improvement", "p", "p_holm", "smallest_p"], found)
+    header += ["probability_of_improvement", "p", "p_holm", "smallest_p"]
+    _csv(folder / "pairs.csv", [*header, "lower_together", "upper_together"], found)
     return ["runs.csv", "groups.csv", "pairs.csv"]
 
 
