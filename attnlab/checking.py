@@ -5,12 +5,12 @@ and one read back from a run's folder are checked alike.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import ConfigDict, ValidationError, create_model
 
 from attnlab import callback_policy, trainer
+from attnlab.files import is_file
 from attnlab.rules import BatchSize, Count, DataFileMark, Folder, Seed, Threads
 from attnlab.signatures import UnknownTarget, settings_of, signature_of
 from attnlab.synonyms import choice_meant, key_meant
@@ -150,7 +150,7 @@ def _factory_problems(path: str, node: Any, choice: str, unread: Collection[str]
     node.update(settings)
     for key, rule in rules.items():
         if _names_data(rule) and isinstance(settings.get(key), str) and f"{path}.{key}" not in unread:
-            if settings[key] not in ("", "???") and not Path(settings[key]).is_file():
+            if settings[key] not in ("", "???") and not is_file(settings[key]):
                 problems.append(f"{path}.{key}: there is no file {settings[key]}")
     return problems
 

@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
+def is_file(name: str) -> bool:
+    """Whether a name is that of a file; one that no system takes, too long or with a NUL, is not."""
+    return os.path.isfile(name)  # unlike Path.is_file, it raises nothing
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A place to write to; once written, it takes the path's place. A crash before that leaves the old

@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
 from attnlab.checking import GROUPS, ConfigurationError
+from attnlab.files import is_file
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 DEEPEST = 50
@@ -67,7 +68,7 @@ def _parsed(typed: str, is_text: bool, sweep: bool) -> Override:
         raise ConfigurationError(
             f"{typed!r} names several values; a sweep over them needs -m, a list needs [ ]"
         )
-    if override.is_sweep_override() and (key == "runs_dir" or Path(value).is_file()):
+    if override.is_sweep_override() and (key == "runs_dir" or is_file(value)):
         raise ConfigurationError(
             f'{typed!r} names several values; a name with a comma in it is quoted twice, "{literal}"'
         )
@@ -85,7 +86,7 @@ def _says_it_in_hydra(override: Override, value: str) -> bool:
 def _malformed(typed: str, error: HydraException, sweep: bool) -> str:
     key, equals, value = typed.partition("=")
     if not equals:
-        groups = [group for group in GROUPS if (CONFIGS / group / f"{typed}.yaml").is_file()]
+        groups = [group for group in GROUPS if is_file(f"{CONFIGS}/{group}/{typed}.yaml")]
         return f"{typed!r} is not key=value" + (f"; did you mean {groups[0]}={typed}?" if groups else "")
     parts = value.split(",") if sweep and not set(value) & set("[]{}") else [value]
     whole = f"{key}={','.join(map(quoted, parts))}"

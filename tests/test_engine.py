@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from attnlab.combinations import expanded
 from attnlab.commands import train
-from attnlab.config import CONFIGS, ConfigurationError, compose
+from attnlab.config import CONFIGS, ConfigurationError, choices, compose
 from attnlab.engine import search_path
 from attnlab.sweeping import plan
 
@@ -74,6 +75,12 @@ def test_a_sweep_over_nothing_or_without_end_is_refused(setting: str, told: str)
 def test_a_sweep_may_look_through_the_choices_there_are() -> None:
     jobs = plan(["attention=glob(gumbel*,exclude=*rao)"])
     assert [job.folder.parent.name for job in jobs] == ["gumbel_softmax", "gumbel_straight_through"]
+
+
+def test_a_sweep_may_name_every_mechanism() -> None:
+    """More letters than a name of a file may have."""
+    typed = f"attention={','.join(choices('attention'))}"
+    assert len(typed) > 255 and len(expanded([typed])) == len(choices("attention"))
 
 
 def test_a_sweep_of_too_many_runs_is_refused_at_once() -> None:
