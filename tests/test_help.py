@@ -42,8 +42,7 @@ def wide(text: str) -> list[str]:
     return [line for line in text.splitlines() if len(line) > 80 and len(line.split()) > 1]
 
 
-@pytest.mark.parametrize("columns", ["80", "200"])
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(("script", "columns"), [*((script, "200") for script in SCRIPTS), ("train", "80")])
 def test_help_needs_no_torch_and_no_more_than_80_columns(script: str, columns: str) -> None:
     done = call(script, "--help", COLUMNS=columns)
     assert done.returncode == 0 and done.stderr == ""
@@ -67,7 +66,9 @@ def starting_torch() -> float:
     return fastest(lambda: subprocess.run([sys.executable, "-c", "import torch"], check=True))
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(
+    "script", [pytest.param(name, marks=[] if name == "train" else pytest.mark.slow) for name in SCRIPTS]
+)
 def test_help_comes_in_less_time_than_torch_takes_to_start(script: str) -> None:
     assert fastest(lambda: call(script, "--help")) < 0.8 * starting_torch()
 

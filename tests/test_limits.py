@@ -86,6 +86,7 @@ def test_jobs_of_other_machines_are_not_held_against_this_one() -> None:
     assert len(plan([*heavy, "hydra/launcher=ray"])) == 2
 
 
+@pytest.mark.slow
 def test_a_precision_that_a_processor_lacks_is_refused_by_name(tmp_path: Path) -> None:
     """oneDNN is told to be a processor without bfloat16, which only a process of its own can."""
     program = (

@@ -271,7 +271,7 @@ def test_a_hundred_thousand_draws_cost_a_few_hundred_matrix_products():
         return time.process_time() - begin
 
     unit = min(seconds(lambda: [left @ right for _ in range(400)]) for _ in range(2))
-    for name in ("hard_reinforce", "rebar", "gumbel_softmax", "reinmax"):
+    for name in ("hard_reinforce", "rebar"):  # the dearest of draws and of noise
         job = partial(sample_gradients, [f"attention={name}"], scores, survey.quadratic, 100_000)
         assert seconds(job) < 3 * unit
 
@@ -326,6 +326,7 @@ def test_what_cannot_be_measured_is_refused_with_one_message(
     assert told in " ".join(printed.err.split()) and printed.out == ""
 
 
+@pytest.mark.slow
 def test_the_table_of_the_mechanisms_is_what_the_command_prints():
     """Figures to the digits that another machine's rounding leaves alone; everything else to the letter."""
     page = (ROOT / "docs" / "mechanisms.md").read_text(encoding="utf-8")

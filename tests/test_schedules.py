@@ -30,6 +30,7 @@ SMALL = [
     "trainer.max_steps=10",
 ]
 SMALL += ["task.validation_examples=8", "task.test_examples=8", "trainer.log_every_n_steps=1"]
+SMALL += ["task.shortest=2", "task.longest=4"]
 
 
 @pytest.mark.parametrize(
@@ -182,16 +183,22 @@ def test_evaluation_takes_another_beta_and_refuses_one_that_would_change_nothing
     assert "needs with it attention.beta_schedule=constant" in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that is only read."""
+    composition = compose([*SMALL, "attention=hard_reinforce", f"runs_dir={tmp_path_factory.mktemp('runs')}"])
+    train(composition.tree, place := folders.folder_of(composition))
+    return place
+
+
 @pytest.mark.parametrize(
     "override", ["optimizer.lr=1", "attention.samples=2", "seed=3", "model.hidden_size=6", "score.x=1"]
 )
 def test_evaluation_refuses_what_only_decided_the_training(
-    override: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    override: str, finished: Path, capsys: pytest.CaptureFixture[str]
 ):
-    composition = compose([*SMALL, "attention=hard_reinforce", f"runs_dir={tmp_path}"])
-    train(composition.tree, place := folders.folder_of(composition))
     capsys.readouterr()
-    assert evaluate([str(place), override], None) == 2
+    assert evaluate([str(finished), override], None) == 2
     assert re.search(
         "changes nothing that is measured|not a setting", " ".join(capsys.readouterr().err.split())
     )
@@ -203,9 +210,19 @@ def rules_of(name: str) -> list[dict[str, str]]:
     return [{"evaluate_as": rule} for rule in get_args(settings.get("evaluate_as"))] or [{}]
 
 
-@pytest.mark.parametrize("name", choices("attention"))
+OF_EACH_KIND = ("soft", "topk", "hard_reinforce", "hard_marginal", "rebar")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in OF_EACH_KIND else pytest.mark.slow)
+        for name in choices("attention")
+    ],
+)
 def test_what_is_trained_is_evaluated_under_every_rule_that_it_offers(name: str, tmp_path: Path):
-    composition = compose([*SMALL, f"attention={name}", "trainer.max_steps=2", f"runs_dir={tmp_path}"])
+    little = ["trainer.max_steps=2", "task.validation_examples=3", "task.test_examples=3"]
+    composition = compose([*SMALL, f"attention={name}", *little, f"runs_dir={tmp_path}"])
     train(composition.tree, place := folders.folder_of(composition))
     for rule in rules_of(name):
         tree = {**composition.tree, "attention": {**composition.tree["attention"], **rule}}
