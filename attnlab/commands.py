@@ -2,6 +2,7 @@
 imported late."""
 
 import copy
+import os
 import sys
 import time
 from collections import Counter
@@ -145,7 +146,8 @@ def train_many(overrides: list[str]) -> int:
 
     own = names([job.folder for job in jobs], runs_dir)
     print(f"\ncompare      {shell.script('compare', *own)}" if own else "")
-    print(f"tensorboard  {shell.tensorboard(runs_dir)}")
+    print(f"tensorboard  {shell.tensorboard(os.path.commonpath([job.folder.parent for job in jobs]))}")
+    print(f"then open    {shell.CHARTS}")
     return SUCCESS if all(outcome.state == "done" for _, outcome in outcomes) else FAILED
 
 

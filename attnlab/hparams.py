@@ -6,6 +6,7 @@ torch's own summaries ask for a start value of each figure, which would be a fal
 # protocol buffers make their classes when they are imported
 # pyright: reportAttributeAccessIssue=false
 
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -17,10 +18,11 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 
 def experiment(settings: Mapping[str, Any], metrics: Mapping[str, str]) -> Summary:
     """The columns of the HParams tab: settings, each with a value that it may have, and tags of figures, each
-    with what to call it where the tag does not say enough. TensorBoard takes them from one of the runs."""
+    with what to call it where the tag does not say enough. TensorBoard takes them from one of the runs, and
+    breaks what they are called where a zero-width space stands."""
     kinds = [api_pb2.HParamInfo(name=key, type=_kind(value)) for key, value in settings.items()]
     figures = [
-        api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=name)
+        api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=_breakable(name or tag))
         for tag, name in metrics.items()
     ]
     content = HParamsPluginData(experiment=api_pb2.Experiment(hparam_infos=kinds, metric_infos=figures))
@@ -46,6 +48,10 @@ def session_end(done: bool) -> Summary:
     status = api_pb2.STATUS_SUCCESS if done else api_pb2.STATUS_FAILURE
     info = SessionEndInfo(status=status, end_time_secs=time.time())
     return _summary(metadata.SESSION_END_INFO_TAG, HParamsPluginData(session_end_info=info))
+
+
+def _breakable(name: str) -> str:
+    return re.sub("([/_])", "\\1\N{ZERO WIDTH SPACE}", name)
 
 
 def _kind(value: Any) -> Any:

@@ -93,7 +93,7 @@ class _View:
         counts = f"{len(self.ended) - failed} done, {failed} failed, {number} left"
         clear = f"\r{'':{WIDTH - 1}}\r" if self.draws else ""
         print(clear, end="", file=sys.stderr)
-        tell(f"{counts}, about {spoken(pace * number)}: {self.ended[job.folder]} {job.name}")
+        tell(f"{counts}, about {spoken(pace * number)}; {self.ended[job.folder]}: {job.name}")
         self.told = time.monotonic()
 
     def _tell_running(self, running: Sequence[Watched]) -> None:

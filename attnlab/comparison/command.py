@@ -99,7 +99,7 @@ def _compare(runs: Sequence[Run], options: argparse.Namespace) -> str:
     (out / "report.html").write_text(report.page(comparison, pictures, words), encoding="utf-8")
     tensorboard.write(drawn, comparison, tag, out / "tensorboard")
     written = f"written to {out}: {', '.join(names)}"
-    seen = f"\n{shell.tensorboard(out / 'tensorboard')}" if drawn else ""
+    seen = f"\n{shell.tensorboard(out / 'tensorboard')}\nthen open {shell.CHARTS}" if drawn else ""
     return f"{tables.text(comparison, words)}\n\n{filled(written, 0, 2)}{seen}"
 
 

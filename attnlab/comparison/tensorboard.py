@@ -26,8 +26,8 @@ from attnlab.comparison.reading import Run
 from attnlab.comparison.records import Comparison
 from attnlab.hparams import experiment, session_end, session_start
 
-CURVES = ("val/sequence_accuracy", "val/attention_entropy", "val/alignment_accuracy", "val/nll", "train/nll")
-CURVES += ("grad_norm/attention", "grad_norm_mean/attention")
+CURVES = ("val/sequence_accuracy", "grad_norm_mean/attention", "val/attention_entropy")
+CURVES += ("val/alignment_accuracy", "val/nll", "train/nll", "grad_norm/attention")
 DRAWN, POINTS = 40, 100  # runs whose curves are written, and how many points of each
 SCREEN = 5  # columns of HParams
 NAME = "events.out.tfevents.{time:.0f}.comparison"
@@ -143,14 +143,23 @@ def _scalars(figures: dict[str, float]) -> Summary:
 
 
 def _layout(metric: str, tags: dict[str, str]) -> Summary:
-    """The page Custom Scalars: one chart with the bands of all groups."""
+    """The page Custom Scalars: one chart with the bands of all groups, and one a figure with all runs."""
     series = layout_pb2.MarginChartContent.Series(
         value=tags["mean"], lower=tags["lower"], upper=tags["upper"]
     )
-    chart = layout_pb2.Chart(
+    band = layout_pb2.Chart(
         title=f"{metric}: mean and 95 % interval", margin=layout_pb2.MarginChartContent(series=[series])
     )
-    layout = layout_pb2.Layout(category=[layout_pb2.Category(title="groups", chart=[chart])])
+    lines = [
+        layout_pb2.Chart(title=tag, multiline=layout_pb2.MultilineChartContent(tag=[f"^{re.escape(tag)}$"]))
+        for tag in CURVES
+        if tag != metric  # whose bounds are runs too
+    ]
+    categories = [
+        layout_pb2.Category(title="groups", chart=[band]),
+        layout_pb2.Category(title=f"runs (of up to {DRAWN})", chart=lines),
+    ]
+    layout = layout_pb2.Layout(category=categories)
     tensor = TensorProto(dtype=DT_STRING, string_val=[layout.SerializeToString()])
     value = Summary.Value(
         tag=metadata.CONFIG_SUMMARY_TAG, tensor=tensor, metadata=metadata.create_summary_metadata()
