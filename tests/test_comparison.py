@@ -403,6 +403,18 @@ def test_failed_and_diverged_seeds_are_named_in_their_groups_row(tmp_path: Path,
     ]
 
 
+def test_the_way_that_is_better_is_the_one_of_the_table_of_figures() -> None:
+    from attnlab.comparison.metrics import facts
+
+    page = (ROOT / "docs" / "figures.md").read_text(encoding="utf-8")
+    table = page.partition("| figure |")[2].partition("\n\n")[0]
+    told = re.findall(r"^\| `([\w/]+)`.* \| *(\w*) *\|$", table, re.M)
+    assert len(told) > 15 and {better for _, better in told} == {"higher", "lower", ""}
+    assert [(name, facts(f"test/{name}").better) for name, _ in told] == told
+    for name in ("word_error_rate", "unfinished", "token_accuracy"):
+        assert facts(f"test/{name}").bounds == (0.0, 1.0)
+
+
 def test_figures_that_were_selected_on_or_are_of_one_batch_get_a_word(tmp_path: Path, capsys: Any) -> None:
     write_groups(tmp_path / "runs", soft=[0.5, 0.6])
 

@@ -17,7 +17,12 @@ FACTS = {
     "accuracy": Facts("higher", "share, 0 to 1", SHARE),
     "mass": Facts("higher", "share, 0 to 1", SHARE),
     "nll": Facts("lower", "nats a token", POSITIVE),
-    "error_rate": Facts("lower", "edits a symbol", POSITIVE),
+    "word_error_rate": Facts("lower", "share of sources, 0 to 1", SHARE),
+    "error_rate": Facts("lower", "edits a symbol", POSITIVE),  # symbol_error_rate too
+    "edit_distance": Facts("lower", "symbols", POSITIVE),
+    "unfinished": Facts("lower", "share, 0 to 1", SHARE),
+    "unknown_examples": Facts("", "lines", POSITIVE),
+    "accuracy_ceiling": Facts("", "share, 0 to 1", SHARE),
     "attention_entropy": Facts("", "nats", POSITIVE),
     "soft_argmax_gap": Facts("", "soft minus argmax accuracy", (-1.0, 1.0)),
     "examples_per_second": Facts("higher", "examples a second", POSITIVE),
@@ -27,7 +32,7 @@ FACTS = {
     "relative_variance": Facts("lower", "", POSITIVE),
     "cost": Facts("lower", "", POSITIVE),
 }
-"""By the end of a tag's last part."""
+"""By the end of a tag's last part, the first that fits."""
 
 
 def facts(metric: str) -> Facts:
