@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from enumeration import PLACES, file_of, names
 
 import attnlab
 from attnlab.building import assemble
@@ -18,21 +19,19 @@ from attnlab.randomness import drawing, generator_for
 from attnlab.signatures import settings_of
 from attnlab.trainer import OFFERED, OWNED
 from attnlab.training import token_losses
+from attnlab.trust import EVERYTHING
 
 FILES = sorted(
     path
     for group in ("attention", "score", "task", "model", "optimizer")
-    for path in (CONFIGS / group).glob("*.yaml")
+    for place in PLACES
+    for path in (place / group).glob("*.yaml")
 )
 TINY = ["model.hidden_size=6", "model.embedding_size=5", "model.readout_size=7", "batch_size=3"]
 
 
 def read(path: Path) -> dict[str, Any]:
     return yaml.safe_load(path.read_text(encoding="utf-8"))
-
-
-def names(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
 
 
 @functools.cache
@@ -43,7 +42,7 @@ def plain_tree() -> dict[str, Any]:
 def chosen(**groups: str) -> dict[str, Any]:
     """A small configuration with other choices, put together without Hydra, which would take most of the
     time."""
-    tree = plain_tree() | {group: read(CONFIGS / group / f"{name}.yaml") for group, name in groups.items()}
+    tree = plain_tree() | {group: read(file_of(group, name)) for group, name in groups.items()}
     return tree | {
         "model": tree["model"]
         | {key: plain_tree()["model"][key] for key in ("hidden_size", "embedding_size")}
@@ -74,7 +73,7 @@ def test_the_root_keys_are_those_with_rules() -> None:
 @pytest.mark.parametrize("score", names("score"))
 @pytest.mark.parametrize("model", names("model"))
 def test_every_combination_trains_every_parameter(attention: str, score: str, model: str) -> None:
-    built = assemble(chosen(attention=attention, score=score, model=model))
+    built = assemble(chosen(attention=attention, score=score, model=model), EVERYTHING)
     batch = built.task.train(0)
     output = built.model(batch, drawing(generator_for(0, "test")), built.mechanism.estimator.controls)
     losses = token_losses(output.logits, batch.target)
@@ -93,14 +92,14 @@ def test_every_combination_trains_every_parameter(attention: str, score: str, mo
 
 @pytest.mark.parametrize("attention", names("attention"))
 def test_a_mechanism_declares_what_it_follows_and_needs(attention: str) -> None:
-    mechanism = assemble(chosen(attention=attention)).mechanism
+    mechanism = assemble(chosen(attention=attention), EVERYTHING).mechanism
     assert mechanism.objective in ("soft", "expected", "marginal")
     assert mechanism.needs in ("value", "gradient", "mixture")
 
 
 @pytest.mark.parametrize("attention", names("attention"))
 def test_initial_parameters_and_data_are_the_same_for_all_mechanisms(attention: str) -> None:
-    one, other = (assemble(chosen(attention=name) | {"seed": 3}) for name in ("soft", attention))
+    one, other = (assemble(chosen(attention=name) | {"seed": 3}, EVERYTHING) for name in ("soft", attention))
     parameters = dict(other.model.named_parameters())
     assert all(torch.equal(value, parameters[name]) for name, value in one.model.named_parameters())
     assert all(map(torch.equal, one.task.train(5), other.task.train(5)))

@@ -10,6 +10,7 @@ import torch
 from enumeration import (
     CONTROLS,
     GOLD,
+    LAWS,
     Variant,
     assert_same_gradient,
     certificate,
@@ -27,6 +28,7 @@ from enumeration import (
     read,
     select,
     softmax,
+    unwritten,
     variants,
 )
 from torch import Tensor, nn
@@ -40,9 +42,7 @@ from attnlab.models.seq2seq import Seq2Seq
 B, T, S = 3, 2, 5
 BETAS = [0.25, 1.0, 4.0]
 HARD = [v for v in variants() if v.build().needs != "mixture" or v.name == "hard_reinforce"]
-INDEPENDENT = [
-    v for v in enumerable() if is_random(v.build()) and v.name not in ("unordered_set", "sum_and_sample")
-]
+INDEPENDENT = [v for v in enumerable() if is_random(v.build()) and v.name not in LAWS]
 DRAWING = [v for v in enumerable() if is_random(v.build())]
 SAME_FOR_A_CONSTANT = [
     v for v in enumerable() if v.settings.get("baseline") not in ("none", "moving_average", "learned")
@@ -111,6 +111,14 @@ def with_history(mechanism: Mechanism) -> Mechanism:
 
 
 # --- the estimator alone ---
+
+
+@pytest.mark.parametrize("name", names("attention"))
+def test_what_a_mechanism_means_is_written_here(name: str):
+    """Without it, nothing below can judge it."""
+    variant = next(variant for variant in variants() if variant.name == name)
+    if told := unwritten(variant):
+        pytest.fail(told, pytrace=False)
 
 
 @pytest.mark.parametrize("beta", BETAS)
@@ -273,7 +281,7 @@ def test_a_selection_has_one_unit_of_mass_and_one_way_for_the_gradient(variant: 
     torch.testing.assert_close(selection.probs, distribution(variant, scores, mask, 1.0))
     there = (selection.weights.sum(-1) - 1).abs() < 1e-12
     absent = (selection.weights == 0).all(-1) & (selection.mass == 0) & (selection.log_prob == 0)
-    assert (there if variant.name not in ("unordered_set", "sum_and_sample") else there | absent).all()
+    assert (there if variant.name not in LAWS else there | absent).all()
     controls = len(mechanism.estimator.controls)
     assert (selection.mass[len(selection.mass) - controls :] == 0).all()
     ways = [selection.weights.requires_grad, selection.mass.requires_grad, selection.log_prob.requires_grad]
@@ -327,7 +335,7 @@ def test_what_is_not_forced_is_drawn_from_probs(variant: Variant):
         mechanism, scores.expand(rows, 1, S), mask.expand(rows, 1, S), torch.full((1, 1, 1), -1), seed=5
     )
     drawn = len(selection.weights) - len(mechanism.estimator.controls)
-    probs = softmax(scores, mask, 1.0)
+    probs = distribution(variant, scores[None, None], mask[None, None], 1.0)[0, 0]
     for alternative in selection.weights[:drawn]:
         frequency = alternative[:, 0].mean(0)
         assert ((frequency - probs).abs() <= 5 * (probs * (1 - probs) / rows).sqrt()).all()
@@ -349,7 +357,7 @@ def test_a_set_that_is_not_forced_is_drawn_with_its_probability(variant: Variant
     ).weights
     drawn = weights[-1:] if variant.name == "sum_and_sample" else weights
     taken = drawn.sum(0)[:, 0]
-    for forced, chance in law(variant, softmax(scores, mask, 1.0)[None]):
+    for forced, chance in law(variant, distribution(variant, scores[None, None], mask[None, None], 1.0)[0]):
         frequency = (taken == one_hot_rows(forced, scores).sum(0)).all(-1).double().mean()
         assert ((frequency - chance).abs() <= 5 * (chance * (1 - chance) / rows).sqrt()).all()
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
+from enumeration import PLACES
 from hydra import compose as hydra_compose
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,13 +37,18 @@ WORDS = ["true", "false", "linear", "exponential", "halve_on_plateau", "argmax",
 ELSEWHERE = ("task.train", "task.val", "task.test")
 
 
-def keys_of(folder: Path) -> Iterator[tuple[str, str, str, Any]]:
-    """(group, choice, key, default) of every setting of every yaml in a folder of configurations."""
-    for group in (group for group in GROUPS if group != "trainer"):  # which test_trainer looks at
-        for path in sorted((folder / group).glob("*.yaml")):
-            for key, default in yaml.safe_load(path.read_text(encoding="utf-8")).items():
-                if key != "_target_" and f"{group}.{key}" not in ELSEWHERE:
-                    yield group, path.stem, key, default
+def files_in(folder: Path) -> list[Path]:
+    """Every choice of a folder of configurations but the trainer's, which test_trainer looks at."""
+    return [
+        path for group in GROUPS if group != "trainer" for path in sorted((folder / group).glob("*.yaml"))
+    ]
+
+
+def keys_of(path: Path) -> Iterator[tuple[str, Any]]:
+    """Every setting of a choice, with its default."""
+    for key, default in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+        if key != "_target_" and f"{path.parent.name}.{key}" not in ELSEWHERE:
+            yield key, default
 
 
 def seen(value: Any, known: dict[int, Any]) -> Any:
@@ -70,12 +76,13 @@ def made(overrides: list[str]) -> tuple[str, Any]:
     return identity(tree), seen((built.mechanism, built.model, built.task, built.training.configure), {})
 
 
-def unheard(folder: Path) -> list[str]:
-    """The settings of a folder of configurations that change nothing, or take no second value."""
-    silent, place = [], search_path([] if folder == CONFIGS else [folder])
+def unheard(path: Path) -> list[str]:
+    """The settings of a choice that change nothing, or take no second value."""
+    group, choice, places = path.parent.name, path.stem, {*PLACES, path.parents[1]} - {CONFIGS}
+    silent, place = [], search_path(sorted(places))
     data = [f"{key}={Path(__file__).with_name('every_setting.tsv')}" for key in ELSEWHERE]
     data.append("task.features_column=3")
-    for group, choice, key, default in keys_of(folder):
+    for key, default in keys_of(path):
         stem = next((part for part in WITH if key.endswith(part)), "")
         given = [f"{group}.{key.removesuffix(stem)}{part}" for part in WITH.get(stem, [])]
         base = [*place, *SMALL, f"{group}={choice}", *(data if choice == "pairs" else []), *given]
@@ -92,9 +99,13 @@ def unheard(folder: Path) -> list[str]:
     return silent
 
 
-@pytest.mark.slow
-def test_every_key_of_every_file_changes_the_run_and_what_is_built() -> None:
-    assert unheard(CONFIGS) == []
+SLOWLY = [pytest.param(path, id=path.stem, marks=pytest.mark.slow) for path in files_in(CONFIGS)]
+OF_ONES_OWN = [pytest.param(path, id=path.stem) for place in PLACES[1:] for path in files_in(place)]
+
+
+@pytest.mark.parametrize("path", SLOWLY + OF_ONES_OWN)
+def test_every_key_of_every_file_changes_the_run_and_what_is_built(path: Path) -> None:
+    assert unheard(path) == []
 
 
 OWN = '''
@@ -117,7 +128,7 @@ def test_a_setting_of_ones_own_that_nothing_reads_is_found(
     soft = (CONFIGS / "attention" / "soft.yaml").read_text(encoding="utf-8").splitlines()[1:]
     text = "\n".join(["_target_: unread_setting.mine", "share: 2.0", *soft])
     (tmp_path / "attention" / "unread.yaml").write_text(text, encoding="utf-8")
-    assert unheard(tmp_path) == ["attention=unread: attention.share"]
+    assert unheard(tmp_path / "attention" / "unread.yaml") == ["attention=unread: attention.share"]
 
 
 def test_every_key_of_the_run_and_the_trainer_has_a_rule() -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from enumeration import choose, file_of, names
 
 from attnlab.checking import GROUPS
 from attnlab.checking import ROOT as ROOT_KEYS
@@ -26,7 +27,7 @@ SCRIPTS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py"))
 WITHOUT_TORCH = (
     "import runpy, sys; sys.modules['torch'] = None; runpy.run_path(sys.argv[0], run_name='__main__')"
 )
-CHOICES = [f"{group}={choice}" for group in GROUPS for choice in choices(group)]
+CHOICES = [f"{group}={choice}" for group in GROUPS for choice in names(group)]
 
 
 def call(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -87,20 +88,20 @@ def test_help_names_every_group_every_choice_and_every_key() -> None:
 @pytest.mark.parametrize("choice", CHOICES)
 def test_help_beside_a_choice_shows_its_keys_with_default_and_meaning(choice: str) -> None:
     group, _, name = choice.partition("=")
-    page = help_page("words", [choice])
+    page = help_page("words", choose(group, name))
     assert wide(page) == []
     sections = re.split(r"\n\n(?=Keys of \w+=|\w+=\w+ has no keys)", page)
     (section,) = [
         part for part in sections if part.startswith((f"Keys of {choice}:", f"{choice} has no keys:"))
     ]
-    keys = keys_of(CONFIGS / group / f"{name}.yaml")
+    keys = keys_of(file_of(group, name))
     for key in keys:
         assert f"{group}.{key.name}={'...' if key.default == '???' else key.default}" in section
         assert "".join(key.meaning.split()) in "".join(section.split())  # whole, wherever lines end
 
 
 @pytest.mark.parametrize(
-    "path", [CONFIGS / "train.yaml", *(CONFIGS / f"{'/'.join(c.split('='))}.yaml" for c in CHOICES)]
+    "path", [CONFIGS / "train.yaml", *(file_of(*choice.split("=")) for choice in CHOICES)]
 )
 def test_every_key_of_ours_is_explained_where_its_default_stands(path: Path) -> None:
     unexplained = [key.name for key in keys_of(path) if not key.meaning]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import scipy.stats
 import torch
-from enumeration import names, read
+from enumeration import choose, names, read
 from torch import Tensor
 
 from attnlab import survey
@@ -79,7 +79,8 @@ def bound(scores: Tensor, draws: int) -> float:
 def test_estimates_have_the_dtype_of_the_scores_and_are_a_function_of_the_seed(name: str):
     for dtype in (torch.float64, torch.float32):
         one, again, other = (
-            sample_gradients([f"attention={name}"], SCORES.to(dtype), loss, 50, seed) for seed in (3, 3, 4)
+            sample_gradients(choose("attention", name), SCORES.to(dtype), loss, 50, seed)
+            for seed in (3, 3, 4)
         )
         assert one.dtype == dtype and one.shape == (50, 5) and not one.requires_grad
         assert one.equal(again)
@@ -89,7 +90,7 @@ def test_estimates_have_the_dtype_of_the_scores_and_are_a_function_of_the_seed(n
 
 
 UNBIASED = [
-    name for name in names("attention") if survey.claims_of([f"attention={name}"]).bias.startswith("none")
+    name for name in names("attention") if survey.claims_of(choose("attention", name)).bias.startswith("none")
 ]
 
 
@@ -97,9 +98,9 @@ UNBIASED = [
 def test_the_mean_estimate_of_an_unbiased_mechanism_is_the_exact_gradient(name: str):
     """200,000 draws at p > 1e-4; the power is that of the tests below."""
     measured = survey.measure(
-        [f"attention={name}", "attention.beta=1.5"]
+        [*choose("attention", name), "attention.beta=1.5"]
         if "beta" in read("attention", name)[1]
-        else [f"attention={name}"],
+        else choose("attention", name),
         survey.exponential,
         200_000,
         seed=7,
@@ -109,7 +110,7 @@ def test_the_mean_estimate_of_an_unbiased_mechanism_is_the_exact_gradient(name: 
 
 @pytest.mark.parametrize("name", [name for name in names("attention") if name not in UNBIASED])
 def test_a_mechanism_that_claims_a_bias_shows_it(name: str):
-    assert survey.measure([f"attention={name}"], survey.exponential, 50_000).biased
+    assert survey.measure(choose("attention", name), survey.exponential, 50_000).biased
 
 
 def test_the_test_of_bias_sees_one_percent():
@@ -281,7 +282,7 @@ def test_a_hundred_thousand_draws_cost_a_few_hundred_matrix_products():
 
 @pytest.mark.parametrize("name", names("attention"))
 def test_every_mechanism_says_its_paper_its_bias_and_its_cost(name: str):
-    claims = survey.claims_of([f"attention={name}"])
+    claims = survey.claims_of(choose("attention", name))
     assert all(len(claim) > 3 for claim in claims), claims
     assert name in ("uniform", "oracle") or re.search(r"(19|20)\d\d", claims.paper)
 
@@ -289,8 +290,8 @@ def test_every_mechanism_says_its_paper_its_bias_and_its_cost(name: str):
 @pytest.mark.parametrize("name", names("attention"))
 def test_the_cost_that_a_mechanism_claims_is_the_one_counted(name: str):
     claimed, found = (
-        survey.claims_of([f"attention={name}"]).cost,
-        survey.measure([f"attention={name}"], survey.linear, 10).cost,
+        survey.claims_of(choose("attention", name)).cost,
+        survey.measure(choose("attention", name), survey.linear, 10).cost,
     )
     word = claimed.split()[0]
     expected = {"S": len(survey.SCORES), "`samples`": read("attention", name)[1].get("samples")}.get(

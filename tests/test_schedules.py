@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 import pytest
 import torch
+from enumeration import choose, names
 from torch import Tensor
 
 from attnlab import folders
@@ -21,6 +22,7 @@ from attnlab.runs import load, measure, train
 from attnlab.schedules import Scheduled, move_all, scheduled_in
 from attnlab.signatures import settings_of
 from attnlab.training import Training
+from attnlab.trust import EVERYTHING
 
 SMALL = [
     "model.hidden_size=6",
@@ -206,27 +208,30 @@ def test_evaluation_refuses_what_only_decided_the_training(
 
 def rules_of(name: str) -> list[dict[str, str]]:
     """The settings of every rule that a mechanism offers; none where it is read in one way only."""
-    settings = settings_of(compose([f"attention={name}"]).tree["attention"]["_target_"])
+    settings = settings_of(compose(choose("attention", name)).tree["attention"]["_target_"])
     return [{"evaluate_as": rule} for rule in get_args(settings.get("evaluate_as"))] or [{}]
 
 
-OF_EACH_KIND = ("soft", "topk", "hard_reinforce", "hard_marginal", "rebar")
+SLOWLY = {*choices("attention")} - {
+    "soft",
+    "topk",
+    "hard_reinforce",
+    "hard_marginal",
+    "rebar",
+}  # one of a kind
 
 
 @pytest.mark.parametrize(
     "name",
-    [
-        pytest.param(name, marks=[] if name in OF_EACH_KIND else pytest.mark.slow)
-        for name in choices("attention")
-    ],
+    [pytest.param(x, marks=[pytest.mark.slow] if x in SLOWLY else []) for x in names("attention")],
 )
 def test_what_is_trained_is_evaluated_under_every_rule_that_it_offers(name: str, tmp_path: Path):
     little = ["trainer.max_steps=2", "task.validation_examples=3", "task.test_examples=3"]
-    composition = compose([*SMALL, f"attention={name}", *little, f"runs_dir={tmp_path}"])
+    composition = compose([*SMALL, *choose("attention", name), *little, f"runs_dir={tmp_path}"])
     train(composition.tree, place := folders.folder_of(composition))
     for rule in rules_of(name):
         tree = {**composition.tree, "attention": {**composition.tree["attention"], **rule}}
-        assert measure(assemble(tree), place / "checkpoints" / "best.ckpt")["val/nll"] > 0
+        assert measure(assemble(tree, EVERYTHING), place / "checkpoints" / "best.ckpt")["val/nll"] > 0
 
 
 def test_a_constant_beta_is_logged_as_it_is_and_a_control_has_none(tmp_path: Path):
