@@ -131,6 +131,7 @@ def test_the_examples_of_help_can_be_typed() -> None:
     examples = [
         shlex.split(line)[2:] for line in page.splitlines() if line.startswith("  python scripts/train.py ")
     ]
+    assert len(examples) == 3
     for arguments in examples:
         if "-m" in arguments:
             assert len(plan([argument for argument in arguments if argument != "-m"])) == 6

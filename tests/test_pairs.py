@@ -143,7 +143,9 @@ def test_unknown_symbols_become_unk_on_both_sides_and_training_holds_none(make):
     assert batch.source.tolist() == [[UNK, 5, UNK]]
     # kept in place, so that the reference does not get easier
     assert batch.target.tolist() == [[4, UNK, 5, EOS]]
-    for training in epoch(task):
+    batches = epoch(task)
+    assert batches
+    for training in batches:
         for side in (training.source, training.target):
             assert not torch.isin(side, torch.tensor([UNK, BOS])).any()
 

@@ -391,7 +391,7 @@ def test_the_learning_rate_is_halved_when_validation_gets_worse(tmp_path: Path) 
     ]
     assert train(command, None) == 0
     rows = metrics(folder_in(tmp_path))
-    best, rate = float("inf"), 0.5
+    best, rate, followed = float("inf"), 0.5, 0
     for row in rows:
         if row["val/nll"]:
             after = [
@@ -400,6 +400,8 @@ def test_the_learning_rate_is_halved_when_validation_gets_worse(tmp_path: Path) 
             rate = rate / 2 if float(row["val/nll"]) > best else rate
             best = min(best, float(row["val/nll"]))
             assert all(value == pytest.approx(rate) for value in after)
+            followed += len(after)
+    assert followed > 3 and rate < 0.5
     assert rate < 0.5
 
 
