@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from attnlab import shell
 from attnlab.checking import GROUPS, ConfigurationError, not_offered
 from attnlab.config import CONFIGS, choices
 from attnlab.engine import places_in
@@ -89,7 +90,7 @@ def _group(group: str, default: str, meaning: str, places: Sequence[Path]) -> st
     lines = [_entry(f"{group}={default}", meaning), filled(", ".join(offered), 6)]
     others = sorted((name for name in offered if name != default), key=len)
     if others and group in GROUPS:
-        lines.append(f"      about another: python scripts/train.py {group}={others[0]} --help")
+        lines.append(f"      about another: {shell.script('train', f'{group}={others[0]}', '--help')}")
     return "\n".join(lines)
 
 

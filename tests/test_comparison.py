@@ -348,6 +348,10 @@ def test_the_verdict_admits_what_cannot_be_told(tmp_path: Path) -> None:
     assert said.startswith(
         "No difference can be told apart with 3 seeds; soft is best, before hard by 0.5467 ["
     )
+    write_groups(tmp_path / "zero", soft=[0.0, 0.0], hard=[0.0, 0.0])
+    assert (
+        verdict_of(tmp_path / "zero") == f"No difference with 2 seeds: hard has {TESTED} 0.0000, as has soft."
+    )
     write_groups(tmp_path / "one", soft=[0.9], hard=[0.1])
     assert "fewer than two shared seeds no difference can be told apart" in verdict_of(tmp_path / "one")
     write_groups(tmp_path / "alone", soft=[0.5, 0.5])

@@ -2,6 +2,7 @@
 imported late."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from attnlab import shell
 from attnlab.answers import answered, parser, shown
 from attnlab.comparison.reading import Run, load_runs
-from attnlab.text import filled
+from attnlab.progress import tell
+from attnlab.text import counted, filled
 
 BETA, OTHER, GAP = "beta.png", "against.png", "val/soft_argmax_gap"
 PLOTS = ("figures.png", "curves.png", BETA, OTHER)
@@ -24,7 +26,7 @@ AGAINST = "Mean and 95 % interval over seeds. A gradient norm is the mean over t
 def compare(arguments: Sequence[str], doc: str | None) -> int:
     """Compare the runs that the arguments name; what a person can mend is one message and no traceback."""
     options = _parser(doc).parse_args(arguments)
-    return answered(lambda: shown(_compare(load_runs(*options.runs), options)))
+    return answered(lambda: shown(_compare(_runs(options.runs), options)))
 
 
 def _parser(doc: str | None) -> argparse.ArgumentParser:
@@ -56,6 +58,13 @@ def _parser(doc: str | None) -> argparse.ArgumentParser:
     return options
 
 
+def _runs(places: Sequence[str]) -> list[Run]:
+    runs = load_runs(*places)
+    if sys.stderr.isatty():  # statistics and plots take seconds to import; a pipe gets the answer alone
+        tell(f"comparing {counted(len(runs), 'run')}")
+    return runs
+
+
 def _split(keys: Sequence[str]) -> list[str]:
     return [key for part in keys for key in part.split(",") if key]
 
@@ -66,14 +75,14 @@ def _compare(runs: Sequence[Run], options: argparse.Namespace) -> str:
 
     metric, by, method = options.metric, _split(options.by), options.interval
     comparison = comparing.make(runs, metric, by, method)
-    counted = [run for row in comparison.rows for run in row.counted]
-    if not counted:
+    known = [run for row in comparison.rows for run in row.counted]
+    if not known:
         reasons = [f"  {run.name}: {why}" for run, _, why in comparison.left_out]
         raise ValueError("\n".join([f"no run counts for {metric}:", *reasons]))
     tag = curves.logged(comparison.rows, metric)
     drawn, words = curves.curves(comparison.rows, tag, method)
-    key, series = _against(counted, options)
-    if not any(run.parameters for run in counted):
+    key, series = _against(known, options)
+    if not any(run.parameters for run in known):
         words.append("the runs do not say how many parameters they train")
     words += plots.words(comparison)
 

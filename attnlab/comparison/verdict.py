@@ -36,7 +36,10 @@ def _of(field: Field, comparison: Comparison) -> str:
     seeds = counted(min(pair.result.n for pair in known), "seed")
     told = [pair for pair in known if pair.result.told]
     equal = [pair for pair in known if not pair.result.told]
-    if told:
+    if all(pair.result.difference == 0 for pair in known):
+        said = f"no difference with {seeds}: {label} has {comparison.metric} {figure(mean)}, as has "
+        said += _listed([names[pair.second] for pair in known])
+    elif told:
         ahead, behind = ("is ahead of", "behind") if comparison.better else ("is above", "below")
         said = f"{label} {ahead} {_named(told, '{} by {} {}', names, lower)} over {seeds}"
         close = _named(equal, f"{{}} ({{}} {{}} {behind})", names, lower)
