@@ -19,6 +19,7 @@ SMALL = [
     "trainer.log_every_n_steps=5",
 ]
 LITTLE = [*SMALL, "task.validation_examples=10", "task.test_examples=10", "batch_size=3"]
+LITTLE += ["task.shortest=2", "task.longest=4"]  # an untrained model decodes twice the longest target
 
 
 def folder_in(place: Path) -> Path:

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from attnlab.commands import train
 from attnlab.config import ConfigurationError, compose
 from attnlab.sweeping import plan
-
-ROOT = Path(__file__).parents[1]
 
 
 def refusal(*overrides: str) -> str:
@@ -249,14 +248,16 @@ def warm(*, beta: Positive, evaluate_as: EvaluateAs) -> Mechanism:
 '''
 
 
-def test_a_mechanism_may_live_in_a_persons_own_package_and_folder(tmp_path: Path) -> None:
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "__init__.py").write_text("", encoding="utf-8")
-    (tmp_path / "mine" / "warm.py").write_text(MECHANISM, encoding="utf-8")
+def test_a_mechanism_may_live_in_a_persons_own_package_and_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine_warm").mkdir()
+    (tmp_path / "mine_warm" / "__init__.py").write_text("", encoding="utf-8")
+    (tmp_path / "mine_warm" / "warm.py").write_text(MECHANISM, encoding="utf-8")
     folder = tmp_path / "settings" / "attention"
     folder.mkdir(parents=True)
     (folder / "warm.yaml").write_text(
-        "_target_: mine.warm.warm\nbeta: 3.0\nevaluate_as: same\n", encoding="utf-8"
+        "_target_: mine_warm.warm.warm\nbeta: 3.0\nevaluate_as: same\n", encoding="utf-8"
     )
     small = [
         "trainer.max_steps=2",
@@ -264,26 +265,10 @@ def test_a_mechanism_may_live_in_a_persons_own_package_and_folder(tmp_path: Path
         "task.validation_examples=5",
         "task.test_examples=5",
     ]
-    command = [
-        sys.executable,
-        str(ROOT / "scripts" / "train.py"),
-        "--config-dir",
-        "settings",
-        "attention=warm",
-        *small,
-    ]
-    environment = {"PYTHONPATH": str(tmp_path), "PATH": ""}
-    result = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 0, result.stderr
-    assert "warm on reverse: done" in result.stdout
-    wrong = subprocess.run(
-        [*command, "attention.beta=-1"],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert wrong.returncode == 2 and "attention.beta: must be greater than 0" in wrong.stderr
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    command = ["--config-dir", "settings", "attention=warm", *small]
+    assert train(command, None) == 0
+    assert "warm on reverse: done" in capsys.readouterr().out
+    assert train([*command, "attention.beta=-1"], None) == 2
+    assert "attention.beta: must be greater than 0" in capsys.readouterr().err

@@ -9,10 +9,12 @@ from attnlab.commands import train
 
 EASY = [
     "task.shortest=2",
-    "task.longest=4",
-    "task.symbols=5",
+    "task.longest=3",
+    "task.symbols=4",
+    "task.validation_examples=100",
+    "task.test_examples=200",
     "model.hidden_size=32",
-    "trainer.max_steps=400",
+    "trainer.max_steps=150",
 ]
 
 

@@ -3,7 +3,7 @@
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -168,7 +168,7 @@ def dies_and_goes_on(command: list[str], place: Path, seed: int, deaths: int) ->
     ends_alike(folder_in(place / "whole"), folder_in(place / "broken"))
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_run_that_dies_ends_as_if_it_had_not(seed: int, pairs: list[str], tmp_path: Path) -> None:
     dies_and_goes_on(drawn(seed, pairs), tmp_path, seed, deaths=2)
 
@@ -235,7 +235,12 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+def some(damages: Iterable[str], often: Sequence[str]) -> list[Any]:
+    """Those of one kind with another that is tried often are tried seldom."""
+    return [pytest.param(name, marks=[] if name in often else pytest.mark.slow) for name in damages]
+
+
+@pytest.mark.parametrize("damage", some(DAMAGES, ("cut", "overwritten", "another run", "a folder")))
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
     damage: str, whole: Path, halted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -290,7 +295,7 @@ SPOILT: dict[str, tuple[Callable[[list[bytes]], list[bytes]], int]] = {
 """Damage to the lines of metrics.csv, and the last step that is whole."""
 
 
-@pytest.mark.parametrize("damage", SPOILT)
+@pytest.mark.parametrize("damage", some(SPOILT, ("bytes", "no step", "cut in a letter")))
 def test_damaged_figures_are_cut_back_and_it_is_said(
     damage: str, whole: Path, halted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
