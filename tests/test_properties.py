@@ -65,8 +65,8 @@ HARD = [
 ]
 
 every = pytest.mark.parametrize("name", MECHANISMS)
-few = settings(deadline=None, derandomize=True, max_examples=5)
-many = settings(deadline=None, derandomize=True, max_examples=20)
+few = settings(deadline=None, derandomize=True, max_examples=4)
+many = settings(deadline=None, derandomize=True, max_examples=12)
 
 
 # --- problems ---
