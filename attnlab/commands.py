@@ -1,7 +1,6 @@
 """What the scripts do: parse, call, print; 0 for success, 1 for a run that failed, 2 for bad input. torch is
 imported late."""
 
-import copy
 import os
 import sys
 import time
@@ -10,21 +9,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attnlab import folders, measuring, shell, stored, trust
-from attnlab.answers import BAD_INPUT, FAILED, SUCCESS, answered, parser, said, shown, version
-from attnlab.checking import ConfigurationError, check, texts, unknown_keys
+from attnlab import folders, shell, stored
+from attnlab.answers import FAILED, SUCCESS, answered, parser, said, shown, version
+from attnlab.arguments import HELP, overrides_in
+from attnlab.checking import ConfigurationError
 from attnlab.config import Composition, compose
-from attnlab.engine import is_launcher, refuse_option, search_path
-from attnlab.help import help_page, keys_page
-from attnlab.overrides import key_of, parse
-from attnlab.pages import noted, report, sweep_table, table
+from attnlab.engine import is_launcher
+from attnlab.evaluating import evaluate as evaluate
+from attnlab.help import help_page
+from attnlab.pages import report, sweep_table
 from attnlab.progress import counting, tell
 from attnlab.provenance import data_digests
 from attnlab.services import FLAGS, service
-from attnlab.text import counted, unbroken, wrapped
-from attnlab.trainer import measuring_conflicts
+from attnlab.text import counted, wrapped
 
-HELP = ("-h", "--help")
 SWEEP_GOES_ON = "the same command runs what is missing, each run from its last checkpoint if it has one"
 
 
@@ -151,118 +149,6 @@ def train_many(overrides: list[str]) -> int:
     return SUCCESS if all(outcome.state == "done" for _, outcome in outcomes) else FAILED
 
 
-def evaluate(arguments: list[str], doc: str | None) -> int:
-    """`scripts/evaluate.py`: a finished run's figures, under settings that may differ from those it was
-    trained with."""
-    if set(HELP) & set(arguments):
-        chosen = overrides_in([argument for argument in arguments if "=" in argument])
-        return answered(
-            lambda: shown((doc or "").strip() + "\n\n" + keys_page(chosen, ("attention", "task")))
-        )
-    if "--version" in arguments:
-        return answered(lambda: shown(version()))
-    if not arguments:
-        usage = unbroken(shell.script("evaluate", "RUN"))
-        return said(BAD_INPUT, f"the folder of a run must be given:\n{usage}\n--help tells more")
-    return answered(lambda: _evaluate(Path(arguments[0]), *_trusted(arguments[1:])))
-
-
-def _trusted(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Overrides, and the packages whose code may run: those of `--trust PACKAGE`, and those that the files of
-    a `--config-dir DIR` name."""
-    overrides, packages, rest = [], [], iter(arguments)
-    for argument in rest:
-        option, _, value = argument.partition("=")
-        if option == "--trust":
-            value = value or next(rest, "")
-            if not all(part.isidentifier() for part in value.split(".")):
-                raise ConfigurationError(f"--trust takes a package of Python such as mine, got {value!r}")
-            packages.append(value)
-        elif option in ("--config-dir", "-cd"):
-            value = value or next(rest, "")
-            overrides_in([f"--config-dir={value}"])  # refuses what is no folder
-            packages += sorted(trust.packages_in(Path(value)))
-        else:
-            overrides.append(argument)
-    return overrides_in(overrides), packages
-
-
-def _evaluate(folder: Path, overrides: list[str], trusted: list[str]) -> int:
-    best = folder / "checkpoints" / "best.ckpt"
-    for problem in stored.damage(folder).values():
-        raise ConfigurationError(problem)
-    state = folders.read_status(folder).get("state")
-    if state is None or not (folder / "config.yaml").is_file():
-        raise ConfigurationError(f"{folder} is not the folder of a run")
-    if not best.is_file():
-        raise ConfigurationError(f"{folder} has no best checkpoint yet; its state is {state}")
-    tree = folders.read_config(folder)
-    stored.refuse_half(folder / "config.yaml", tree)
-    trust.refuse_untrusted(tree, trusted)
-    if state != "done":
-        print(
-            wrapped(f"this run is {state}, not done: the figures are those of its best checkpoint so far"),
-            file=sys.stderr,
-        )
-    before = copy.deepcopy(tree)
-    changes, kept = changed(tree, overrides), measuring.kept_by(folder)
-    try:
-        check(tree, conflicts=measuring_conflicts, unread=kept.unread)
-    except ConfigurationError as error:
-        raise ConfigurationError(
-            f"{folder / 'config.yaml'}: {error}" if not overrides else str(error)
-        ) from None
-    said = list(measuring.remarks(kept, tree, {key_of(override) for override in overrides}))
-    tell(f"measuring {folder}; loading torch")
-    if words := _other_code(folder, tree):
-        print(wrapped(words.strip()), file=sys.stderr)
-    from attnlab import dependence, runs
-    from attnlab.building import assemble
-    from attnlab.notes import notes
-
-    runs.quiet()
-    runs.torch.set_num_threads(tree["threads"])
-    asked = [key for key in _keys_of(overrides) if key.startswith(ASKED) and not key.startswith(MEASURED)]
-    _refuse(dependence.without_effect(before, tree, asked, best, trusted, kept.vocabulary))
-    built = assemble(tree, trusted, kept=kept.vocabulary)
-    results = runs.measure(built, best, tell)
-    print(table(results))
-    print(noted([*said, *notes(built.task, results)]), end="")
-    print(f"\nrun      {folder}" + (f"\nchanged  {' '.join(changes)}" if changes else ""))
-    return SUCCESS
-
-
-MEASURED = ("task.", "batch_size", "threads", "attention.evaluate_as", "attention.beta", "attention.k")
-MEASURED += tuple(
-    f"trainer.{key}" for key in ("accelerator", "devices", "precision", "limit_val", "limit_test", "enable_")
-)
-"""What a measurement depends on beside the trained parameters."""
-ASKED = ("attention.", "score.", "model.")
-"""Groups whose other settings may decide how the trained parameters are read, as the objects show."""
-
-
-def _refuse_without_effect(keys: list[str], tree: Mapping[str, Any]) -> None:
-    _refuse([key for key in keys if not key.startswith((*MEASURED, *ASKED))])
-    for key in keys:
-        if key == "attention.beta" and tree["attention"].get("beta_schedule", "constant") != "constant":
-            raise ConfigurationError(
-                "attention.beta is where the schedule of this run began; another beta needs with it "
-                "attention.beta_schedule=constant attention.beta_end=null attention.beta_steps=null"
-            )
-
-
-def _refuse(keys: list[str]) -> None:
-    for key in keys:
-        raise ConfigurationError(
-            f"{key} changes nothing that is measured; it decided how the run was trained"
-        )
-
-
-def _keys_of(overrides: list[str]) -> list[str]:
-    """The keys of overrides such as `attention.beta=2`."""
-    return [override.partition("=")[0].lstrip("+") for override in overrides]
-
-
 def microscope(arguments: list[str], doc: str | None) -> int:
     """`scripts/microscope.py`: bias, variance, cosine and cost of gradient estimates at one place."""
     options = parser("microscope", "[KEY=VALUE ...] [--draws N] [--seed N] [--markdown]", doc)
@@ -303,50 +189,3 @@ def _microscope(overrides: list[str], draws: int, seed: int, config_dir: str | N
     for line in [survey.markdown(seen, draws, seed)] if markdown else survey.lines(jobs, draws, seed):
         print(line, flush=True)
     return SUCCESS
-
-
-def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
-    """Change settings of a stored configuration in place; returns the overrides.
-
-    Raises ConfigurationError for settings that it does not have, and for those that a measurement does not
-    depend on.
-    """
-    parsed = parse(overrides, texts(tree))
-    problems = list(
-        unknown_keys({override.key_or_group: override.value() for override in parsed}, tree).values()
-    )
-    problems += [f"{override} leaves out a setting" for override in overrides if override.startswith("~")]
-    if problems:
-        raise ConfigurationError("\n".join(problems))
-    for override in parsed:
-        *path, last = override.key_or_group.split(".")
-        node = tree
-        for name in path:
-            node = node[name]
-        if isinstance(node.get(last), Mapping):
-            raise ConfigurationError(
-                f"{override.key_or_group} is a group; a finished run keeps its {last}, its settings "
-                "can be changed"
-            )
-        node[last] = override.value()
-    _refuse_without_effect([override.key_or_group for override in parsed], tree)
-    return overrides
-
-
-def overrides_in(arguments: list[str]) -> list[str]:
-    """key=value arguments as Hydra's overrides; each `--config-dir DIR` adds a person's own configuration
-    folder."""
-    overrides, own, rest = [], [], iter(arguments)
-    for argument in rest:
-        option, _, value = argument.partition("=")
-        if option in ("--config-dir", "-cd"):
-            value = value or next(rest, "")
-            folder = Path(value)
-            if not value or not folder.is_dir():
-                raise ConfigurationError(f"--config-dir must be a folder, got {value!r}")
-            own.append(folder.resolve())
-        elif argument.startswith("-"):
-            refuse_option(argument)
-        else:
-            overrides.append(argument)
-    return [*overrides, *search_path(own)]

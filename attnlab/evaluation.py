@@ -6,7 +6,7 @@ A figure is kept as numerator and denominator, so that no batch size, padding or
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from rapidfuzz.distance import Levenshtein
@@ -101,6 +101,16 @@ def divided(model: Seq2Seq, batch: Batch, rule: Selector) -> Iterator[Batch]:
     size = max(1, NUMBERS // each)
     for start in range(0, len(batch.source), size):
         yield Batch(*(tensor[start : start + size] for tensor in batch))
+
+
+def first_examples(batches: Iterable[Batch], number: int) -> Iterator[Batch]:
+    """The first so many examples of some batches, in as few parts."""
+    for batch in batches:
+        part = Batch(*(rows[:number] for rows in batch))
+        yield part
+        number -= len(part.target)
+        if not number:
+            return
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch.nn import Parameter
+from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
@@ -52,3 +53,12 @@ def _scheduled(optimizer: Optimizer, schedule: Schedule, steps: float) -> dict[s
         return {"lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
     plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=0.0, min_lr=LOWEST_LR)
     return {"lr_scheduler": {"scheduler": plateau, "monitor": "val/nll", "strict": False}}
+
+
+def clip(parameters: Iterable[Parameter], value: float | None, algorithm: str | None) -> None:
+    """Shorten the gradients of some parameters together to a norm (`norm`) or limit each entry (`value`);
+    leave them where the value is None."""
+    parameters = list(parameters)
+    if value and parameters:
+        shorten = clip_grad_value_ if algorithm == "value" else clip_grad_norm_
+        shorten(parameters, value)

@@ -1,22 +1,23 @@
 """The LightningModule: surrogate in training, figures under the evaluation rule, everything a function of
 (seed, step)."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor, nn
+from torch import nn
 
 from attnlab.accumulation import group, joined
 from attnlab.base import PAD, Batch, Mechanism, Selector
-from attnlab.evaluation import Tally, divided, free_running, rule_of, teacher_forced
+from attnlab.evaluation import Tally, divided, first_examples, free_running, rule_of, teacher_forced
 from attnlab.finite import NonFiniteLoss, naming_nan
-from attnlab.models.seq2seq import Output, Seq2Seq
-from attnlab.optimizers import Configure
+from attnlab.loading import Batches, held, resumable
+from attnlab.models.seq2seq import Output, Seq2Seq, token_losses
+from attnlab.optimizers import Configure, clip
 from attnlab.randomness import derive, drawing, generator_for
+from attnlab.recording import Recording
 from attnlab.schedules import Scheduled, scheduled_in
 from attnlab.tasks.references import NO_REFERENCES
 from attnlab.tasks.task import Collected, Task
@@ -25,12 +26,11 @@ from attnlab.tasks.task import Collected, Task
 PART = 16
 
 
-class Training(pl.LightningModule):
+class Training(Recording):
     """Trains a model by its mechanism's surrogate: sum over valid target tokens / their number, in all
     batches of an optimizer step together.
 
-    `figures` holds the latest value of every figure by its tag; `record` writes them to all loggers. Layers
-    that draw from torch's global generator repeat: it is seeded for every batch and every evaluation.
+    Layers that draw from torch's global generator repeat: it is seeded for every batch and every evaluation.
     """
 
     def __init__(self, model: Seq2Seq, mechanism: Mechanism, task: Task, configure: Configure, seed: int):
@@ -43,13 +43,10 @@ class Training(pl.LightningModule):
         self.references = task.references if isinstance(task, Collected) else {}
         self.configure = configure
         self.seed = seed
-        self.figures: dict[str, float] = {}
         self.parts: list[tuple[Batch, dict[str, Any]]] = []
         """The batches of the optimizer step being prepared, each with what its `training_step` gave."""
         self.between_batches: Callable[[], object] = bool
         """Called before each batch of training, when everything that follows the one before it is over."""
-        self.unwritten = False
-        """Whether loggers were given figures since they last saved."""
         self.used: dict[str, float] = {}
         """Scheduled values, as the last logged step used them."""
 
@@ -68,18 +65,6 @@ class Training(pl.LightningModule):
         for number in self.scheduled.values():
             number.move(step)
 
-    def record(self, figures: dict[str, float]) -> None:
-        """Note figures and write them under the current step. Lightning's `self.log` would cost 0.45 ms a
-        figure and step."""
-        self.figures.update(figures)
-        for logger in self.trainer.loggers:
-            logger.log_metrics(figures, step=self.trainer.global_step)
-        self.unwritten = True
-
-    def logs_next_step(self) -> bool:
-        """Whether the optimizer step being prepared is one of every `trainer.log_every_n_steps`."""
-        return (self.trainer.global_step + 1) % self.trainer.log_every_n_steps == 0  # pyright: ignore
-
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         epoch = self.trainer.current_epoch * self.task.steps_per_epoch
         position = epoch + batch_idx
@@ -95,25 +80,22 @@ class Training(pl.LightningModule):
         returns, valid = losses.detach(), batch.target != PAD
         surrogate = self.estimator(losses, returns, output.selection, valid, output.state.detach())
         together, batches = self.trainer.accumulate_grad_batches, int(self.trainer.num_training_batches)
-        tokens = sum(
-            (valid if index == batch_idx else self.task.train(epoch + index).target != PAD).sum()
-            for index in group(batch_idx, together, batches)
-        )
+        others = [index for index in group(batch_idx, together, batches) if index != batch_idx]
+        tokens = valid.sum() + sum((self.task.train(epoch + index).target != PAD).sum() for index in others)
         reported = surrogate.loss.sum() / tokens
         loss = reported + surrogate.auxiliary.sum() / tokens
         if not torch.isfinite(loss):
             raise NonFiniteLoss(f"the loss is {loss.item()} at step {self.trainer.global_step + 1}")
         # Lightning divides by `together`, as if all batches had the same number of tokens
-        result = {"loss": loss * together, "returns": returns, "valid": valid}
-        return result | {"step": self.trainer.global_step, "surrogate": reported.detach()}
+        given = {"loss": loss * together, "surrogate": reported.detach(), "step": self.trainer.global_step}
+        return given | {"returns": returns, "valid": valid}
 
     def configure_callbacks(self) -> list[pl.Callback]:
         return [_AfterStep()]
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         if self.logs_next_step():
-            parts = self.scheduled
-            values = {f"schedule/{name}": part.value.item() for name, part in parts.items()}
+            values = {f"schedule/{name}": part.value.item() for name, part in self.scheduled.items()}
             self.used = {"schedule/lr": float(optimizer.param_groups[0]["lr"])} | values
 
     def after_batch(self, outputs: dict[str, Any], batch: Batch) -> None:
@@ -129,25 +111,14 @@ class Training(pl.LightningModule):
         self.parts = []
         self.move(self.trainer.global_step)
 
-    def logged(self, before: int) -> bool:
-        """Whether the batch just trained ended an optimizer step that is logged; `before` counts the steps
-        before it."""
-        step = self.trainer.global_step
-        return step > before and step % self.trainer.log_every_n_steps == 0  # pyright: ignore
-
     def _taken(self) -> dict[str, float]:
         """Teacher-forced figures of the step's first PART examples under the evaluation rule."""
         self.model.eval()
-        tally, taken = Tally(), 0
-        for batch, _ in self.parts:
-            part = Batch(*(rows[: PART - taken] for rows in batch))
-            taken += len(part.target)
+        tally = Tally()
+        for part in first_examples((batch for batch, _ in self.parts), PART):
             tally.add(teacher_forced(self.model, part, self.rule))
-            if taken == PART:
-                break
         self.model.train()
-        figures = tally.figures("train")
-        return {tag: figures[tag] for tag in ("train/nll", "train/token_accuracy")}
+        return {tag: tally.figures("train")[tag] for tag in ("train/nll", "train/token_accuracy")}
 
     def on_train_start(self) -> None:
         self.move(self.trainer.global_step)
@@ -163,12 +134,8 @@ class Training(pl.LightningModule):
     ) -> None:
         """Clip the model and the estimator's own parameters apart: a baseline's regression shortens no step
         of the model."""
-        if gradient_clip_val:
-            clip = (
-                nn.utils.clip_grad_value_ if gradient_clip_algorithm == "value" else nn.utils.clip_grad_norm_
-            )
-            for part in filter(None, (list(self.model.parameters()), list(self.estimator.parameters()))):
-                clip(part, gradient_clip_val)
+        for part in (self.model, self.estimator):
+            clip(part.parameters(), gradient_clip_val, gradient_clip_algorithm)
 
     def on_validation_epoch_start(self) -> None:
         torch.manual_seed(derive(self.seed, "evaluation"))
@@ -222,34 +189,25 @@ class Training(pl.LightningModule):
         self.move(checkpoint["global_step"])
         self.trainer.should_stop = checkpoint.get("stopped", False)
 
-    def train_dataloader(self) -> "Batches":
-        def remaining() -> Iterator[Batch]:
-            # read when the first batch is asked for: iterators are made before a checkpoint's progress is
-            # restored
-            progress = self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
-            first = self.trainer.current_epoch * self.task.steps_per_epoch
-            for position in range(first + progress, first + self.task.steps_per_epoch):
-                if self.unwritten:  # all figures of a step are there, those of its validation too
-                    for logger in self.trainer.loggers:
-                        logger.save()
-                    self.unwritten = False
-                self.between_batches()
-                yield self.task.train(position)
+    def train_dataloader(self) -> Batches:
+        return resumable(self.task, self._reached, self._before_batch)
 
-        return Batches(remaining, self.task.steps_per_epoch)
+    def _reached(self) -> tuple[int, int]:
+        return self.trainer.current_epoch, self.trainer.fit_loop.epoch_loop.batch_progress.current.ready
+
+    def _before_batch(self) -> None:
+        self.write()  # all figures of a step are there, those of its validation too
+        self.between_batches()
 
     @cached_property
-    def validation_batches(self) -> list[Batch]:
-        """What every validation is taken on, made once."""
-        return list(self.task.validation())
+    def _validation(self) -> Batches:
+        return held(self.task.validation())
 
-    def val_dataloader(self) -> "Batches":
-        # a list would be many loaders
-        return Batches(lambda: iter(self.validation_batches), len(self.validation_batches))
+    def val_dataloader(self) -> Batches:
+        return self._validation
 
-    def test_dataloader(self) -> "Batches":
-        batches = list(self.task.test())
-        return Batches(lambda: iter(batches), len(batches))
+    def test_dataloader(self) -> Batches:
+        return held(self.task.test())
 
 
 class _AfterStep(pl.Callback):
@@ -260,24 +218,3 @@ class _AfterStep(pl.Callback):
         self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         pl_module.after_batch(outputs, batch)
-
-
-class Batches:
-    """Something with a length to iterate over more than once; each time it starts where `start` says."""
-
-    def __init__(self, start: Callable[[], Iterator[Batch]], length: int):
-        self.start = start
-        self.length = length
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self.start()
-
-    def __len__(self) -> int:
-        return self.length
-
-
-def token_losses(logits: Float[Tensor, "K B T V"], target: Int[Tensor, "B T"]) -> Float[Tensor, "K B T"]:
-    """-log p(target symbol) in nats, for every alternative."""
-    repeated = target.expand(logits.shape[:-1])
-    losses = nn.functional.cross_entropy(logits.flatten(0, -2), repeated.flatten(), reduction="none")
-    return losses.view(logits.shape[:-1])

@@ -15,10 +15,10 @@ import attnlab
 from attnlab.building import assemble
 from attnlab.checking import HANDED, ROOT
 from attnlab.config import CONFIGS, compose
+from attnlab.models.seq2seq import token_losses
 from attnlab.randomness import drawing, generator_for
 from attnlab.signatures import settings_of
 from attnlab.trainer import OFFERED, OWNED
-from attnlab.training import token_losses
 from attnlab.trust import EVERYTHING
 
 FILES = sorted(

@@ -18,7 +18,7 @@ FLOORS = [
     {"attention"},
     {"models"},
     {"tasks"},
-    {"evaluation", "notes", "optimizers", "accumulation", "resuming", "finite"},
+    {"evaluation", "notes", "optimizers", "accumulation", "resuming", "finite", "loading", "recording"},
     {"training"},
     {"callbacks", "loggers"},
     {"sources"},
@@ -39,7 +39,8 @@ FLOORS = [
     {"runs", "comparison", "tour"},
     {"watching"},
     {"sweeping", "launchers"},
-    {"pages", "help", "services"},
+    {"pages", "help", "services", "arguments"},
+    {"evaluating"},
     {"commands"},
 ]
 MODULES = sorted((ROOT / "attnlab").rglob("*.py"))

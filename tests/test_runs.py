@@ -18,8 +18,8 @@ from attnlab.base import PAD
 from attnlab.building import assemble
 from attnlab.commands import evaluate, train
 from attnlab.config import compose
+from attnlab.models.seq2seq import token_losses
 from attnlab.randomness import drawing, generator_for
-from attnlab.training import token_losses
 
 TOY = [
     *SMALL,

@@ -17,8 +17,8 @@ from attnlab.building import Built, assemble
 from attnlab.commands import train
 from attnlab.config import compose
 from attnlab.evaluation import teacher_forced
+from attnlab.models.seq2seq import token_losses
 from attnlab.randomness import drawing, generator_for
-from attnlab.training import token_losses
 
 PLAIN = ["optimizer=sgd", "optimizer.momentum=0", "trainer.gradient_clip_val=null"]
 UNEQUAL = [*LITTLE, "task=copy", "task.shortest=1", "task.longest=9", "task.steps_per_epoch=5"]

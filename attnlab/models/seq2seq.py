@@ -118,3 +118,10 @@ def _assemble(
             cell, target_symbols, *shared, state_size=2 * hidden_size, readout_size=sizes["readout_size"]
         )
     return Seq2Seq(encoder, attention(hidden_size, 2 * hidden_size), decoder)
+
+
+def token_losses(logits: Float[Tensor, "K B T V"], target: Int[Tensor, "B T"]) -> Float[Tensor, "K B T"]:
+    """-log p(target symbol) in nats, for every alternative."""
+    repeated = target.expand(logits.shape[:-1])
+    losses = nn.functional.cross_entropy(logits.flatten(0, -2), repeated.flatten(), reduction="none")
+    return losses.view(logits.shape[:-1])
