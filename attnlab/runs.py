@@ -249,7 +249,8 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
 
     Raises ValueError for a checkpoint of other parameters.
     """
-    training = built.training
+    training, trainer = built.training, make_trainer(built.config)
+    trainer.precision_plugin.convert_module(training)  # else parameters are rounded to float32
     try:
         kept = read(checkpoint)
     except DamagedCheckpoint as error:
@@ -267,7 +268,6 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
             f"what was trained does not fit these settings, of the model or the vocabulary: {reason}"
         ) from None
     training.move(kept["global_step"])
-    trainer = make_trainer(built.config)
     untrained = {"limit_train_batches": 1.0, "val_check_interval": 1.0}
     refuse_batches(built.config["trainer"] | untrained, built.task)
     refuse_numbers(built)

@@ -76,8 +76,8 @@ class Training(Recording):
 
         with naming_nan(self.model, self.trainer.global_step + 1, run):
             output = run()
-        losses = token_losses(output.logits, batch.target)
-        returns, valid = losses.detach(), batch.target != PAD
+        losses, valid = token_losses(output.logits, batch.target), batch.target != PAD
+        returns = losses.detach()
         surrogate = self.estimator(losses, returns, output.selection, valid, output.state.detach())
         together, batches = self.trainer.accumulate_grad_batches, int(self.trainer.num_training_batches)
         others = [index for index in group(batch_idx, together, batches) if index != batch_idx]
@@ -123,8 +123,10 @@ class Training(Recording):
     def on_train_start(self) -> None:
         self.move(self.trainer.global_step)
         # for callbacks that look before the next validation; not by `log`, which would outlive that
-        validated = {tag: value for tag, value in self.figures.items() if tag.startswith("val/")}
-        self.trainer.callback_metrics.update({tag: torch.tensor(value) for tag, value in validated.items()})
+        validated = {
+            tag: torch.tensor(value) for tag, value in self.figures.items() if tag.startswith("val/")
+        }
+        self.trainer.callback_metrics.update(validated)
 
     def configure_gradient_clipping(
         self,
@@ -185,6 +187,7 @@ class Training(Recording):
         checkpoint["waiting"] = len(self.parts)  # batches whose gradient has moved nothing yet
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.trainer.precision_plugin.convert_module(self)  # else Lightning rounds what it loads to float32
         self.figures = dict(checkpoint["figures"])  # the last logged step may lie before an interruption
         self.move(checkpoint["global_step"])
         self.trainer.should_stop = checkpoint.get("stopped", False)

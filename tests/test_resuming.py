@@ -70,6 +70,7 @@ CHOICES: dict[str, list[list[str]]] = {
         ["trainer.max_steps=-1", "trainer.max_epochs=3"],
         ["trainer.max_steps=11", "trainer.max_time=01:00:00:00"],
     ],
+    "precision": [[], ["trainer.precision=64-true"]],
 }
 """Settings that can be combined, and decide what a step, a validation or an end is."""
 
