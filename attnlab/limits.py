@@ -72,7 +72,8 @@ def make_trainer(
 
 
 def refuse_batches(trainer: Mapping[str, Any], task: Task) -> None:
-    """Raises ValueError for a limit that leaves no batch, and for validations that an epoch never reaches."""
+    """Raises ValueError for a limit that leaves no batch, for validations that an epoch never reaches, and
+    for several of them to one optimizer step."""
     for name, count in (("val", lambda: _number(task.validation())), ("test", lambda: _number(task.test()))):
         _refuse_none(trainer, name, count() if _is_part(trainer[f"limit_{name}_batches"]) else 1)
     epoch, limit = task.steps_per_epoch, trainer["limit_train_batches"]
@@ -83,6 +84,13 @@ def refuse_batches(trainer: Mapping[str, Any], task: Task) -> None:
         raise ValueError(
             f"trainer.val_check_interval={interval} is more than the {epoch} batches of an epoch; with "
             "trainer.check_val_every_n_epoch=null they are counted across epochs"
+        )
+    between = interval if isinstance(interval, int) else int(epoch * interval)
+    if between < min(trainer["accumulate_grad_batches"], epoch):
+        raise ValueError(
+            f"trainer.val_check_interval={interval} validates after every {max(1, between)} of "
+            f"{epoch} batches, and trainer.accumulate_grad_batches={trainer['accumulate_grad_batches']} "
+            "takes more than that for one step: the same parameters would be validated and judged again"
         )
 
 

@@ -1,5 +1,7 @@
 """Where an interrupted run goes on: the furthest of its checkpoints that is whole, readable and its own."""
 
+import math
+import shutil
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -8,6 +10,8 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+
+from attnlab.files import flush, replacing
 
 NEEDED = ("state_dict", "optimizer_states", "loops", "callbacks", "figures", "global_step")
 
@@ -55,7 +59,7 @@ def starting_point(candidates: Sequence[Path], parameters: Mapping[str, Tensor],
             problems[path] = str(error)
         else:
             for damaged in problems:
-                damaged.rename(damaged.with_name(f"{damaged.name}.damaged-{time.time_ns()}"))
+                _set_aside(damaged)
             return Start(path, kept, [f"{other.name} {reason}" for other, reason in problems.items()])
     if problems:
         told = "; ".join(f"{path} {reason}" for path, reason in problems.items())
@@ -64,6 +68,41 @@ def starting_point(candidates: Sequence[Path], parameters: Mapping[str, Tensor],
             "over"
         )
     return Start(None, {}, [])
+
+
+def _set_aside(damaged: Path) -> None:
+    damaged.rename(damaged.with_name(f"{damaged.name}.damaged-{time.time_ns()}"))
+
+
+def mend_best(best: Path, start: Start) -> str:
+    """Make the best checkpoint of a run that goes on anew where it is damaged or missing and the one to go on
+    from holds the same parameters. Returns a sentence about it; "" where nothing is wrong.
+
+    Raises DamagedCheckpoint where no validation to come could stand for what is lost.
+    """
+    state = start.kept.get("callbacks", {}).get("Checkpoints", {})
+    reached = state.get("reached", [])
+    if start.path is None or not reached or not all(map(math.isfinite, reached)):
+        return ""
+    try:
+        read(best)
+        return ""
+    except DamagedCheckpoint as error:
+        reason = f"{best.name} {error}"
+    figures = start.kept["figures"]
+    now = [figures.get("val/sequence_accuracy"), -figures.get("val/nll", math.nan)]
+    if state["validation_step"] != start.step or now != list(reached):
+        raise DamagedCheckpoint(
+            f"this run cannot go on: {reason}, and {start.path.name} does not hold the parameters of the "
+            "best validation so far, from which its results would be taken; the same command with fresh=true "
+            "moves the run aside and starts over"
+        )
+    if best.exists():
+        _set_aside(best)
+    with replacing(best) as written:
+        shutil.copyfile(start.path, written)
+        flush(written)
+    return f"{reason}: {start.path.name} holds the same parameters and takes its place"
 
 
 def read(checkpoint: Path) -> dict[str, Any]:

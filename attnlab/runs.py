@@ -27,7 +27,7 @@ from attnlab.limits import make_trainer, prepare, quiet, refuse_batches, refuse_
 from attnlab.loggers import MetricsFile
 from attnlab.notes import notes
 from attnlab.provenance import data_digests, refuse_other_data
-from attnlab.resuming import DamagedCheckpoint, Start, read, starting_point
+from attnlab.resuming import DamagedCheckpoint, Start, mend_best, read, starting_point
 from attnlab.resuming import load as load
 from attnlab.tasks.overlap import seen
 from attnlab.tasks.task import Collected
@@ -72,6 +72,7 @@ def train(
         checkpoints = Checkpoints(folder / "checkpoints", tree["checkpoint_every"], name)
         candidates = (checkpoints.last, checkpoints.previous, checkpoints.best)
         start = starting_point(candidates, built.training.state_dict(), name)
+        mended = mend_best(checkpoints.best, start)
         folders.write_config(folder, tree)
         folders.write_sources(folder, tree, data, code)
         if isinstance(built.task, Collected):
@@ -90,6 +91,8 @@ def train(
         try:
             for words in (*beginning(folder, shown), *([f"begun earlier: {other}"] if other else [])):
                 log.debug("%s", words)
+            if mended:
+                log.critical("%s", mended)
             results, caution = _train(built, folder, shown, start, checkpoints, watchers)
             said = list(notes(built.task, results | folders.read_status(folder)["seen"]))
             folders.write_results(folder, results)

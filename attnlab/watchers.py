@@ -9,10 +9,17 @@ from attnlab.evaluation import Tally, free_running, teacher_forced
 def callbacks_of(built: Built) -> list[pl.Callback]:
     """What watches a run, in the order of its configuration.
 
-    Raises ValueError for a factory that fails or makes no callback, and for a callback that monitors what no
-    validation measures: it would end the run after its first epoch.
+    Raises ValueError for a factory that fails or makes no callback, for a callback that monitors what no
+    validation measures: it would end the run after its first epoch, and for one that judges a validation
+    again at the end of every epoch.
     """
     callbacks = [make_part(f"callbacks.{name}", node) for name, node in built.config["callbacks"].items()]
+    for name, callback in zip(built.config["callbacks"], callbacks, strict=True):
+        if getattr(callback, "_check_on_train_epoch_end", None):
+            raise ValueError(
+                f"callbacks.{name}.check_on_train_epoch_end must be false or null: an epoch may end without "
+                "a validation, whose figure would be judged again or be missing"
+            )
     watched = {
         name: found for name, found in zip(built.config["callbacks"], map(_monitored, callbacks), strict=True)
     }

@@ -25,6 +25,10 @@ SMALL = ["model.hidden_size=4", "model.embedding_size=3", "model.readout_size=5"
         (["trainer.limit_train_batches=0.001"], "limit_train_batches=0.001 of 100 batches leaves none"),
         (["trainer.val_check_interval=200"], "is more than the 100 batches of an epoch"),
         (
+            ["trainer.val_check_interval=0.03", "trainer.accumulate_grad_batches=4"],
+            "validates after every 3 of 100 batches",
+        ),
+        (
             ["trainer.val_check_interval=50", "trainer.limit_train_batches=0.4"],
             "is more than the 40 batches of an epoch",
         ),

@@ -276,13 +276,18 @@ def test_every_callback_of_lightning_is_offered_or_refused_with_the_reason(name:
     assert (f"callbacks.x: {name} is not offered: {REFUSED.get(name)}" in told) == (name in REFUSED)
 
 
-def test_a_figure_that_no_validation_takes_is_refused_before_a_folder_is_made(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    "setting, told",
+    [
+        ("callbacks.early.monitor=val/nil", "monitor must be a figure of the validation"),
+        ("+callbacks.early.check_on_train_epoch_end=true", "check_on_train_epoch_end must be false or null"),
+    ],
+)
+def test_a_callback_that_would_judge_no_figure_of_now_is_refused_before_a_folder_is_made(
+    setting: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert train(early(tmp_path, "runs", "callbacks.early.monitor=val/nil"), None) == 2
-    assert "callbacks.early.monitor must be a figure of the validation" in " ".join(
-        capsys.readouterr().err.split()
-    )
+    assert train(early(tmp_path, "runs", setting), None) == 2
+    assert f"callbacks.early.{told}" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "runs").exists()
 
 

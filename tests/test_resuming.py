@@ -47,7 +47,7 @@ CHOICES: dict[str, list[list[str]]] = {
         [],
         ["trainer.check_val_every_n_epoch=2"],
         ["trainer.val_check_interval=3"],
-        ["trainer.val_check_interval=0.6", "trainer.check_val_every_n_epoch=2"],
+        ["trainer.val_check_interval=0.8", "trainer.check_val_every_n_epoch=2"],
         ["trainer.val_check_interval=4", "trainer.check_val_every_n_epoch=null"],
         ["trainer.val_check_interval=8", "trainer.check_val_every_n_epoch=null"],
     ],
@@ -284,6 +284,25 @@ def test_a_run_without_a_good_checkpoint_is_refused_and_stays_as_it_is(
     assert "fresh=true" in told and all(f"{name}.ckpt is" in told for name in ("last", "previous", "best"))
     assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert train([*COMMAND, f"runs_dir={place}", "fresh=true"], None) == 0
+
+
+@pytest.mark.parametrize("damage", ["overwritten", "a folder", "missing"])
+def test_a_best_checkpoint_that_is_lost_is_made_anew_or_the_run_does_not_go_on(
+    damage: str, whole: Path, halted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for kept in (True, False):
+        place = tmp_path / str(kept)
+        shutil.copytree(halted, place)
+        checkpoints = folder_in(place) / "checkpoints"
+        best, last = checkpoints / "best.ckpt", checkpoints / "last.ckpt"
+        if kept:  # the one to go on from is that of the best validation
+            shutil.copyfile(best, last)
+        (DAMAGES | {"missing": Path.unlink})[damage](best)
+        assert train([*COMMAND, f"runs_dir={place}"], None) == (0 if kept else 2)
+        told = " ".join(capsys.readouterr().err.split())
+        assert "best.ckpt is" in told and ("takes its place" if kept else "fresh=true") in told
+        if kept:
+            ends_alike(whole, folder_in(place))
 
 
 SPOILT: dict[str, tuple[Callable[[list[bytes]], list[bytes]], int]] = {
