@@ -92,11 +92,15 @@ def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:
     target = node["_target_"]
     try:
         made = make(node, *given)
-    except ValueError:  # a refusal
+    except (KeyboardInterrupt, GeneratorExit):
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        if isinstance(error, ValueError) and target.startswith("attnlab."):  # a refusal
+            raise
         last = traceback.extract_tb(error.__traceback__)[-1]
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        said = "".join(traceback.TracebackException.from_exception(error).format_exception_only()).strip()
+        # a refusal of a person's own is theirs to word; a library's error may be pages long
+        reason = said if isinstance(error, ValueError) else said.splitlines()[0]
         raise ValueError(
             f"{path}: {target} fails with {reason} ({last.filename}, line {last.lineno})"
         ) from error

@@ -78,6 +78,8 @@ def train_one(overrides: list[str]) -> int:
             wrapped(f"going on from the last checkpoint{_other_code(folder, composition.tree)}"),
             file=sys.stderr,
         )
+    if words := folders.other_data(folder, composition.tree, data):
+        print(wrapped(f"{words}: this is another run, which begins at step 0"), file=sys.stderr)
     if composition.tree["trainer"]["enable_progress_bar"] is not False:
         tell(intention(composition, folder))
     from attnlab import runs
@@ -104,8 +106,11 @@ def intention(composition: Composition, folder: Path) -> str:
 def _mend(folder: Path, tree: Mapping[str, Any]) -> None:
     """Name the files of a run that cannot be read. Its configuration is known by its folder; the others are
     made anew by what follows."""
+    done = folders.read_results(folder) is not None
     for name, problem in stored.damage(folder).items():
-        print(wrapped(f"{problem}; {'written' if name == 'config.yaml' else 'made'} anew"), file=sys.stderr)
+        lost = done and name == "sources.json"
+        what = "which code and data it was made from is not known" if lost else "made anew"
+        print(wrapped(f"{problem}; {what}"), file=sys.stderr)
         if name == "config.yaml":
             folders.write_config(folder, tree)
 
@@ -135,6 +140,11 @@ def train_many(overrides: list[str]) -> int:
     for words, number in others.items():
         if words:
             tell(f"{number} of them, done or begun: {words}; fresh=true moves all aside and starts over")
+    for words in dict.fromkeys(
+        folders.other_data(job.folder, job.composition.tree, job.data) for job in missing
+    ):
+        if words:
+            tell(f"{words}: the run of the new data is another one")
     if missing:
         sweeping.launch(missing, overrides)
     outcomes = [(job, sweeping.outcome_of(job)) for job in jobs]

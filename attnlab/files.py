@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,19 @@ def write(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="")
 
 
+def regular(path: Path) -> Path:
+    """The path itself, where it is that of a file with an end: no folder, no device, no pipe. Raises
+    ValueError and OSError."""
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode):
+        raise ValueError("it is a folder" if stat.S_ISDIR(mode) else "it is no regular file")
+    return path
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """An object of JSON; {} where there is none that can be read."""
     try:
-        found = json.loads(path.read_bytes())
+        found = json.loads(regular(path).read_bytes())
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

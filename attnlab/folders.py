@@ -2,7 +2,9 @@
 
 import contextlib
 import functools
+import glob
 import json
+import os
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -104,13 +106,10 @@ def write_results(folder: Path, results: Mapping[str, float]) -> None:
 def read_sources(folder: Path) -> dict[str, Any]:
     """What a run was made from: its `identity`, the digests of its `data` by dotted key, and those of its
     `code` by file. {} where none are kept, as in a run of an earlier version."""
-    found = read_object(folder / "sources.json")
-    parts = {name: part for name in ("data", "code") if isinstance(part := found.get(name), dict)}
-    named = {"identity": found["identity"]} if isinstance(found.get("identity"), str) else {}
-    return named | {
-        name: {str(key): value for key, value in part.items() if isinstance(value, str)}
-        for name, part in parts.items()
-    }
+    try:
+        return stored.read_sources(folder / "sources.json")
+    except stored.Damaged:
+        return {}
 
 
 def write_sources(folder: Path, tree: Mapping[str, Any], data: Mapping[str, str], code: Code) -> None:
@@ -147,11 +146,25 @@ def other_code(folder: Path, tree: Mapping[str, Any]) -> str:
     return "; ".join(words)
 
 
+def other_data(folder: Path, tree: Mapping[str, Any], data: Mapping[str, str]) -> str:
+    """Which data a run that is to be begun has other than a run of the same settings beside it; "" where
+    there is none."""
+    if folder.exists():
+        return ""
+    for beside in sorted(folder.parent.glob(f"{glob.escape(folder.name[:-8])}*")):
+        kept = read_sources(beside).get("data") or {}
+        changed = [key for key in data if kept.get(key, data[key]) != data[key]]
+        with contextlib.suppress(ConfigurationError):
+            if changed and effective(read_config(beside)) == effective(tree):
+                return f"the contents of {' and '.join(changed)} changed since {beside.name} was made"
+    return ""
+
+
 def read_vocabulary(folder: Path) -> dict[str, Any] | None:
     """What a run keeps of its training data, so that it can be measured without them; None where it keeps
     nothing. Raises ConfigurationError for a file that is damaged."""
     path = folder / "vocabulary.json"
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     if found := read_object(path):
         return found

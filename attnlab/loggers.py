@@ -25,7 +25,7 @@ class MetricsFile(Logger):
     def __init__(self, path: Path, step: int):
         super().__init__()
         self.path = path
-        rows, self.dropped = sound_rows(path) if path.exists() else ([], 0)
+        rows, self.dropped = sound_rows(path) if path.is_file() else ([], 0)
         self.reached = int(rows[-1]["step"]) if rows else 0
         self.pending: dict[int, Row] = {}
         self._rewrite([row for row in rows if row["step"] <= step])

@@ -5,6 +5,7 @@ dropped, and names with other signs than it knows are refused. All of that is ri
 wrong for the name of a file or what stands between two symbols.
 """
 
+import re
 from collections.abc import Collection
 from itertools import accumulate
 from pathlib import Path
@@ -20,6 +21,10 @@ from attnlab.files import is_file
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 DEEPEST = 50
+LEXER = re.compile(
+    "token recognition error|no viable alternative|(mismatched|extraneous) input|missing .* at"
+)
+"""What a parser says to those who wrote its grammar."""
 
 
 def key_of(text: str) -> str:
@@ -55,10 +60,13 @@ def _parsed(typed: str, is_text: bool, sweep: bool) -> Override:
         if is_text and equals and not _says_it_in_hydra(override, value):
             override = parser.parse_override(literal)
     except HydraException as error:
-        # which keys are text is known for each job of a sweep, and there for the second time
-        if not equals or not (is_text or sweep and "," not in value):
+        try:
+            # which keys are text is known for each job of a sweep, and there for the second time
+            if not equals or not (is_text or sweep and "," not in value):
+                raise
+            override = parser.parse_override(literal)
+        except HydraException:  # of the value, or of the key whatever the value
             raise ConfigurationError(_malformed(typed, error, sweep)) from None
-        override = parser.parse_override(literal)
     override.config_loader = (
         _loader() if sweep else None
     )  # which knows the choices that glob(...) looks through
@@ -90,9 +98,8 @@ def _malformed(typed: str, error: HydraException, sweep: bool) -> str:
         return f"{typed!r} is not key=value" + (f"; did you mean {groups[0]}={typed}?" if groups else "")
     parts = value.split(",") if sweep and not set(value) & set("[]{}") else [value]
     whole = f"{key}={','.join(map(quoted, parts))}"
-    return (
-        f'{typed!r} is not key=value: {first_lines(error)}; text with such signs is quoted twice, "{whole}"'
-    )
+    reason = "" if LEXER.search(str(error)) else f": {first_lines(error)}"
+    return f'{typed!r} is not key=value{reason}; text with such signs is quoted twice, "{whole}"'
 
 
 def first_lines(error: Exception) -> str:

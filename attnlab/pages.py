@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from attnlab import folders, shell
 from attnlab.config import Composition
-from attnlab.text import filled, wrapped
+from attnlab.text import counted, filled, wrapped
 
 if TYPE_CHECKING:  # which loads what a single run does not need
     from attnlab.sweeping import Job, Outcome
@@ -32,6 +32,8 @@ def noted(notes: Iterable[object]) -> str:
     return "".join(f"\n{wrapped(str(note))}\n" for note in notes)
 
 
+NOTES = 4
+"""As many sentences about the runs of a sweep; all of them are in each run's status.json."""
 # said in sentences where there is anything to say
 SAID = ("unfinished", "unknown_examples", "accuracy_ceiling")
 
@@ -60,7 +62,8 @@ def sweep_table(outcomes: Sequence[tuple["Job", "Outcome"]], skipped: Collection
         state = "skipped" if job.folder in skipped else outcome.state
         counts[state] += 1
         results = folders.read_results(job.folder)
-        accuracy = "-" if results is None else f"{results['val/sequence_accuracy']:.4f}"
+        value = (results or {}).get("val/sequence_accuracy")
+        accuracy = "-" if value is None else f"{value:.4f}"
         lines.append(f"{state:12}{accuracy:>10}  {job.name}")
         caution = folders.read_status(job.folder).get("caution") if results is not None else None
         if caution:
@@ -71,4 +74,15 @@ def sweep_table(outcomes: Sequence[tuple["Job", "Outcome"]], skipped: Collection
         f"{counts['done']} done, {counts['skipped']} skipped since done already, {counts['failed']} failed"
     )
     rest = counts.total() - counts["done"] - counts["skipped"] - counts["failed"]
-    return "\n".join([*lines, "", total + (f", {rest} not finished" if rest else "")])
+    notes = _notes([job.folder for job, _ in outcomes])
+    return "\n".join([*lines, "", total + (f", {rest} not finished" if rest else ""), *notes])
+
+
+def _notes(folders_of_runs: Sequence[Path]) -> list[str]:
+    """What is to be known before believing the figures of some runs, each sentence once."""
+    kept = [folders.read_status(folder).get("notes") for folder in folders_of_runs]
+    said = Counter(str(note) for notes in kept if isinstance(notes, list) for note in notes)
+    lines = [f"{counted(number, 'run')}: {note}" for note, number in said.most_common(NOTES)]
+    if len(said) > NOTES:
+        lines.append(f"and {len(said) - NOTES} more: notes in the status.json of each run")
+    return [f"\n{wrapped(line)}" for line in lines]

@@ -8,9 +8,13 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
 from attnlab import shell
 from attnlab.answers import BAD_INPUT, said, shown
 from attnlab.config import CONFIGS
+from attnlab.overrides import first_lines
 from attnlab.text import unbroken
 
 FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
@@ -33,8 +37,11 @@ def service(arguments: Sequence[str]) -> int:
     asked = bool(completion) and any(text.startswith("query=") for text in arguments)
     # nothing amid what is typed
     quiet = contextlib.redirect_stderr(io.StringIO()) if asked else contextlib.nullcontext()
-    with contextlib.redirect_stdout(io.StringIO()) as printed, quiet:
-        _hydra()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()) as printed, quiet:
+            _hydra()
+    except (HydraException, OmegaConfBaseException) as error:
+        return said(BAD_INPUT, first_lines(error))
     text = printed.getvalue().replace(ANY_SCRIPT, OUR_SCRIPT).rstrip()
     return shown(" ".join(word for word in text.split() if "_target_" not in word) if asked else text)
 

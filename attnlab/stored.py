@@ -6,6 +6,7 @@ Where a file is damaged, one sentence names it and says why.
 import contextlib
 import json
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import yaml
 
 from attnlab.checking import GROUPS, ConfigurationError
+from attnlab.files import regular
 
 LARGEST = 2**24  # bytes
 DEEPEST = 20  # levels of a configuration
@@ -34,7 +36,7 @@ class Damaged(ConfigurationError):
 
 
 def read_configuration(path: Path) -> dict[str, Any]:
-    """The tree of plain values that a config.yaml holds. Raises Damaged."""
+    """The tree of plain values that a config.yaml holds, every group with its factory. Raises Damaged."""
     with _told(path):
         text = _text(path)
         _refuse_unusual(text)
@@ -45,16 +47,11 @@ def read_configuration(path: Path) -> dict[str, Any]:
         callbacks = tree.setdefault("callbacks", {})
         if not isinstance(callbacks, dict) or not all(isinstance(node, dict) for node in callbacks.values()):
             raise ValueError(f"its callbacks are {_kind(callbacks)}")
-        return tree
-
-
-def refuse_half(path: Path, tree: dict[str, Any]) -> None:
-    """Raises Damaged where a configuration lacks a group or its factory, as the half of a file does."""
-    with _told(path):
         for group in GROUPS:
             node = tree.get(group)
             if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
                 raise ValueError(f"it names no {group}, as the half of a file would")
+        return tree
 
 
 def read_status(path: Path) -> dict[str, Any]:
@@ -77,13 +74,26 @@ def read_figures(path: Path) -> dict[str, float]:
         return {tag: float(value) for tag, value in figures.items()}
 
 
+def read_sources(path: Path) -> dict[str, Any]:
+    """What a sources.json holds, its digests as texts; {} where there is none. Raises Damaged."""
+    with _told(path):
+        sources = _json(path)
+        for name, kind in {"identity": str, "data": dict, "code": dict}.items():
+            part = sources.get(name, kind())
+            digests = part.values() if isinstance(part, dict) else [part]
+            if not isinstance(part, kind) or not all(isinstance(digest, str) for digest in digests):
+                raise ValueError(f"{name} is {_kind(part)} and no digests")
+        return sources
+
+
 def damage(folder: Path) -> dict[str, str]:
     """File -> what is wrong with it, for those files of a run that are there and cannot be read."""
     found = {}
     readers = {"config.yaml": read_configuration, "status.json": read_status, "results.json": read_figures}
+    readers |= {"sources.json": read_sources}
     for name, read in readers.items():
         try:
-            if (folder / name).exists():
+            if os.path.lexists(folder / name):
                 read(folder / name)
         except Damaged as error:
             found[name] = str(error)
@@ -113,13 +123,13 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _text(path: Path) -> str:
-    if path.stat().st_size > LARGEST:
+    if regular(path).stat().st_size > LARGEST:
         raise ValueError(f"it has more than {LARGEST >> 20} MB")
     return path.read_bytes().decode("utf-8")
 
 
 def _json(path: Path) -> dict[str, Any]:
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
     text = _text(path)
     found = json.loads(text) if text.strip() else None

@@ -60,7 +60,8 @@ WRONG = {
     ),
     "word without a key": (["soft"], "'soft' is not key=value; did you mean attention=soft?"),
     "value without a key": (["=3"], "'=3' is not key=value"),
-    "list that does not end": (["attention.beta=[1,2"], "'attention.beta=[1,2' is not key=value: no viable"),
+    "key that is none": (["é[0]=3"], "'é[0]=3' is not key=value; text"),
+    "list that does not end": (["attention.beta=[1,2"], "'attention.beta=[1,2' is not key=value; text"),
     "group with +": (
         ["+experiment=published_small"],
         "experiment is chosen without +: experiment=published_small",

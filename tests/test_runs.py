@@ -451,3 +451,7 @@ def test_data_that_changes_between_planning_and_training_is_refused_and_named(
     kept = folders.read_sources(folder := folder_in(tmp_path / "runs"))
     assert kept["data"]["task.val"] == hashlib.sha256(b"abc\tcba\n").hexdigest()
     assert folder.name.endswith(kept["identity"])
+    another = folder.with_name(f"{folder.name[:-8]}00000000")
+    tree, others = folders.read_config(folder), kept["data"] | {"task.val": "0"}
+    assert f"task.val changed since {folder.name} was made" in folders.other_data(another, tree, others)
+    assert not folders.other_data(another, tree | {"seed": 17}, others)

@@ -1,6 +1,7 @@
 """A run folder that somebody else wrote: no code of it runs, and what is damaged is named in one sentence."""
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -209,8 +210,7 @@ def test_a_broken_configuration_is_named_in_one_sentence(
         path.write_bytes(whole[: whole.index(b"callbacks:")] + b"callbacks: [1]\n")
     assert f"{path} cannot be read: " in refused(copy, capsys).replace("- ", "-")
     (run,) = load_runs(copy)
-    if kind not in ("half a file", "a group that is a word"):  # which are configurations of something
-        assert run.state == "unreadable" and str(path) in run.problem and "\n" not in run.problem
+    assert run.state == "unreadable" and str(path) in run.problem and "\n" not in run.problem
 
 
 def test_a_broken_configuration_is_written_anew(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -255,6 +255,24 @@ def test_damaged_state_and_figures_are_named(
     (run,) = load_runs(copy)
     assert run.state == "unreadable" and str(path) in run.problem and run.results == {}
     assert folders.read_results(copy) is None and damage(copy).keys() == {name}
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "sources.json", *DAMAGED])
+def test_what_is_no_regular_file_is_named_and_not_waited_for(name: str, copy: Path) -> None:
+    (copy / name).unlink()
+    for kind, put in (("no regular", os.mkfifo), ("a folder", Path.mkdir)):
+        put(copy / name)
+        assert f"it is {kind}" in damage(copy)[name] and len(damage(copy)) == 1
+        (copy / name).rename(copy / kind)
+    (copy / name).symlink_to(copy / "nowhere")
+    assert "No such file" in damage(copy)[name]
+
+
+def test_digests_that_are_none_are_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copy / "sources.json").write_text('{"code": {"attnlab/base.py": 3}}', encoding="utf-8")
+    assert "sources.json cannot be read: code is a mapping" in refused(copy, capsys)
+    assert train([*TINY, f"runs_dir={copy.parents[2]}"], None) == 0
+    assert "sources.json cannot be read: code is a mapping" in " ".join(capsys.readouterr().err.split())
 
 
 @pytest.mark.parametrize("name", DAMAGED)

@@ -111,13 +111,16 @@ def test_damaged_data_is_refused_before_anything_starts(
     assert not (tmp_path / "runs").exists()
 
 
-def test_jobs_that_are_the_same_run_are_trained_once(tmp_path: Path) -> None:
+def test_jobs_that_are_the_same_run_are_trained_once_and_have_their_notes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     files = pair_files(tmp_path, "train", "val", "test", "copy")
     files[0] += f",{tmp_path / 'copy'}"
     small = [text for text in SMALL if not text.startswith("task.")]
     command = ["-m", *small, "task=pairs", *files[:3], "attention.beta=1,1.0"]
     assert train([*command, f"runs_dir={tmp_path / 'runs'}"], None) == 0
     assert len(states(tmp_path / "runs")) == 1
+    assert "1 run: val: of 2 examples, 2 were in training too" in capsys.readouterr().out
 
 
 def pair_files(place: Path, *names: str) -> list[str]:

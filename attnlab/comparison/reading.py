@@ -13,6 +13,7 @@ from typing import Any
 
 from attnlab import folders, stored
 from attnlab.comparison.history import History, column, header_of, last_step
+from attnlab.files import regular
 from attnlab.provenance import effective
 
 SET_ASIDE = re.compile(r"\.until-\d{8}-\d{6}")
@@ -67,7 +68,7 @@ class Run:
     def tags(self) -> list[str]:
         """What metrics.csv has a history of."""
         try:
-            with (self.folder / "metrics.csv").open("rb") as file:
+            with regular(self.folder / "metrics.csv").open("rb") as file:
                 return header_of(file.readline())[1:]
         except (OSError, ValueError):
             return []
@@ -76,7 +77,7 @@ class Run:
     def steps(self) -> int | None:
         """The last logged step; None before the first."""
         try:
-            return last_step(self.folder / "metrics.csv")
+            return last_step(regular(self.folder / "metrics.csv"))
         except (OSError, ValueError):
             return None
 
@@ -87,7 +88,7 @@ class Run:
         if "seconds" in self.status:
             return None if self.status["seconds"] is None else float(self.status["seconds"])
         try:
-            if self.state != "done" or "going on from" in (self.folder / "train.log").read_text(
+            if self.state != "done" or "going on from" in regular(self.folder / "train.log").read_text(
                 encoding="utf-8"
             ):
                 return None
@@ -116,7 +117,7 @@ class Run:
                 f"{self.name} has no history of {tag}; metrics.csv has {', '.join(self.tags) or 'no figures'}"
             )
         try:
-            return column((self.folder / "metrics.csv").read_bytes(), tag)
+            return column(regular(self.folder / "metrics.csv").read_bytes(), tag)
         except ValueError as error:
             raise ValueError(f"{self.folder / 'metrics.csv'} is damaged: {error}") from None
 
