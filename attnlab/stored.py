@@ -61,6 +61,10 @@ def read_status(path: Path) -> dict[str, Any]:
         for key, kinds in STATUS.items():
             if key in status and (not isinstance(status[key], kinds) or status[key] is True):
                 raise ValueError(f"{key} is {_kind(status[key])}")
+        if not 0 <= status.get("parameters", 0) < 2**63:
+            raise ValueError("parameters are more or less than a model can have")
+        if not all(isinstance(version, str) for version in status.get("versions", {}).values()):
+            raise ValueError("versions hold something else than words")
         return status
 
 

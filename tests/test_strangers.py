@@ -231,6 +231,8 @@ DAMAGED = {
         "a list": "[]",
         "half": '{"state": "do',
         "a state that is a list": '{"state": ["done"]}',
+        "parameters beyond numbers": '{"state": "done", "parameters": 1' + "0" * 400 + "}",
+        "versions that are lists": '{"state": "done", "versions": {"torch": [2]}}',
         "parameters that are words": '{"state": "done", "parameters": "many"}',
     },
     "results.json": {
