@@ -28,9 +28,9 @@ def overrides_in(arguments: list[str]) -> list[str]:
     return [*overrides, *search_path(own)]
 
 
-def overrides_and_trust(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Overrides, and the packages whose code may run: those of `--trust PACKAGE`, and those that the files of
-    a `--config-dir DIR` name."""
+def options_and_trust(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What is typed besides, and the packages whose code may run: those of `--trust PACKAGE`, and those that
+    the files of a `--config-dir DIR` name."""
     overrides, packages, rest = [], [], iter(arguments)
     for argument in rest:
         option, _, value = argument.partition("=")
@@ -45,4 +45,4 @@ def overrides_and_trust(arguments: list[str]) -> tuple[list[str], list[str]]:
             packages += sorted(trust.packages_in(Path(value)))
         else:
             overrides.append(argument)
-    return overrides_in(overrides), packages
+    return overrides, packages

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from attnlab import folders, measuring, shell, stored, trust
-from attnlab.answers import BAD_INPUT, SUCCESS, answered, said, shown, version
-from attnlab.arguments import HELP, overrides_and_trust, overrides_in
+from attnlab.answers import SUCCESS, answered, shown, version
+from attnlab.arguments import HELP, options_and_trust, overrides_in
 from attnlab.checking import ConfigurationError, check, texts, unknown_keys
 from attnlab.help import keys_page
 from attnlab.overrides import key_of, parse
@@ -28,13 +28,14 @@ def evaluate(arguments: list[str], doc: str | None) -> int:
         )
     if "--version" in arguments:
         return answered(lambda: shown(version()))
-    if not arguments:
+    return answered(lambda: _evaluate(*options_and_trust(arguments)))
+
+
+def _evaluate(typed: list[str], trusted: list[str]) -> int:
+    if not typed:
         usage = unbroken(shell.script("evaluate", "RUN"))
-        return said(BAD_INPUT, f"the folder of a run must be given:\n{usage}\n--help tells more")
-    return answered(lambda: _evaluate(Path(arguments[0]), *overrides_and_trust(arguments[1:])))
-
-
-def _evaluate(folder: Path, overrides: list[str], trusted: list[str]) -> int:
+        raise ConfigurationError(f"the folder of a run must be given:\n{usage}\n--help tells more")
+    folder, overrides = Path(typed[0]), overrides_in(typed[1:])
     best = folder / "checkpoints" / "best.ckpt"
     for problem in stored.damage(folder).values():
         raise ConfigurationError(problem)

@@ -169,8 +169,10 @@ def test_code_that_the_user_trusts_runs(
     rewritten(copy, attention={"_target_": "mypackage.soft.mine", "beta": 1.0, "evaluate_as": "same"})
     assert "--trust mypackage" in refused(copy, capsys)
     assert "--trust mypackage" in refused(copy, capsys, "--trust", "mypack")
-    assert evaluate([str(copy), *way.replace("CONFIGS", str(tmp_path / "configs")).split()], None) == 0
-    assert capsys.readouterr().out == before
+    options = way.replace("CONFIGS", str(tmp_path / "configs")).split()
+    for typed in ([str(copy), *options], [*options, str(copy)]):
+        assert evaluate(typed, None) == 0
+        assert capsys.readouterr().out == before
 
 
 BROKEN: dict[str, bytes] = {
