@@ -70,4 +70,4 @@ def test_the_mechanism_of_the_page_passes_in_a_package_of_ones_own(tmp_path: Pat
     tests = [str(ROOT / name) for name in files(IN_A_PACKAGE)]
     said = held(tmp_path, tests, "--config-dir=mine/configs", "--definitions=mine/definitions.py")
     found = summary(said)
-    assert found.get("passed", 0) > 80 and not {"failed", "skipped", "error", "errors"} & set(found), said
+    assert found.get("passed", 0) > 70 and not {"failed", "skipped", "error", "errors"} & set(found), said
