@@ -1,6 +1,7 @@
 """TensorBoard as a person sees it: the real server over a folder of runs, and headless Chromium before it."""
 
 import contextlib
+import json
 import socket
 import subprocess
 import sys
@@ -26,13 +27,11 @@ def served(runs: Path) -> Iterator[str]:
     address = f"http://127.0.0.1:{port}"
     try:
         for _ in range(120):
-            with (
-                contextlib.suppress(OSError),
-                urllib.request.urlopen(f"{address}/data/plugin/hparams/experiment"),
-            ):
-                break
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/data/runs") as answer:
+                if json.load(answer):
+                    break
             time.sleep(0.5)
-        time.sleep(3)  # the runs are read in the background
+        time.sleep(3)  # the rest of the runs is read in the background
         yield address
     finally:
         process.terminate()
@@ -40,8 +39,8 @@ def served(runs: Path) -> Iterator[str]:
 
 
 def photograph(runs: Path, picture: Path) -> None:
-    """The page as it opens, as PNG."""
+    """The page of custom scalars, whose address a sweep prints, as PNG."""
     with served(runs) as address, tempfile.TemporaryDirectory() as profile, Browser(Path(profile)) as browser:
-        browser.visit(address, WIDTH, HEIGHT)
+        browser.visit(f"{address}/#custom_scalars&_smoothingWeight=0", WIDTH, HEIGHT)
         time.sleep(12)  # charts are drawn when they come into sight
         browser.screenshot(picture)

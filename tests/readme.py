@@ -54,7 +54,8 @@ def run(command: str, folder: Path) -> str:
     )
     if done.returncode or "Warning" in done.stderr:
         raise AssertionError(f"{command}\n{done.stdout}\n{done.stderr}")
-    return re.sub(r"[ \t]+$", "", done.stdout, flags=re.MULTILINE).strip("\n")
+    printed = done.stdout.replace(f"{ROOT}/", "")  # of commands to paste: a reader stands in the root
+    return re.sub(r"[ \t]+$", "", printed, flags=re.MULTILINE).strip("\n")
 
 
 def typed(page: Path, folder: Path) -> Iterator[tuple[str, str, str]]:
@@ -75,7 +76,7 @@ def draw(folder: Path) -> None:
     (ROOT / "docs" / "overview.png").write_bytes(overview())
     (beta,) = folder.glob("comparison/*/beta.png")
     shutil.copy(beta, ROOT / "docs" / "beta.png")
-    photograph(folder / "runs", ROOT / "docs" / "tensorboard.png")
+    photograph(folder / "runs" / "reverse" / "soft", ROOT / "docs" / "tensorboard.png")
 
 
 def main() -> None:

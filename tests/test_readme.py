@@ -119,7 +119,11 @@ def compare_outputs(written: str, made: str, exact: bool) -> None:
     differ."""
     for pattern in (r"\bin \d+ s\b", r"-[0-9a-f]{8}\b"):
         written, made = (re.sub(pattern, "~", text) for text in (written, made))
-    for one, other in zip(written.splitlines(), made.splitlines(), strict=True):
+    clock = "warning: unequal work: seconds"  # by the clock of a machine that may do other things
+    one_text, other_text = (
+        [line for line in text.splitlines() if not line.startswith(clock)] for text in (written, made)
+    )
+    for one, other in zip(one_text, other_text, strict=True):
         assert re.sub(r"[\s-]+", " ", NUMBER.sub("#", one)) == re.sub(r"[\s-]+", " ", NUMBER.sub("#", other))
         for x, y in zip(NUMBER.findall(one), NUMBER.findall(other), strict=True):
             assert not exact or float(x.replace(",", "")) == pytest.approx(
@@ -144,7 +148,7 @@ def test_every_command_prints_what_its_page_shows(page: Path, tmp_path: Path):
         (drawn,) = tmp_path.glob("comparison/*/beta.png")
         assert difference(ROOT / "docs" / "beta.png", drawn) < 0.02
         if CHROMIUM is not None:
-            photograph(tmp_path / "runs", tmp_path / "tensorboard.png")
+            photograph(tmp_path / "runs" / "reverse" / "soft", tmp_path / "tensorboard.png")
             assert difference(ROOT / "docs" / "tensorboard.png", tmp_path / "tensorboard.png") < 0.04
 
 

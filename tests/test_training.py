@@ -168,9 +168,9 @@ def test_a_model_that_breaks_on_nan_is_told_as_a_loss_that_is_nan(
 
     def assembled(*arguments: Any) -> Built:
         built = made(*arguments)
-        built.model.decoder.output = torch.nn.Sequential(
-            built.model.decoder.output, torch.nn.Linear(*2 * [built.task.target_symbols]), Fragile()
-        )
+        decoder: Any = built.model.decoder
+        symbols = built.task.target_symbols
+        decoder.output = torch.nn.Sequential(decoder.output, torch.nn.Linear(symbols, symbols), Fragile())
         return built
 
     monkeypatch.setattr(limits, "assemble", assembled)
