@@ -1,5 +1,6 @@
 """What TensorBoard shows of a sweep, in a real browser: headless Chromium, where it is installed."""
 
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,8 @@ def test_runs_have_readable_names_and_every_figure_a_chart(server: str, tmp_path
 
 def test_the_hparams_table_shows_every_run(server: str, tmp_path: Path) -> None:
     text = rendered(f"{server}/#hparams", tmp_path)
-    assert "optimizer.lr" in text and "val/sequence_accuracy" in text and "null" not in text
+    joined = re.sub(r"[\s\u200b]", "", text)  # headers break at / and _
+    assert "optimizer.lr" in text and "val/sequence_accuracy" in joined and "null" not in text
     assert "batch_size" not in text  # the same in all runs: figures stand in its place
     assert text.count("reverse/") == 4  # the crashed runs are there too
 
@@ -62,8 +64,8 @@ def test_the_custom_page_puts_one_figure_of_all_runs_into_one_chart(server: str,
     assert "runs compared" in text
     for figure in (
         "sequence accuracy (validation)",
-        "alignment accuracy (validation)",
-        "gradient norm (before clipping)",
+        "gradient norm of the attention (mean so far)",
+        "gradient norm (before clipping, mean so far)",
     ):
         assert figure in text
     assert "Matches (2)" in text  # the runs that lived to a logged step share each chart
