@@ -3,7 +3,6 @@ them and writes output, tables and pictures anew."""
 
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -45,7 +44,7 @@ def run(command: str, folder: Path) -> str:
     """What a command prints; an error where it fails or complains."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        ["bash", "-c", command.replace("python ", f"{shlex.quote(sys.executable)} ", 1)],
+        ["bash", "-c", command],
         cwd=folder,
         env={**os.environ, "PATH": path, "COLUMNS": "80"},
         capture_output=True,
