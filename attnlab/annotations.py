@@ -16,7 +16,7 @@ import pydantic
 import typing_extensions
 
 from attnlab import rules
-from attnlab.sources import Found, Passed, UnknownTarget, binds, file_of, lookup, origin
+from attnlab.sources import Passed, UnknownTarget, binds, file_of, found_at, origin
 
 UNDERSTOOD = (
     "int, float, str, bool, None, list, dict, tuple, X | Y, Literal, Annotated with Field(ge=...) and its "
@@ -111,7 +111,7 @@ def _rule(node: ast.expr, module: str) -> Any:
         return WORDS[dotted]
     if _is_class_of_library(Passed(*dotted.rpartition(".")[::2])):
         raise Unreadable(ast.unparse(node))
-    found = _found(node, module)
+    found = found_at(node, module)
     if found is not None and isinstance(found.node, ast.expr):
         return _rule(found.node, found.module)
     if found is not None and isinstance(found.node, ast.ClassDef):
@@ -173,7 +173,7 @@ def _made(node: ast.expr, module: str) -> Any:
         if maker is not None:
             settings = {word.arg: _constant(word.value, module) for word in node.keywords if word.arg}
             return maker(*(_constant(part, module) for part in node.args), **settings)
-    found = _found(node, module)
+    found = found_at(node, module)
     if found is not None and isinstance(found.node, ast.Call):
         return _made(found.node, found.module)
     raise Unreadable(ast.unparse(node))
@@ -200,7 +200,7 @@ def _constant(node: ast.expr, module: str) -> Any:
         return float(_constant(node.args[0], module))
     if (dotted := _dotted(node, module)) in CONSTANTS:
         return CONSTANTS[dotted]
-    found = _found(node, module)
+    found = found_at(node, module)
     if found is not None and isinstance(found.node, ast.expr):
         return _constant(found.node, found.module)
     raise Unreadable(ast.unparse(node))
@@ -225,16 +225,6 @@ def _dotted(node: ast.expr, module: str) -> str:
         if dotted in WORDS or dotted in MAKERS or not place.name or _is_class_of_library(place):
             break
     return str(place)
-
-
-def _found(node: ast.expr, module: str) -> Found | None:
-    """What a name stands for."""
-    if isinstance(node, ast.Name):
-        return lookup(module, node.id)
-    if isinstance(node, ast.Attribute):
-        above = _found(node.value, module)
-        return lookup(above.module, node.attr) if above is not None and above.node is None else None
-    return None
 
 
 def _is_class_of_library(place: Passed) -> bool:

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Union
 from typing_extensions import is_typeddict
 
 from attnlab.annotations import LIBRARIES, UNDERSTOOD, Unreadable, constant_of, rule_of
-from attnlab.sources import Found, UnknownTarget, lookup, parsed
+from attnlab.sources import Found, UnknownTarget, found_at, lookup, parsed
 
 __all__ = ["Signature", "UnknownTarget", "settings_of", "signature_of"]
 
@@ -81,17 +81,8 @@ def lineage(found: Found) -> Iterator[Found]:
             continue
         seen.add((cls.module, cls.node.name))
         yield cls
-        bases = [_named(base, cls.module) for base in cls.node.bases]
+        bases = [found_at(base, cls.module) for base in cls.node.bases]
         waiting = [base for base in bases if base is not None] + waiting
-
-
-def _named(node: ast.expr, module: str) -> Found | None:
-    if isinstance(node, ast.Name):
-        return lookup(module, node.id)
-    if isinstance(node, ast.Attribute):
-        above = _named(node.value, module)
-        return lookup(above.module, node.attr) if above is not None and above.node is None else None
-    return None
 
 
 def _signature(target: str, found: Found, of_class: bool, handed: tuple[str, ...]) -> Signature:

@@ -115,6 +115,16 @@ def lookup(module: str, name: str) -> Found | None:
     return None
 
 
+def found_at(node: ast.expr, module: str) -> Found | None:
+    """What a name, or a path of names, that is written in a module stands for; None where nothing says."""
+    if isinstance(node, ast.Name):
+        return lookup(module, node.id)
+    if isinstance(node, ast.Attribute):
+        above = found_at(node.value, module)
+        return lookup(above.module, node.attr) if above is not None and above.node is None else None
+    return None
+
+
 def origin(module: str, name: str) -> Passed | None:
     """Where a module has a name from, one step back; None for a name of its own or of nobody's."""
     found = _names(module)[0].get(name)

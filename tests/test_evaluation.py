@@ -1,7 +1,7 @@
 """Figures against a slow computation, example by example and without padding, and against the size of
 batches."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -44,7 +44,7 @@ def in_parts(batch: Batch, size: int) -> Iterator[Batch]:
         yield Batch(source[:, :s], target[:, :t], gold[:, :t, :s])
 
 
-def distance(one: list[int], other: list[int]) -> int:
+def distance(one: Sequence[object], other: Sequence[object]) -> int:
     """Edit distance by its recursion."""
     row = list(range(len(other) + 1))
     for i, left in enumerate(one, 1):

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from test_evaluation import distance
 
 from attnlab.base import EOS, PAD, UNK, Batch, Distribution, Selector
 from attnlab.building import build
@@ -17,16 +18,6 @@ from attnlab.tasks.overlap import seen
 from attnlab.tasks.pairs import Pairs, pairs
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-
-
-def distance(one: list[str], other: list[str]) -> int:
-    """Edit distance by its recursion."""
-    row = list(range(len(other) + 1))
-    for i, left in enumerate(one, 1):
-        above, row = row, [i]
-        for j, right in enumerate(other, 1):
-            row.append(min(above[j] + 1, row[-1] + 1, above[j - 1] + (left != right)))
-    return row[-1]
 
 
 class Answers(Seq2Seq):
