@@ -9,16 +9,16 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from attnlab.attention import Attention
-from attnlab.base import Distribution, Estimator, Mechanism, Needs, Objective, Selector
-from attnlab.config import compose
-from attnlab.evaluation import RULES
+from attnlab.attention.attention import Attention
+from attnlab.attention.evaluation import RULES
+from attnlab.attention.interfaces import Distribution, Estimator, Mechanism, Needs, Objective, Selector
+from attnlab.attention.scores import Score
+from attnlab.config.composing import compose
+from attnlab.config.trust import EVERYTHING, refuse_untrusted
 from attnlab.models.seq2seq import Seq2Seq
 from attnlab.randomness import derive, part
-from attnlab.scores import Score
 from attnlab.tasks.task import Task
-from attnlab.training import Training
-from attnlab.trust import EVERYTHING, refuse_untrusted
+from attnlab.training.lightning_module import Training
 
 
 class Built(NamedTuple):
@@ -120,11 +120,11 @@ def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:
 
 
 KINDS: dict[str, tuple[Any, str]] = {
-    "attention": (Mechanism, "a Mechanism of attnlab.base"),
-    "score": (nn.Module, "a Score of attnlab.scores"),
+    "attention": (Mechanism, "a Mechanism of attnlab.attention.interfaces"),
+    "score": (nn.Module, "a Score of attnlab.attention.scores"),
     "task": (Task, "a Task of attnlab.tasks.task"),
     "model": (nn.Module, "a torch module such as attnlab.models.seq2seq.Seq2Seq"),
-    "optimizer": (Callable, "a function, as attnlab.optimizers.Configure says"),
+    "optimizer": (Callable, "a function, as attnlab.training.optimizers.Configure says"),
     "callbacks": (pl.Callback, "a Callback of pytorch_lightning"),
 }
 DECLARED = {

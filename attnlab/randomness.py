@@ -4,13 +4,20 @@ for bit."""
 import contextlib
 import hashlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.base import Randomness
+
+
+class Randomness(NamedTuple):
+    """Where draws come from: a generator, and positions to take instead of drawing (-1 = draw)."""
+
+    generator: torch.Generator
+    forced: Int[Tensor, "#K #B #T"]
 
 
 def derive(seed: int, *purpose: str | int) -> int:

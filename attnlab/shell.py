@@ -6,7 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
-SCRIPTS = Path(__file__).parent.parent / "scripts"
+SCRIPTS = Path(__file__).parents[1] / "scripts"
 CHARTS = "http://localhost:6006/#custom_scalars&_smoothingWeight=0"
 """Where TensorBoard then shows all runs in one chart a figure, accuracy first, as they are: its pages Time
 Series and Scalars sort by tag, and smooth away what few validations say."""

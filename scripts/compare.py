@@ -15,7 +15,7 @@ and pairs.csv have every digit, tensorboard/ holds mean and band of each group.
 
 import sys
 
-from attnlab.comparison.command import compare
+from attnlab.cli.compare import compare
 
 if __name__ == "__main__":
     sys.exit(compare(sys.argv[1:], __doc__))

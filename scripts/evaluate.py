@@ -24,7 +24,7 @@ of all groups are listed by python scripts/train.py --help.
 
 import sys
 
-from attnlab.commands import evaluate
+from attnlab.cli.evaluate import evaluate
 
 if __name__ == "__main__":
     sys.exit(evaluate(sys.argv[1:], __doc__))

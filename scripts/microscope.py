@@ -17,7 +17,7 @@ cost      evaluations of the loss for one estimate
 
 import sys
 
-from attnlab.commands import microscope
+from attnlab.cli.microscope import microscope
 
 if __name__ == "__main__":
     sys.exit(microscope(sys.argv[1:], __doc__))

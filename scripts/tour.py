@@ -11,7 +11,7 @@ and a TensorBoard run with them.
 
 import sys
 
-from attnlab.tour.command import tour
+from attnlab.cli.tour import tour
 
 if __name__ == "__main__":
     sys.exit(tour(sys.argv[1:], __doc__))

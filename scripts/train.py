@@ -26,7 +26,7 @@ The Tab key completes groups, choices and keys in bash, once you have typed:
 
 import sys
 
-from attnlab.commands import train
+from attnlab.cli.train import train
 
 if __name__ == "__main__":
     sys.exit(train(sys.argv[1:], __doc__))

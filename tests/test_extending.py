@@ -16,7 +16,11 @@ IN_A_PACKAGE = "contract estimators steps nothing schedules every_setting"
 
 
 def files(names: str) -> list[str]:
-    return [f"tests/test_{name}.py" for name in names.split()]
+    return [
+        str(path.relative_to(ROOT))
+        for name in names.split()
+        for path in ROOT.glob(f"tests/**/test_{name}.py")
+    ]
 
 
 def written(page: str, folder: Path) -> None:
@@ -56,7 +60,7 @@ def test_the_mechanism_of_the_page_passes_in_the_tree(tmp_path: Path) -> None:
     (tmp_path / "configs" / "attention" / "explore.yaml").write_text(
         settings.replace("mine.explore", "attnlab.mechanisms.explore"), encoding="utf-8"
     )
-    wanting = summary(held(tmp_path, ["tests/test_estimators.py"]))
+    wanting = summary(held(tmp_path, ["tests/attention/test_estimators.py"]))
     assert wanting["failed"] == 1 and wanting["skipped"] > 30  # one sentence asks for the distribution
     said = held(tmp_path, files(IN_THE_TREE), "--definitions", "mine/definitions.py")
     found = summary(said)

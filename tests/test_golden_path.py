@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from attnlab.commands import train
+from attnlab.cli.train import train
 
 EASY = [
     "task.shortest=2",

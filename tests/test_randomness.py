@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.base import Randomness
-from attnlab.randomness import derive, draw, drawing, dropout, generator_for
+from attnlab.randomness import Randomness, derive, draw, drawing, dropout, generator_for
 
 K, B, T, S = 2, 3, 2, 5
 FLOATS = [torch.bfloat16, torch.float16, torch.float32, torch.float64]

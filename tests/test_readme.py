@@ -14,8 +14,8 @@ from board import photograph
 from browser import CHROMIUM
 from readme import PAGES, README, ROOT, blocks, prepare, run, typed
 
-from attnlab.combinations import expanded
-from attnlab.config import choices, compose
+from attnlab.config.combinations import expanded
+from attnlab.config.composing import choices, compose
 from attnlab.tour.overview import overview
 
 TEXT = README.read_text(encoding="utf-8")

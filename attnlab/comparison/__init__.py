@@ -5,7 +5,7 @@ Reading order: history, reading, grouping, statistics, records, comparing; then 
 plots, tensorboard, report.
 """
 
-from attnlab.comparison.history import History
 from attnlab.comparison.reading import Run, load_runs
+from attnlab.runs.history import History
 
 __all__ = ["History", "Run", "load_runs"]

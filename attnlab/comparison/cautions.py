@@ -3,9 +3,9 @@ shared."""
 
 from itertools import combinations
 
-from attnlab.codebase import listed, unequal
 from attnlab.comparison.grouping import settings_of
 from attnlab.comparison.records import WORK, Pair, Row, task
+from attnlab.runs.codebase import listed, unequal
 from attnlab.text import counted
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from attnlab.comparison.labels import ABSENT, labels, telling, text_of
 from attnlab.comparison.reading import Run, natural
-from attnlab.provenance import effective
-from attnlab.trainer import TELLS_ONE_FROM_ALL
+from attnlab.config.trainer import TELLS_ONE_FROM_ALL
+from attnlab.runs.identity import effective
 
 
 class Group(NamedTuple):

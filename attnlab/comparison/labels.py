@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from attnlab.config import CONFIGS
+from attnlab.config.places import CONFIGS
 
 ABSENT = "-"
 CHOICE = "._target_"

@@ -11,10 +11,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from attnlab import folders, stored
-from attnlab.comparison.history import History, column, header_of, last_step
 from attnlab.files import regular
-from attnlab.provenance import effective
+from attnlab.runs import folders, stored
+from attnlab.runs.history import History, column, header_of, last_step
+from attnlab.runs.identity import effective
 
 SET_ASIDE = re.compile(r"\.until-\d{8}-\d{6}")
 

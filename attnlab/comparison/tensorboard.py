@@ -24,7 +24,7 @@ from attnlab.comparison.grouping import settings_of
 from attnlab.comparison.labels import CHOICE, number
 from attnlab.comparison.reading import Run
 from attnlab.comparison.records import Comparison
-from attnlab.hparams import experiment, session_end, session_start
+from attnlab.runs.hparams import experiment, session_end, session_start
 
 CURVES = ("val/sequence_accuracy", "grad_norm_mean/attention", "val/attention_entropy")
 CURVES += ("val/alignment_accuracy", "val/nll", "train/nll", "grad_norm/attention")

@@ -1,9 +1,9 @@
 """Controls: what attention that learns nothing reaches, and what attention that knows everything reaches."""
 
-from attnlab.base import Mechanism
-from attnlab.distributions import Oracle, Uniform
+from attnlab.attention.distributions import Oracle, Uniform
+from attnlab.attention.interfaces import Mechanism
 from attnlab.mechanisms.soft import averaged
-from attnlab.rules import EvaluateAs
+from attnlab.settings import EvaluateAs
 
 
 def uniform(*, evaluate_as: EvaluateAs) -> Mechanism:

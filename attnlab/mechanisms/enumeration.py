@@ -1,36 +1,14 @@
 """Exact hard attention: every source position is tried, nothing is drawn. The upper bound that estimators are
 held against."""
 
-import math
 from typing import Unpack
 
-import torch
-
-from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Selection, Selector
-from attnlab.distributions import Softmax
-from attnlab.estimators import Marginal, Pathwise
-from attnlab.rules import Beta, EvaluateAs
-from attnlab.schedules import scheduled
-
-
-class Enumeration(Selector):
-    """K = S alternatives, one for each position: one-hot weights, mass p(s), log_prob log p(s).
-
-    The weights are the same at all steps (size 1 there), so that only what lies behind the read is paid S
-    times, unless the mask differs between steps. Where nothing may be attended, all of them read nothing and
-    count the same.
-    """
-
-    def forward(
-        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
-    ) -> Selection:
-        probs, log_probs = self.distribution(inputs)
-        positions = probs.size(-1)
-        each = torch.eye(positions, dtype=probs.dtype, device=probs.device)
-        nothing = ~inputs.mask.any(-1)  # B #T
-        mass = probs.movedim(-1, 0).masked_fill(nothing, 1 / positions)
-        log_prob = log_probs.movedim(-1, 0).masked_fill(nothing, -math.log(positions))
-        return Selection(each[:, None, None] * ~nothing[..., None], mass, log_prob, probs)
+from attnlab.attention.distributions import Softmax
+from attnlab.attention.estimators import Marginal, Pathwise
+from attnlab.attention.interfaces import Distribution, Mechanism
+from attnlab.attention.schedules import scheduled
+from attnlab.attention.selectors import Enumeration
+from attnlab.settings import Beta, EvaluateAs
 
 
 def expected(distribution: Distribution, evaluate_as: str) -> Mechanism:

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Selection, Selector, single
-from attnlab.distributions import Softmax
-from attnlab.estimators import Pathwise
-from attnlab.randomness import draw, exponential, one_hot
-from attnlab.rules import BetaAndTemperature, EvaluateAs, Size
-from attnlab.schedules import Scheduled, scheduled
+from attnlab.attention.distributions import Softmax
+from attnlab.attention.estimators import Pathwise
+from attnlab.attention.interfaces import AttentionInput, Distribution, Mechanism, Selection, Selector, single
+from attnlab.attention.schedules import Scheduled, scheduled
+from attnlab.randomness import Randomness, draw, exponential, one_hot
+from attnlab.settings import BetaAndTemperature, EvaluateAs, Size
 
 
 def perturbed(position: Tensor, log_probs: Tensor, noise: Tensor) -> Tensor:

@@ -5,13 +5,20 @@ from typing import Unpack
 import torch
 from torch import Tensor
 
-from attnlab.base import AttentionInput, Baseline, Distribution, Mechanism, Randomness, Selection, Selector
-from attnlab.distributions import Softmax
-from attnlab.estimators import Reinforce
+from attnlab.attention.distributions import Softmax
+from attnlab.attention.estimators import Reinforce
+from attnlab.attention.interfaces import (
+    AttentionInput,
+    Baseline,
+    Distribution,
+    Mechanism,
+    Selection,
+    Selector,
+)
+from attnlab.attention.schedules import Scheduled, scheduled
 from attnlab.mechanisms.gumbel import perturbed, relax, reparametrised
-from attnlab.randomness import draw, exponential, log_prob_of, one_hot
-from attnlab.rules import BetaAndTemperature, EvaluateAs, Positive
-from attnlab.schedules import Scheduled, scheduled
+from attnlab.randomness import Randomness, draw, exponential, log_prob_of, one_hot
+from attnlab.settings import BetaAndTemperature, EvaluateAs, Positive
 
 
 class RelaxedPair(Selector):

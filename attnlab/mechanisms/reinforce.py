@@ -3,16 +3,13 @@ by its return."""
 
 from typing import Literal, Unpack
 
-import torch
-from torch import Tensor
-
-from attnlab import baselines
-from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Selection, Selector
-from attnlab.distributions import Softmax, most_probable
-from attnlab.estimators import Reinforce
-from attnlab.randomness import draw, log_prob_of, one_hot
-from attnlab.rules import Beta, EvaluateAs, Size
-from attnlab.schedules import scheduled
+from attnlab.attention import baselines
+from attnlab.attention.distributions import Softmax
+from attnlab.attention.estimators import Reinforce
+from attnlab.attention.interfaces import Mechanism
+from attnlab.attention.schedules import scheduled
+from attnlab.attention.selectors import Draws
+from attnlab.settings import Beta, EvaluateAs, Size
 
 BASELINES = {
     "none": baselines.NoBaseline,
@@ -22,28 +19,6 @@ BASELINES = {
     "soft": baselines.SoftValue,
     "learned": baselines.Learned,
 }
-CONTROLS = {"argmax": most_probable, "soft": Tensor.detach}
-
-
-class Draws(Selector):
-    """`samples` independent draws with replacement, mass 1/samples each and one-hot weights; then the
-    controls, mass 0."""
-
-    def __init__(self, distribution: Distribution, samples: int):
-        super().__init__(distribution)
-        self.samples = samples
-
-    def forward(
-        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
-    ) -> Selection:
-        probs, log_probs = self.distribution(inputs)
-        position = draw(log_probs, self.samples, randomness)  # K B T
-        chosen = log_prob_of(position, log_probs)
-        mass = torch.full_like(chosen, 1 / self.samples)
-        extra = [CONTROLS[name](probs)[None] for name in controls]
-        nothing = torch.zeros_like(chosen[:1]).detach().expand(len(extra), -1, -1)
-        weights = torch.cat([one_hot(position, probs), *extra])
-        return Selection(weights, torch.cat([mass, nothing]), torch.cat([chosen, nothing]), probs)
 
 
 def hard_reinforce(

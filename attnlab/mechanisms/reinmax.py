@@ -5,12 +5,12 @@ from typing import Unpack
 import torch
 
 from attnlab import functional
-from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Selection, Selector, single
-from attnlab.distributions import Softmax
-from attnlab.estimators import Pathwise
-from attnlab.randomness import draw, one_hot
-from attnlab.rules import BetaAndTemperature, EvaluateAs
-from attnlab.schedules import Scheduled, scheduled
+from attnlab.attention.distributions import Softmax
+from attnlab.attention.estimators import Pathwise
+from attnlab.attention.interfaces import AttentionInput, Distribution, Mechanism, Selection, Selector, single
+from attnlab.attention.schedules import Scheduled, scheduled
+from attnlab.randomness import Randomness, draw, one_hot
+from attnlab.settings import BetaAndTemperature, EvaluateAs
 
 
 class ReinMax(Selector):

@@ -7,21 +7,20 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.base import (
+from attnlab.attention.distributions import Softmax
+from attnlab.attention.estimators import Reinforce
+from attnlab.attention.interfaces import (
     AttentionInput,
     Baseline,
     Categorical,
     Distribution,
     Mechanism,
-    Randomness,
     Selection,
     Selector,
 )
-from attnlab.distributions import Softmax
-from attnlab.estimators import Reinforce
-from attnlab.randomness import exponential, log_prob_of, one_hot
-from attnlab.rules import Beta, EvaluateAs, Size
-from attnlab.schedules import scheduled
+from attnlab.attention.schedules import scheduled
+from attnlab.randomness import Randomness, exponential, log_prob_of, one_hot
+from attnlab.settings import Beta, EvaluateAs, Size
 
 LARGEST_SET = 8  # 2^8 subsets a step
 

@@ -3,21 +3,12 @@
 
 from typing import Unpack
 
-from attnlab.base import AttentionInput, Distribution, Mechanism, Randomness, Selection, Selector, single
-from attnlab.distributions import Softmax
-from attnlab.estimators import Pathwise
-from attnlab.rules import Beta, EvaluateAs
-from attnlab.schedules import scheduled
-
-
-class Mixture(Selector):
-    """One alternative, which mixes all positions: weights = probs."""
-
-    def forward(
-        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
-    ) -> Selection:
-        probs = self.distribution(inputs).probs
-        return single(probs[None], probs)
+from attnlab.attention.distributions import Softmax
+from attnlab.attention.estimators import Pathwise
+from attnlab.attention.interfaces import Distribution, Mechanism
+from attnlab.attention.schedules import scheduled
+from attnlab.attention.selectors import Mixture
+from attnlab.settings import Beta, EvaluateAs
 
 
 def averaged(distribution: Distribution, evaluate_as: str) -> Mechanism:

@@ -4,12 +4,12 @@ choice."""
 from typing import Unpack
 
 from attnlab import functional
-from attnlab.base import Mechanism
-from attnlab.distributions import Sparse
+from attnlab.attention.distributions import Sparse
+from attnlab.attention.interfaces import Mechanism
+from attnlab.attention.schedules import scheduled
 from attnlab.mechanisms.enumeration import expected
 from attnlab.mechanisms.soft import averaged
-from attnlab.rules import Beta, EvaluateAs
-from attnlab.schedules import scheduled
+from attnlab.settings import Beta, EvaluateAs
 
 
 def sparsemax(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:

@@ -6,12 +6,12 @@ from typing import Unpack
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.base import AttentionInput, Categorical, Mechanism, Randomness, Selection, Selector, single
-from attnlab.distributions import Softmax, most_probable
-from attnlab.estimators import Pathwise
-from attnlab.randomness import draw, one_hot
-from attnlab.rules import Beta, EvaluateAs
-from attnlab.schedules import scheduled
+from attnlab.attention.distributions import Softmax, most_probable
+from attnlab.attention.estimators import Pathwise
+from attnlab.attention.interfaces import AttentionInput, Categorical, Mechanism, Selection, Selector, single
+from attnlab.attention.schedules import scheduled
+from attnlab.randomness import Randomness, draw, one_hot
+from attnlab.settings import Beta, EvaluateAs
 
 
 class StraightThrough(Selector):

@@ -6,13 +6,20 @@ import torch
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.base import AttentionInput, Baseline, Distribution, Mechanism, Randomness, Selection, Selector
-from attnlab.distributions import Softmax
-from attnlab.estimators import Reinforce
+from attnlab.attention.distributions import Softmax
+from attnlab.attention.estimators import Reinforce
+from attnlab.attention.interfaces import (
+    AttentionInput,
+    Baseline,
+    Distribution,
+    Mechanism,
+    Selection,
+    Selector,
+)
+from attnlab.attention.schedules import scheduled
 from attnlab.mechanisms.sets import counted, members
-from attnlab.randomness import draw
-from attnlab.rules import Beta, EvaluateAs, Size
-from attnlab.schedules import scheduled
+from attnlab.randomness import Randomness, draw
+from attnlab.settings import Beta, EvaluateAs, Size
 
 
 class SumAndSample(Selector):

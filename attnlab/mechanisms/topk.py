@@ -2,11 +2,11 @@
 
 from typing import Literal, Unpack
 
-from attnlab.base import Mechanism
-from attnlab.distributions import TopK
+from attnlab.attention.distributions import TopK
+from attnlab.attention.interfaces import Mechanism
+from attnlab.attention.schedules import scheduled
 from attnlab.mechanisms.soft import averaged
-from attnlab.rules import Beta, Size
-from attnlab.schedules import scheduled
+from attnlab.settings import Beta, Size
 
 
 def topk(

@@ -5,12 +5,12 @@ from typing import Unpack
 
 import torch
 
-from attnlab.base import Estimator, Mechanism, Selection, Surrogate
-from attnlab.distributions import Softmax
-from attnlab.estimators import Losses, State, Valid, masked
-from attnlab.mechanisms.reinforce import Draws
-from attnlab.rules import Beta, EvaluateAs, Size
-from attnlab.schedules import scheduled
+from attnlab.attention.distributions import Softmax
+from attnlab.attention.estimators import Losses, State, Valid, masked
+from attnlab.attention.interfaces import Estimator, Mechanism, Selection, Surrogate
+from attnlab.attention.schedules import scheduled
+from attnlab.attention.selectors import Draws
+from attnlab.settings import Beta, EvaluateAs, Size
 
 
 class Vimco(Estimator):

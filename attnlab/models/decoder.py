@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attnlab.base import PAD
 from attnlab.models.encoder import Cell
 from attnlab.randomness import dropout, part
+from attnlab.tasks.batch import PAD
 
 State = tuple[Any, ...]
 """What the recurrent layers carry from step to step, one entry a layer; () at the start."""

@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attnlab.base import PAD
 from attnlab.randomness import dropout, part
+from attnlab.tasks.batch import PAD
 
 Cell = type[nn.LSTM] | type[nn.GRU]
 

@@ -7,12 +7,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from attnlab.attention import Attention, Memory
-from attnlab.base import BOS, EOS, PAD, UNK, Batch, Randomness, Selection, Selector
+from attnlab.attention.attention import Attention, Memory
+from attnlab.attention.interfaces import Selection, Selector
 from attnlab.models.decoder import Decoder
 from attnlab.models.encoder import Cell, Encoder
-from attnlab.randomness import drawing, part
-from attnlab.rules import Recurrent
+from attnlab.randomness import Randomness, drawing, part
+from attnlab.settings import Recurrent
+from attnlab.tasks.batch import BOS, EOS, PAD, UNK, Batch
 
 
 class Output(NamedTuple):

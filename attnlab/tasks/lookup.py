@@ -4,8 +4,8 @@ from typing import Unpack
 
 import torch
 
-from attnlab.base import PAD, SPECIAL, Batch
-from attnlab.rules import Sequences, Size
+from attnlab.settings import Sequences, Size
+from attnlab.tasks.batch import PAD, SPECIAL, Batch
 from attnlab.tasks.task import Synthetic, aligned, close, lengths_between
 
 

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from attnlab.base import PAD, Batch
+from attnlab.tasks.batch import PAD, Batch
 
 MOST = 500_000  # training examples that are looked at: seconds, where training takes hours
 

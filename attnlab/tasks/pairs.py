@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from attnlab.base import PAD, Batch
 from attnlab.randomness import generator_for
-from attnlab.rules import DataFile
+from attnlab.settings import DataFile
+from attnlab.tasks.batch import PAD, Batch
 from attnlab.tasks.reading import Row, read_rows
 from attnlab.tasks.references import Encoded, accuracy_ceiling, references_of
 from attnlab.tasks.remarks import remarks, unknown_examples, unsplit

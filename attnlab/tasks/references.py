@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from rapidfuzz.distance import Levenshtein
 
-from attnlab.base import UNK
+from attnlab.tasks.batch import UNK
 from attnlab.tasks.reading import Row
 
 Encoded = tuple[Sequence[int], Sequence[int]]

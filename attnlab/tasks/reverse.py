@@ -4,8 +4,8 @@ from typing import Unpack
 
 import torch
 
-from attnlab.base import SPECIAL, Batch
-from attnlab.rules import Sequences
+from attnlab.settings import Sequences
+from attnlab.tasks.batch import SPECIAL, Batch
 from attnlab.tasks.task import Synthetic, aligned, close, sequences
 
 

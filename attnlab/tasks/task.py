@@ -8,9 +8,9 @@ import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
 
-from attnlab.base import EOS, PAD, SPECIAL, Batch
 from attnlab.randomness import generator_for
-from attnlab.rules import Exam, Sequences
+from attnlab.settings import Exam, Sequences
+from attnlab.tasks.batch import EOS, PAD, SPECIAL, Batch
 from attnlab.tasks.references import References
 
 

@@ -4,10 +4,10 @@ trained."""
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from attnlab.base import EOS, SPECIAL, UNK
+from attnlab.tasks.batch import EOS, SPECIAL, UNK
 from attnlab.tasks.reading import Row
 
-SPECIAL_NAMES = ("<pad>", "<bos>", "<eos>", "<unk>")  # in the order of attnlab.base
+SPECIAL_NAMES = ("<pad>", "<bos>", "<eos>", "<unk>")  # in the order of attnlab.attention.interfaces
 TABLES = ("features", "source", "target")
 
 

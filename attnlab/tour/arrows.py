@@ -10,8 +10,8 @@ from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from attnlab.config import CONFIGS
-from attnlab.microscope import Loss, exact_gradient, mechanism_of, sample_gradients
+from attnlab.config.places import CONFIGS
+from attnlab.microscope.gradients import Loss, exact_gradient, mechanism_of, sample_gradients
 from attnlab.tour.figures import GREY, SOFT, png
 
 SCORES = torch.tensor([0.6, 0.0, -0.3], dtype=torch.float64)

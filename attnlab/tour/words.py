@@ -2,7 +2,8 @@
 
 import torch
 
-from attnlab import functional, survey
+from attnlab import functional
+from attnlab.microscope import survey
 from attnlab.tour import arrows
 from attnlab.tour.example import POSITIONS, SCORES, TIED, VALUES, gradient
 

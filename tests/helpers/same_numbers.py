@@ -51,7 +51,9 @@ WORDS = ("walk", "talk", "sing", "ring", "bake", "rake", "go", "undergo", "see",
 
 def write_pairs(folder: Path) -> list[str]:
     """Files of `pairs` with features, and the settings that read them."""
-    lines = [f"{word}\t{word[::-1]}{end}\tV;{tag}" for word in WORDS for end, tag in (("ed", "PST"), ("s", "3"))]
+    lines = [
+        f"{word}\t{word[::-1]}{end}\tV;{tag}" for word in WORDS for end, tag in (("ed", "PST"), ("s", "3"))
+    ]
     for name, part in (("train", lines[:14]), ("val", lines[14:17]), ("test", lines[17:])):
         (folder / f"{name}.tsv").write_text("\n".join(part) + "\n", encoding="utf-8")
     files = [f"task.{name}={folder / name}.tsv" for name in ("train", "val", "test")]
@@ -75,7 +77,13 @@ def finish(started: subprocess.Popen[str]) -> None:
 
 def interrupted(checkout: Path, runs: Path) -> None:
     """A run that is killed once it has a checkpoint, and goes on."""
-    settings = ["attention=hard_reinforce", "attention.baseline=moving_average", "model.dropout=0.3", *SMALL, *MADE]
+    settings = [
+        "attention=hard_reinforce",
+        "attention.baseline=moving_average",
+        "model.dropout=0.3",
+        *SMALL,
+        *MADE,
+    ]
     settings += ["checkpoint_every=5", "trainer.max_steps=60"]
     started = train(checkout, runs, settings)
     while started.poll() is None and not list(runs.glob("*/*/*/checkpoints/last.ckpt")):

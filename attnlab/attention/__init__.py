@@ -1,0 +1,1 @@
+"""Attention: interfaces, scores, distributions, selectors, estimators, baselines, evaluation rules."""

@@ -1,0 +1,140 @@
+"""What `scripts/evaluate.py` does: measure a finished run again. torch is imported late."""
+
+import copy
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from attnlab import shell
+from attnlab.cli.answers import SUCCESS, answered, shown, version
+from attnlab.cli.pages import noted, table
+from attnlab.config import trust
+from attnlab.config.arguments import HELP, options_and_trust, overrides_in
+from attnlab.config.checking import ConfigurationError, check, texts, unknown_keys
+from attnlab.config.help import keys_page
+from attnlab.config.overrides import key_of, parse
+from attnlab.config.trainer import measuring_conflicts
+from attnlab.progress import tell
+from attnlab.runs import folders, measuring, stored
+from attnlab.text import unbroken, wrapped
+
+
+def evaluate(arguments: list[str], doc: str | None) -> int:
+    """`scripts/evaluate.py`: a finished run's figures, under settings that may differ from those it was
+    trained with."""
+    if set(HELP) & set(arguments):
+        chosen = overrides_in([argument for argument in arguments if "=" in argument])
+        return answered(
+            lambda: shown((doc or "").strip() + "\n\n" + keys_page(chosen, ("attention", "task")))
+        )
+    if "--version" in arguments:
+        return answered(lambda: shown(version()))
+    return answered(lambda: _evaluate(*options_and_trust(arguments)))
+
+
+def _evaluate(typed: list[str], trusted: list[str]) -> int:
+    if not typed:
+        usage = unbroken(shell.script("evaluate", "RUN"))
+        raise ConfigurationError(f"the folder of a run must be given:\n{usage}\n--help tells more")
+    folder, overrides = Path(typed[0]), overrides_in(typed[1:])
+    best = folder / "checkpoints" / "best.ckpt"
+    for problem in stored.damage(folder).values():
+        raise ConfigurationError(problem)
+    state = folders.read_status(folder).get("state")
+    if state is None or not (folder / "config.yaml").is_file():
+        raise ConfigurationError(f"{folder} is not the folder of a run")
+    if not best.is_file():
+        raise ConfigurationError(f"{folder} has no best checkpoint yet; its state is {state}")
+    tree = folders.read_config(folder)
+    trust.refuse_untrusted(tree, trusted)
+    if state != "done":
+        print(
+            wrapped(f"this run is {state}, not done: the figures are those of its best checkpoint so far"),
+            file=sys.stderr,
+        )
+    before = copy.deepcopy(tree)
+    changes, kept = changed(tree, overrides), measuring.kept_by(folder)
+    try:
+        check(tree, conflicts=measuring_conflicts, unread=kept.unread)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            f"{folder / 'config.yaml'}: {error}" if not overrides else str(error)
+        ) from None
+    said = list(measuring.remarks(kept, tree, {key_of(override) for override in overrides}))
+    tell(f"measuring {folder}; loading torch")
+    if words := folders.other_code(folder, tree):
+        print(wrapped(f"{words}: figures may differ"), file=sys.stderr)
+    from attnlab.building import assemble
+    from attnlab.runs import dependence, run
+    from attnlab.runs.notes import notes
+
+    run.quiet()
+    run.torch.set_num_threads(tree["threads"])
+    asked = [key for key in _keys_of(overrides) if key.startswith(ASKED) and not key.startswith(MEASURED)]
+    _refuse(dependence.without_effect(before, tree, asked, best, trusted, kept.vocabulary))
+    built = assemble(tree, trusted, kept=kept.vocabulary)
+    results = run.measure(built, best, tell)
+    print(table(results))
+    print(noted([*said, *notes(built.task, results)]), end="")
+    print(f"\nrun      {folder}" + (f"\nchanged  {' '.join(changes)}" if changes else ""))
+    return SUCCESS
+
+
+MEASURED = ("task.", "batch_size", "threads", "attention.evaluate_as", "attention.beta", "attention.k")
+MEASURED += tuple(
+    f"trainer.{key}" for key in ("accelerator", "devices", "precision", "limit_val", "limit_test", "enable_")
+)
+"""What a measurement depends on beside the trained parameters."""
+ASKED = ("attention.", "score.", "model.")
+"""Groups whose other settings may decide how the trained parameters are read, as the objects show."""
+
+
+def _refuse_without_effect(keys: list[str], tree: Mapping[str, Any]) -> None:
+    _refuse([key for key in keys if not key.startswith((*MEASURED, *ASKED))])
+    for key in keys:
+        if key == "attention.beta" and tree["attention"].get("beta_schedule", "constant") != "constant":
+            raise ConfigurationError(
+                "attention.beta is where the schedule of this run began; another beta needs with it "
+                "attention.beta_schedule=constant attention.beta_end=null attention.beta_steps=null"
+            )
+
+
+def _refuse(keys: list[str]) -> None:
+    for key in keys:
+        raise ConfigurationError(
+            f"{key} changes nothing that is measured; it decided how the run was trained"
+        )
+
+
+def _keys_of(overrides: list[str]) -> list[str]:
+    """The keys of overrides such as `attention.beta=2`."""
+    return [override.partition("=")[0].lstrip("+") for override in overrides]
+
+
+def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:
+    """Change settings of a stored configuration in place; returns the overrides.
+
+    Raises ConfigurationError for settings that it does not have, and for those that a measurement does not
+    depend on.
+    """
+    parsed = parse(overrides, texts(tree))
+    problems = list(
+        unknown_keys({override.key_or_group: override.value() for override in parsed}, tree).values()
+    )
+    problems += [f"{override} leaves out a setting" for override in overrides if override.startswith("~")]
+    if problems:
+        raise ConfigurationError("\n".join(problems))
+    for override in parsed:
+        *path, last = override.key_or_group.split(".")
+        node = tree
+        for name in path:
+            node = node[name]
+        if isinstance(node.get(last), Mapping):
+            raise ConfigurationError(
+                f"{override.key_or_group} is a group; a finished run keeps its {last}, its settings "
+                "can be changed"
+            )
+        node[last] = override.value()
+    _refuse_without_effect([override.key_or_group for override in parsed], tree)
+    return overrides

@@ -1,0 +1,89 @@
+"""What the commands print: the report of a run and that of a sweep."""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from attnlab import shell
+from attnlab.config.composing import Composition
+from attnlab.runs import folders
+from attnlab.text import counted, filled, wrapped
+
+if TYPE_CHECKING:  # which loads what a single run does not need
+    from attnlab.runs.sweeps import Job, Outcome
+
+
+def report(
+    composition: Composition, folder: Path, results: Mapping[str, float], seconds: float | None = None
+) -> str:
+    """What a person wants to know when a run is over."""
+    choices, state = composition.choices, "done" if seconds is None else f"done in {seconds:.0f} s"
+    title = f"{choices['attention']} on {choices['task']}: {state}"
+    logs = shell.tensorboard(composition.tree["runs_dir"])
+    status = folders.read_status(folder)
+    caution, notes = status.get("caution"), status.get("notes")
+    told = f"\n\n{filled(str(caution))}" if caution else ""
+    said = noted(notes if isinstance(notes, list) else [])
+    return f"{title}\n\n{table(results)}{told}\n{said}\nrun          {folder}\ntensorboard  {logs}"
+
+
+def noted(notes: Iterable[object]) -> str:
+    """Sentences that belong to figures, each on lines of its own; nothing where there are none."""
+    return "".join(f"\n{wrapped(str(note))}\n" for note in notes)
+
+
+NOTES = 4
+"""As many sentences about the runs of a sweep; all of them are in each run's status.json."""
+# said in sentences where there is anything to say
+SAID = ("unfinished", "unknown_examples", "accuracy_ceiling")
+
+
+def table(results: Mapping[str, float]) -> str:
+    """val and test figures side by side, one figure a line."""
+    names = [tag.partition("/")[2] for tag in results if tag.startswith("val/") and not tag.endswith(SAID)]
+    lines = [f"{'':20}{'val':>10}{'test':>10}"]
+    for name in sorted(names, key=lambda name: (not name.startswith("sequence"), name)):
+        values = [results.get(f"{split}/{name}") for split in ("val", "test")]
+        lines.append(
+            f"{name:20}" + "".join("         -" if value is None else _figure(value) for value in values)
+        )
+    return "\n".join(lines)
+
+
+def _figure(value: float) -> str:
+    """In ten columns, also where a run has diverged."""
+    return f"{value:10.4f}" if abs(value) < 1e4 else f"{value:10.2g}"
+
+
+def sweep_table(outcomes: Sequence[tuple["Job", "Outcome"]], skipped: Collection[Path]) -> str:
+    """One line a run: its state, its val/sequence_accuracy, and its name; why and where it failed below."""
+    lines, counts = [f"{'state':12}{'accuracy':>10}  run"], Counter[str]()
+    for job, outcome in outcomes:
+        state = "skipped" if job.folder in skipped else outcome.state
+        counts[state] += 1
+        results = folders.read_results(job.folder)
+        value = (results or {}).get("val/sequence_accuracy")
+        accuracy = "-" if value is None else f"{value:.4f}"
+        lines.append(f"{state:12}{accuracy:>10}  {job.name}")
+        caution = folders.read_status(job.folder).get("caution") if results is not None else None
+        if caution:
+            lines.append(filled(str(caution), 24))
+        if outcome.reason:
+            lines += [filled(outcome.reason, 24), f"{'':24}log: {job.folder / 'train.log'}"]
+    total = (
+        f"{counts['done']} done, {counts['skipped']} skipped since done already, {counts['failed']} failed"
+    )
+    rest = counts.total() - counts["done"] - counts["skipped"] - counts["failed"]
+    notes = _notes([job.folder for job, _ in outcomes])
+    return "\n".join([*lines, "", total + (f", {rest} not finished" if rest else ""), *notes])
+
+
+def _notes(folders_of_runs: Sequence[Path]) -> list[str]:
+    """What is to be known before believing the figures of some runs, each sentence once."""
+    kept = [folders.read_status(folder).get("notes") for folder in folders_of_runs]
+    said = Counter(str(note) for notes in kept if isinstance(notes, list) for note in notes)
+    lines = [f"{counted(number, 'run')}: {note}" for note, number in said.most_common(NOTES)]
+    if len(said) > NOTES:
+        lines.append(f"and {len(said) - NOTES} more: notes in the status.json of each run")
+    return [f"\n{wrapped(line)}" for line in lines]

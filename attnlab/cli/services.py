@@ -1,0 +1,58 @@
+"""What Hydra does beside composing: completing words at the Tab key, and telling about itself. torch is not
+imported."""
+
+import contextlib
+import io
+import re
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from attnlab import shell
+from attnlab.cli.answers import BAD_INPUT, said, shown
+from attnlab.config.overrides import first_lines
+from attnlab.config.places import CONFIGS
+from attnlab.text import unbroken
+
+FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
+# whose outcome Hydra ignores: the Tab key would run any script
+ANY_SCRIPT = 'grep "@hydra.main" $file_path -q\n'
+OUR_SCRIPT = 'grep -q "from attnlab.cli.train import train" "$file_path" || return\n'
+
+
+def service(arguments: Sequence[str]) -> int:
+    """Answer a command line with one of Hydra's own flags."""
+    completion = {"-sc", "--shell-completion"} & set(arguments)
+    if completion and not any(
+        re.fullmatch("(install|uninstall|query)=(bash|fish|zsh)", text) for text in arguments
+    ):
+        return said(
+            BAD_INPUT,
+            "completion is installed by\n"
+            + unbroken(f'eval "$({shell.script("train", "-sc", "install=bash")})"'),
+        )
+    asked = bool(completion) and any(text.startswith("query=") for text in arguments)
+    # nothing amid what is typed
+    quiet = contextlib.redirect_stderr(io.StringIO()) if asked else contextlib.nullcontext()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()) as printed, quiet:
+            _hydra()
+    except (HydraException, OmegaConfBaseException) as error:
+        return said(BAD_INPUT, first_lines(error))
+    text = printed.getvalue().replace(ANY_SCRIPT, OUR_SCRIPT).rstrip()
+    return shown(" ".join(word for word in text.split() if "_target_" not in word) if asked else text)
+
+
+def _hydra() -> None:
+    """Hydra reads the command line for itself."""
+    import hydra
+
+    @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
+    def nothing(config: Any) -> None:
+        """Never reached: each of the flags ends before the job."""
+
+    assert any(flag in sys.argv for flag in FLAGS)
+    nothing()

@@ -1,0 +1,215 @@
+"""The rules held against a whole configuration: every key known, every value as its factory's signature asks.
+
+Nothing here imports torch, and nothing knows how a configuration came about: one composed from a command line
+and one read back from a run's folder are checked alike.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import ConfigDict, ValidationError, create_model
+
+from attnlab.config import callback_policy, trainer
+from attnlab.config.signatures import UnknownTarget, settings_of, signature_of
+from attnlab.config.synonyms import choice_meant, key_meant
+from attnlab.files import is_file
+from attnlab.settings import BatchSize, Count, DataFileMark, Folder, Seed, Threads
+
+HANDED: dict[str, tuple[str, ...]] = {
+    "attention": (),
+    "score": ("query_size", "key_size"),
+    "task": ("seed", "batch_size"),
+    "model": ("source_symbols", "target_symbols", "attention"),
+    "optimizer": (),
+    "trainer": (),
+}
+"""What the program hands to the factory of each group, by position; everything else is a setting."""
+GROUPS = tuple(HANDED)
+NESTED = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
+ROOT: dict[str, Any] = {
+    "seed": Seed,
+    "batch_size": BatchSize,
+    "threads": Threads,
+    "checkpoint_every": Count,
+    "runs_dir": Folder,
+    "fresh": bool,
+}
+
+
+class ConfigurationError(ValueError):
+    """What was typed cannot be run; the message names every problem found."""
+
+
+def check(
+    tree: dict[str, Any],
+    choices: Mapping[str, str] = {},  # noqa: B006 (never written)
+    problems: Iterable[str] = (),
+    conflicts: Callable[[Mapping[str, Any]], Iterable[str]] = trainer.conflicts,
+    unread: Collection[str] = (),
+) -> None:
+    """Hold a whole configuration against the rules of everything it names, and give its values the form that
+    the rules state: 1 becomes 1.0 where a real number is due, ~ the home folder in a path.
+
+    `conflicts` yields a sentence for settings that do not go together; data files of the keys `unread` need
+    not be there. Raises ConfigurationError with all problems.
+    """
+    problems = list(problems)
+    root = {key: value for key, value in tree.items() if key in ROOT or key not in (*GROUPS, "callbacks")}
+    problems += _problems("", root, ROOT)
+    tree |= root
+    for group in GROUPS:
+        problems += _factory_problems(group, tree.get(group), choices.get(group, ""), unread)
+    callbacks = tree.get("callbacks") or {}
+    if not isinstance(callbacks, dict):
+        problems.append(f"callbacks must name callbacks, each with its _target_, got {callbacks!r}")
+    else:
+        for name, node in callbacks.items():
+            problems += _factory_problems(f"callbacks.{name}", node, "")
+    if problems := problems or list(conflicts(tree)):
+        raise ConfigurationError("\n".join(problems))
+
+
+def data_files(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Dotted key -> path, for every setting that names a data file."""
+    nodes = {group: tree[group] for group in GROUPS if tree.get(group)}
+    nodes |= {f"callbacks.{name}": node for name, node in (tree.get("callbacks") or {}).items()}
+    return {
+        f"{path}.{key}": node[key]
+        for path, node in nodes.items()
+        for key, rule in settings_of(node["_target_"], HANDED.get(path, ())).items()
+        if _names_data(rule) and isinstance(node.get(key), str)
+    }
+
+
+def _names_data(rule: Any) -> bool:
+    """Whether a rule is DataFile, or DataFile or something else."""
+    return isinstance(rule, DataFileMark) or any(map(_names_data, get_args(rule)))
+
+
+def texts(tree: Mapping[str, Any]) -> set[str]:
+    """The keys of all settings whose rule is text, paths included."""
+    nodes = {f"{group}.": tree.get(group) for group in GROUPS}
+    nodes |= {f"callbacks.{name}.": node for name, node in (tree.get("callbacks") or {}).items()}
+    rules = {prefix + key: rule for prefix, node in nodes.items() for key, rule in _rules(node).items()}
+    return {key for key, rule in (ROOT | rules).items() if getattr(rule, "__origin__", rule) is str}
+
+
+def _rules(node: Any) -> dict[str, Any]:
+    """The rules of a node's settings; none where it names no factory, which `check` says."""
+    try:
+        return settings_of(node["_target_"])
+    except (UnknownTarget, KeyError, TypeError):
+        return {}
+
+
+def unknown_keys(settings: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, str]:
+    """Key -> what to say about it, for settings that a configuration does not have."""
+    known = _keys_of(tree)
+    owned = {
+        f"trainer.{name}": f"trainer.{name} is not offered: {why}" for name, (_, why) in trainer.OWNED.items()
+    }
+    return {
+        key: owned.get(key) or f"{key} is not a setting{key_meant(key, value, known) or '; --help lists all'}"
+        for key, value in settings.items()
+        if key not in known
+    }
+
+
+def _keys_of(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in tree.items():
+        keys.append(prefix + name)
+        if isinstance(value, Mapping):
+            keys += _keys_of(value, f"{prefix}{name}.")
+    return [key for key in keys if not key.endswith("_target_")]
+
+
+def _factory_problems(path: str, node: Any, choice: str, unread: Collection[str] = ()) -> list[str]:
+    """Problems of a node that names a factory and its settings."""
+    if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+        return [f"{path} must name a factory under _target_, got {node!r}"]
+    try:
+        if path.startswith("callbacks."):
+            node["_target_"] = callback_policy.defined_at(node["_target_"])
+            if reason := callback_policy.refusal(node["_target_"]):
+                return [f"{path}: {reason}"]
+        signature = signature_of(node["_target_"], HANDED.get(path, ()))
+    except UnknownTarget as error:
+        return [f"{path}._target_: {error}"]
+    problems, rules, owned = list(_nested(path, node)), signature.rules, frozenset[str]()
+    if path == "trainer":  # whose every argument stands in its yaml
+        problems += trainer.refused(node)
+        owned = trainer.OWNED.keys()
+        rules = {name: rule for name, rule in (rules | trainer.OFFERED).items() if name not in owned}
+    else:
+        node.update({key: value for key, value in signature.defaults.items() if key not in node})
+        rules = {key: rule for key, rule in rules.items() if key in node or key not in signature.optional}
+    settings = {key: value for key, value in node.items() if key != "_target_" and key not in owned}
+    where = f" of {path}={choice}" if choice else ""
+    problems += _problems(path, settings, rules, where)
+    node.update(settings)
+    for key, rule in rules.items():
+        if _names_data(rule) and isinstance(settings.get(key), str) and f"{path}.{key}" not in unread:
+            if settings[key] not in ("", "???") and not is_file(settings[key]):
+                problems.append(f"{path}.{key}: there is no file {settings[key]}")
+    return problems
+
+
+def _nested(path: str, node: Mapping[str, Any]) -> Iterator[str]:
+    """Factories inside of settings, which nobody would call."""
+    waiting = [(f"{path}.{key}", value) for key, value in node.items()]
+    while waiting:
+        where, value = waiting.pop()
+        if isinstance(value, Mapping):
+            inside = [key for key in NESTED if key in value]
+            if inside:
+                yield f"{where}.{inside[0]}: only a group names a factory, and a setting holds plain values"
+            waiting += [(f"{where}.{key}", part) for key, part in value.items()]
+        elif isinstance(value, list):
+            waiting += [(f"{where}[{number}]", part) for number, part in enumerate(value)]
+
+
+def _problems(path: str, settings: dict[str, Any], rules: Mapping[str, Any], where: str = "") -> list[str]:
+    """One sentence for each setting that is unknown, missing or against its rule; 1 becomes 1.0 where a real
+    number is due."""
+    prefix = f"{path}." if path else ""
+    unset = {key for key, value in settings.items() if value == "???"}
+    fields: dict[str, Any] = {f"{name}_": (rule, ...) for name, rule in rules.items() if name not in unset}
+    model = create_model("Settings", __config__=ConfigDict(extra="forbid", strict=True), **fields)
+    problems = [f"{prefix}{key} must be given: {prefix}{key}=..." for key in sorted(unset)]
+    try:
+        checked = model.model_validate(
+            {f"{key}_": value for key, value in settings.items() if key not in unset}
+        )
+        settings.update({name: getattr(checked, f"{name}_") for name in rules if name not in unset})
+    except ValidationError as error:
+        found: dict[str, list[str]] = {}
+        for detail in error.errors():
+            found.setdefault(str(detail["loc"][0])[:-1], []).append(_sentence(detail))
+        for key, sentences in found.items():
+            if key not in rules:
+                known = [prefix + name for name in rules] if path else [*rules, *GROUPS, "callbacks"]
+                told = key_meant(prefix + key, settings.get(key), known)
+                problems.append(f"{prefix}{key} is not a setting{where}{told}")
+            else:
+                came = f", got {settings[key]!r}" if key in settings else ""
+                problems.append(f"{prefix}{key}: {' or '.join(dict.fromkeys(sentences))}{came}")
+    return problems
+
+
+def _sentence(detail: Any) -> str:
+    message = (
+        str(detail["msg"])
+        .removeprefix("Value error, ")
+        .replace("Input should be", "must be")
+        .replace("a valid boolean", "true or false")
+        .replace("True, False", "true, false")
+    )
+    return "is missing" if detail["type"] == "missing" else message[:1].lower() + message[1:]
+
+
+def not_offered(group: str, choice: Any, offered: list[str]) -> str:
+    """What to say about a choice that does not exist."""
+    listed = f"{group} is one of {', '.join(offered)}"
+    said = f"{group}={choice} does not exist{choice_meant(group, choice, offered)}"
+    return f"{said}\n{listed}" if "\n" in said else f"{said}; {listed}"

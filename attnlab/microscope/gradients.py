@@ -1,0 +1,181 @@
+"""Gradient estimates of any mechanism for any loss, and the exact gradient to hold them against.
+
+A loss takes weights (K, N, S), K alternatives in N rows over S positions, to one number each, (K, N). Rows
+are independent.
+"""
+
+import functools
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from attnlab import functional
+from attnlab.attention.interfaces import AttentionInput, Mechanism, Needs, Objective
+from attnlab.attention.schedules import move_all
+from attnlab.building import make
+from attnlab.config.composing import compose
+from attnlab.randomness import drawing, generator_for
+
+Loss = Callable[[Tensor], Tensor]
+"""Weights (K, N, S) -> losses (K, N)."""
+
+ROWS = 2**14  # estimates made at once
+TERMS = 10**6  # of an exact bound
+
+
+def mechanism_of(
+    overrides: Sequence[str], dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu"
+) -> Mechanism:
+    """The mechanism that overrides such as `["attention=hard_reinforce", "attention.samples=2"]` describe,
+    before training."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        mechanism: Mechanism = make(settings(*overrides))
+        mechanism.estimator.prepare(1)
+    for part in (mechanism.distribution, mechanism.selector, mechanism.estimator):
+        part.to(device, dtype)
+        move_all(part, 0)  # not rounded to float32 on the way
+    return mechanism
+
+
+@functools.cache
+def settings(*overrides: str) -> dict[str, Any]:
+    """The settings of attention that overrides describe; composed once, which takes longer than making the
+    mechanism."""
+    return compose(list(overrides)).tree["attention"]
+
+
+@torch.enable_grad()
+def sample_gradients(
+    overrides: Sequence[str], scores: Float[Tensor, "S"], loss: Loss, draws: int, seed: int = 0
+) -> Float[Tensor, "draws S"]:
+    """`draws` independent estimates of the gradient in the scores, by the mechanism that overrides describe.
+
+    -inf marks a position that is not there. Works in the dtype of the scores, on their device; the same seed
+    gives the same estimates. Raises ConfigurationError for overrides that cannot be, ValueError for a loss
+    without the gradient that the mechanism needs.
+    """
+    _check_scores(scores)
+    mechanism = mechanism_of(overrides, scores.dtype, scores.device)
+    starts = range(0, draws, ROWS)
+    parts = [_estimates(mechanism, scores, loss, min(ROWS, draws - start), seed, start) for start in starts]
+    return torch.cat([scores.new_empty(0, len(scores)), *parts])
+
+
+def _estimates(mechanism: Mechanism, scores: Tensor, loss: Loss, rows: int, seed: int, start: int) -> Tensor:
+    leaf = scores.detach().expand(rows, 1, -1).clone().requires_grad_()
+    mask = leaf.detach() > -torch.inf
+    inputs = AttentionInput(leaf, mask, torch.zeros_like(mask), _first(leaf))
+    randomness = drawing(generator_for(seed, "microscope", start, device=scores.device))
+    selection = mechanism.selector(inputs, randomness, mechanism.estimator.controls)
+    weights = selection.weights.expand(-1, rows, 1, -1).squeeze(2)
+    losses = _losses(loss, weights.clone(), mechanism.needs)  # a copy: a loss may work in place
+    valid = torch.ones_like(mask[..., 0])
+    state = torch.zeros_like(leaf[..., :1])
+    surrogate = mechanism.estimator(
+        losses[..., None], losses[..., None].detach(), selection, valid, state
+    ).loss
+    if not surrogate.requires_grad:  # a control, which the scores do not enter
+        return torch.zeros_like(leaf[:, 0])
+    (gradient,) = torch.autograd.grad(surrogate.sum(), leaf, allow_unused=True, materialize_grads=True)
+    return gradient[:, 0]
+
+
+def _losses(loss: Loss, weights: Tensor, needs: Needs) -> Tensor:
+    """The losses of weights, in their dtype. Raises ValueError for another shape, and without a gradient that
+    is needed."""
+    losses = loss(weights)
+    if losses.shape != weights.shape[:2]:
+        raise ValueError(
+            f"a loss takes weights (K, N, S) to losses (K, N); for weights {tuple(weights.shape)} it "
+            f"gave {tuple(losses.shape)}"
+        )
+    if needs != "value" and weights.requires_grad and not losses.requires_grad:
+        raise ValueError(
+            f"the gradient of the loss in the weights is needed (needs: {needs}), and this loss has "
+            "none; hard_reinforce, "
+            "sum_and_sample, unordered_set, vimco and the enumerated mechanisms need its values alone"
+        )
+    return losses.to(weights.dtype)
+
+
+def _first(like: Tensor) -> Tensor:
+    """The first target step, on the device of the scores."""
+    return torch.zeros(1, dtype=torch.int64, device=like.device)
+
+
+def _check_scores(scores: Tensor) -> None:
+    if scores.ndim != 1 or not scores.is_floating_point():
+        raise ValueError(
+            f"scores must be one row (S,) of real numbers, got {tuple(scores.shape)} of {scores.dtype}"
+        )
+
+
+@torch.enable_grad()
+def exact_gradient(
+    scores: Float[Tensor, "S"], loss: Loss, objective: Objective = "expected", overrides: Sequence[str] = ()
+) -> Float[Tensor, "S"]:
+    """The gradient in the scores, by enumeration, of what a mechanism estimates.
+
+    soft: loss(p).  expected: sum_s p_s loss(e_s).  marginal: -log sum_s p_s exp(-loss(e_s)). Here p =
+    softmax(scores); with `overrides`, p and the objective are those of that mechanism (of `vimco`, its own
+    bound).
+    """
+    _check_scores(scores)
+    leaf = scores.detach().clone().requires_grad_()
+    if overrides:
+        mechanism = mechanism_of(overrides, scores.dtype, scores.device)
+        mask = (scores > -torch.inf)[None, None]
+        inputs = AttentionInput(leaf[None, None], mask, torch.zeros_like(mask), _first(leaf))
+        probs = mechanism.distribution(inputs).probs[0, 0]
+        value = objective_value(probs, loss, mechanism.objective, mechanism.bound)
+    else:
+        value = objective_value(functional.softmax(leaf), loss, objective)
+    if not value.requires_grad:
+        return torch.zeros_like(leaf)
+    return torch.autograd.grad(value, leaf, allow_unused=True, materialize_grads=True)[0]
+
+
+def objective_value(
+    probs: Float[Tensor, "S"], loss: Loss, objective: Objective, bound: int = 0
+) -> Float[Tensor, ""]:
+    """The objective at a distribution; with `bound` > 0, -E log mean_k exp(-loss(z_k)) of so many draws from
+    it.
+
+    Raises ValueError for an objective that does not exist, and for a bound of more terms than can be added
+    up.
+    """
+    if objective == "soft":
+        return _losses(loss, probs[None, None], "mixture")[0, 0]
+    each = torch.eye(len(probs), dtype=probs.dtype, device=probs.device)[:, None]  # S 1 S
+    losses = _losses(loss, each, "value")[:, 0]
+    there = probs.detach() > 0
+    probs, losses = probs[there], losses[there]
+    if objective == "expected":
+        return (probs * losses).sum()
+    if objective == "marginal":
+        return _bound(probs, losses, bound) if bound else -torch.logsumexp(probs.log() - losses, 0)
+    raise ValueError(f"objective must be soft, expected or marginal, got {objective!r}")
+
+
+def _bound(probs: Tensor, losses: Tensor, draws: int) -> Tensor:
+    """Over every multiset of draws, each with the number of orders it can come in."""
+    terms = math.comb(len(probs) + draws - 1, draws)
+    if terms > TERMS:
+        raise ValueError(
+            f"the exact bound of {draws} draws over {len(probs)} positions has {terms:,} terms, and "
+            f"at most {TERMS:,} are "
+            "added up; take fewer samples"
+        )
+    drawn = torch.tensor(
+        list(itertools.combinations_with_replacement(range(len(probs)), draws)), device=probs.device
+    )
+    times = (drawn[..., None] == torch.arange(len(probs), device=probs.device)).sum(1)  # terms S
+    log_orders = math.lgamma(draws + 1) - torch.lgamma(times.to(probs) + 1).sum(1)
+    log_chance = log_orders + (times * probs.log()).sum(1)
+    return (log_chance.exp() * (math.log(draws) - torch.logsumexp(-losses[drawn], 1))).sum()

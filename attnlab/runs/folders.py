@@ -1,0 +1,278 @@
+"""What a run is on disk: its identity, where it lies and in which state it is. Nothing here imports torch."""
+
+import contextlib
+import functools
+import glob
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import yaml
+from filelock import FileLock, Timeout
+
+from attnlab.config.checking import ConfigurationError
+from attnlab.config.composing import Composition
+from attnlab.files import read_object, write
+from attnlab.runs import stored
+from attnlab.runs.codebase import Code, code_of, differing, gone_on, listed
+from attnlab.runs.identity import effective, identity
+from attnlab.runs.naming import names
+
+CHOSEN = ("attention", "task", "score", "model")
+"""Groups whose choice is always shown."""
+
+
+TERMINATION = "SIGTERM"
+"""What a KeyboardInterrupt carries that was asked for by this signal."""
+
+
+class RunBusy(RuntimeError):
+    """Another process is training this run."""
+
+
+class Shown(NamedTuple):
+    """How TensorBoard tells a run from others in its tab HParams."""
+
+    settings: Mapping[str, Any] = MappingProxyType({})  # all that are set
+    columns: Sequence[
+        str
+    ] = ()  # those that are shown; a screen holds five columns, those of figures included
+
+
+def shown(composition: Composition, varied: Sequence[str] = ()) -> Shown:
+    """What was chosen, the seed, the numbers of the mechanism, what differs from the defaults, and what a
+    sweep varies; nothing that is not set. Columns are what the sweep varies, or else what a person chose."""
+    tree, before = effective(composition.tree), effective(composition.defaults)
+    named = {key: key.removesuffix("._target_") for key in tree}
+    differing = [named[key] for key, value in tree.items() if before.get(key) != value]
+    told = {*CHOSEN, "seed", *varied, *differing}
+    settings = {
+        named[key]: composition.choices.get(named[key], value)
+        for key, value in tree.items()
+        if named[key] in told or key.startswith("attention.") and type(value) in (int, float)
+    }
+    known = {key: value for key, value in settings.items() if value is not None}
+    return Shown(known, tuple(dict.fromkeys(varied or ("attention", "task", "seed", *differing))))
+
+
+def folder_of(composition: Composition, data: Mapping[str, str] | None = None, name: str = "") -> Path:
+    """runs/<task>/<attention>/<what differs from the defaults>-<hash>; an existing run is found by its hash,
+    whatever its name, a finished one first.
+
+    data: the digests of its data files, where they have been read before. name: what stands before the hash,
+    where a sweep has given it one.
+    """
+    tree, choices = composition.tree, composition.choices
+    place = Path(tree["runs_dir"]) / choices["task"] / choices["attention"]
+    digest = identity(tree, data)
+    existing = sorted(place.glob(f"*-{digest}"), key=lambda folder: (read_results(folder) is None, folder))
+    return existing[0] if existing else place / f"{name or names([(composition, ())])[0]}-{digest}"
+
+
+def read_status(folder: Path) -> dict[str, Any]:
+    """The contents of status.json; {} where there is none that can be read."""
+    try:
+        return stored.read_status(folder / "status.json")
+    except stored.Damaged:
+        return {}
+
+
+def write_status(folder: Path, **changes: Any) -> None:
+    """Change entries of status.json."""
+    write(folder / "status.json", json.dumps(read_status(folder) | changes, indent=2) + "\n")
+
+
+def read_results(folder: Path) -> dict[str, float] | None:
+    """The figures of results.json by their tags; None unless the run is done and they can be read."""
+    try:
+        figures = stored.read_figures(folder / "results.json")
+    except stored.Damaged:
+        return None
+    return (figures or None) if read_status(folder).get("state") == "done" else None
+
+
+def write_results(folder: Path, results: Mapping[str, float]) -> None:
+    """Figures by their tags as results.json."""
+    write(folder / "results.json", json.dumps(results, indent=2) + "\n")
+
+
+def read_sources(folder: Path) -> dict[str, Any]:
+    """What a run was made from: its `identity`, the digests of its `data` by dotted key, and those of its
+    `code` by file. {} where none are kept, as in a run of an earlier version."""
+    try:
+        return stored.read_sources(folder / "sources.json")
+    except stored.Damaged:
+        return {}
+
+
+def write_sources(folder: Path, tree: Mapping[str, Any], data: Mapping[str, str], code: Code) -> None:
+    """Keep what a run is made from as sources.json; a run that goes on keeps the code it was begun with."""
+    begun = read_sources(folder).get("code") if can_go_on(folder) else None
+    sources = {"identity": identity(tree, data), "data": dict(data)}
+    sources["code"] = gone_on(begun, code) if begun else dict(code)
+    write(folder / "sources.json", json.dumps(sources, indent=2) + "\n")
+
+
+def can_go_on(folder: Path) -> bool:
+    """Whether an interrupted run has kept a checkpoint; before the first there is nothing to go on from."""
+    return any((folder / "checkpoints").glob("*.ckpt"))
+
+
+def other_code(folder: Path, tree: Mapping[str, Any]) -> str:
+    """What differs between the code on disk now and that by which a run was made; "" where nothing does."""
+    kept, status = read_sources(folder).get("code"), read_status(folder)
+    before, today = status.get("versions") or {}, versions()
+    words = [
+        f"{name} was {before[name]} and is {today.get(name)}"
+        for name in before
+        if before[name] != today.get(name)
+    ]
+    if kept:
+        if files := differing(kept, code_of(tree)):
+            words.append(
+                f"{listed(files)} {'differs' if len(files) == 1 else 'differ'} from what it was made by"
+            )
+    elif (then := status.get("revision")) != (now := code_revision()):
+        words.append(f"its code was revision {then}, today's is {now}")
+    elif then is not None and then.endswith("+"):
+        words.append(f"its code was revision {then}, with changes of which nothing was kept")
+    return "; ".join(words)
+
+
+def other_data(folder: Path, tree: Mapping[str, Any], data: Mapping[str, str]) -> str:
+    """Which data a run that is to be begun has other than a run of the same settings beside it; "" where
+    there is none."""
+    if folder.exists():
+        return ""
+    for beside in sorted(folder.parent.glob(f"{glob.escape(folder.name[:-8])}*")):
+        kept = read_sources(beside).get("data") or {}
+        changed = [key for key in data if kept.get(key, data[key]) != data[key]]
+        with contextlib.suppress(ConfigurationError):
+            if changed and effective(read_config(beside)) == effective(tree):
+                return f"the contents of {' and '.join(changed)} changed since {beside.name} was made"
+    return ""
+
+
+def read_vocabulary(folder: Path) -> dict[str, Any] | None:
+    """What a run keeps of its training data, so that it can be measured without them; None where it keeps
+    nothing. Raises ConfigurationError for a file that is damaged."""
+    path = folder / "vocabulary.json"
+    if not os.path.lexists(path):
+        return None
+    if found := read_object(path):
+        return found
+    raise ConfigurationError(
+        f"{path} is damaged: expected an object of JSON; the run cannot be read without it"
+    )
+
+
+def write_vocabulary(folder: Path, vocabulary: Mapping[str, Any]) -> None:
+    """Keep what the numbers of a run's symbols depend on as vocabulary.json."""
+    write(folder / "vocabulary.json", json.dumps(vocabulary, ensure_ascii=False, indent=1) + "\n")
+
+
+def note_failure(folder: Path, reason: str) -> None:
+    """Mark a run that another process is not working on, and that did not end by itself, as failed."""
+    if read_status(folder).get("state") not in ("done", "failed") and not is_held(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_status(folder, state="failed", end=now(), error=reason)
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run's lock: it is alive as long as somebody does. Raises RunBusy where another process holds
+    it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise RunBusy(f"another process is training this run: {folder}") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def is_held(folder: Path) -> bool:
+    """Whether some process holds a run's lock."""
+    if not (folder / ".lock").exists():
+        return False
+    try:
+        with held(folder):
+            return False
+    except RunBusy:
+        return True
+    except OSError:  # a folder that may only be read: nobody trains there
+        return False
+
+
+def move_aside(folder: Path) -> Path | None:
+    """Make room for a fresh run; the old one is kept under a name that says when. None where there was
+    none."""
+    if not folder.exists():
+        return None
+    with held(folder):
+        aside = folder.with_name(
+            f"{folder.name}.until-{datetime.now():%Y%m%d-%H%M%S}-{time.time_ns() % 1000:03d}"
+        )
+        folder.rename(aside)
+    return aside
+
+
+def write_config(folder: Path, tree: Mapping[str, Any]) -> None:
+    """The resolved configuration as config.yaml."""
+    write(folder / "config.yaml", as_yaml(tree))
+
+
+class _Plain(yaml.SafeDumper):
+    """Writes what is there twice twice: a stored configuration has no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def as_yaml(tree: Mapping[str, Any]) -> str:
+    """A configuration as config.yaml shows it."""
+    return yaml.dump(dict(tree), Dumper=_Plain, sort_keys=False, allow_unicode=True)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The resolved configuration of a run. Raises ConfigurationError for a file that cannot be read."""
+    return stored.read_configuration(folder / "config.yaml")
+
+
+def now() -> str:
+    """The time as status.json writes it: ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+@functools.cache
+def versions() -> dict[str, str]:
+    """Versions of what decides the numbers of a run."""
+    found = {}
+    for name in ("attnlab", "torch", "pytorch-lightning", "hydra-core", "tensorboard"):
+        with contextlib.suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
+
+
+@functools.cache
+def code_revision() -> str:
+    """The git revision of the code, with + where files are changed; "unknown" outside a checkout."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        head = subprocess.run(
+            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
+        )
+        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

@@ -1,0 +1,455 @@
+"""Brute force beside the tests: every mechanism on disk, every outcome of its draws, and its objective by a
+plain loop.
+
+A mechanism is known by what configs/attention/ says. Its surrogate is averaged over every possible draw,
+without Monte Carlo, and the objective it claims is computed from torch alone: nothing here calls the
+library's distributions, selectors or estimators to find out what is right.
+"""
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+
+from attnlab.attention.distributions import Softmax
+from attnlab.attention.interfaces import AttentionInput, Mechanism, Selection
+from attnlab.attention.schedules import move_all
+from attnlab.config.composing import choices
+from attnlab.config.engine import search_path
+from attnlab.randomness import Randomness
+
+HERE = "tests/helpers/enumeration.py"
+CONFIGS = Path(__file__).parents[2] / "configs"
+PLACES = [CONFIGS]
+"""Where choices lie: ours, then the folders that `pytest --config-dir` names."""
+
+Settings = Mapping[str, Any]
+Loss = Callable[[Tensor], Tensor]
+"""Weights (K, B, #T, S) -> losses (K, B, T)."""
+
+
+def file_of(group: str, name: str) -> Path:
+    """The yaml of a choice."""
+    return next(path for place in PLACES if (path := place / group / f"{name}.yaml").is_file())
+
+
+def choose(group: str, name: str) -> list[str]:
+    """What is typed to choose it."""
+    return [*search_path(PLACES[1:]), f"{group}={name}"]
+
+
+def read(group: str, name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """The factory that a yaml names, and its settings."""
+    settings = yaml.safe_load(file_of(group, name).read_text(encoding="utf-8"))
+    module, factory = settings.pop("_target_").rsplit(".", 1)
+    return getattr(import_module(module), factory), settings
+
+
+def names(group: str) -> list[str]:
+    """What a group offers, by the names of its files."""
+    return choices(group, PLACES)
+
+
+class Variant(NamedTuple):
+    """A mechanism on disk with one choice of its discrete settings."""
+
+    name: str
+    settings: dict[str, Any]
+
+    def build(self, state_size: int = 1, **overrides: Any) -> Mechanism:
+        """In double precision, for decoder states of a width; overrides of settings that it does not have are
+        passed over."""
+        factory, defaults = read("attention", self.name)
+        mechanism: Mechanism = factory(
+            **{**defaults, **self.settings, **{k: v for k, v in overrides.items() if k in defaults}}
+        )
+        mechanism.estimator.prepare(state_size)
+        # a learned baseline that has learned something
+        for number, parameter in enumerate(mechanism.estimator.parameters()):
+            nn.init.normal_(parameter, generator=torch.Generator().manual_seed(number))
+        for part in mechanism[:3]:
+            move_all(part.double(), 0)
+        return mechanism
+
+    def __str__(self) -> str:
+        return "-".join((self.name, *(f"{key}={value}" for key, value in self.settings.items())))
+
+
+CONTINUOUS = ("gumbel_softmax", "gumbel_straight_through", "gumbel_rao", "rebar")
+"""Their noise cannot be enumerated: test_gumbel.py certifies each of them, and holds that this list is
+complete."""
+CONTROLS = ("uniform", "oracle")
+"""The scores do not enter."""
+
+
+def variants(samples: Iterable[int] = (1, 2, 3)) -> list[Variant]:
+    """Every mechanism on disk with each of its baselines and numbers of samples."""
+    found = []
+    for name in names("attention"):
+        factory, settings = read("attention", name)
+        options: dict[str, Iterable[Any]] = {}
+        if "baseline" in settings:
+            options["baseline"] = get_args(get_type_hints(factory)["baseline"])
+        if "samples" in settings:
+            options["samples"] = samples
+        for values in itertools.product(*options.values()):
+            chosen = dict(zip(options, values, strict=True))
+            if chosen.get("samples") == 3 and "baseline" in chosen:
+                continue  # two tell all there is about independent draws
+            with contextlib.suppress(ValueError):  # a refusal, which has a test of its own
+                factory(**{**settings, **chosen})
+                found.append(Variant(name, chosen))
+    return found
+
+
+def enumerable(samples: Iterable[int] = (1, 2, 3)) -> list[Variant]:
+    """Those whose every outcome can be forced."""
+    return [variant for variant in variants(samples) if variant.name not in CONTINUOUS]
+
+
+# --- every outcome ---
+
+
+def select(
+    mechanism: Mechanism,
+    scores: Tensor,
+    mask: Tensor,
+    forced: Tensor,
+    seed: int = 0,
+    gold: Tensor | None = None,
+) -> Selection:
+    """A selection with the controls that the estimator wants; forced (K B T, or 1 where they are alike), -1 =
+    draw."""
+    gold = torch.zeros_like(mask) if gold is None else gold
+    inputs = AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, gold)
+    randomness = Randomness(torch.Generator().manual_seed(seed), forced)
+    return mechanism.selector(inputs, randomness, mechanism.estimator.controls)
+
+
+def is_random(mechanism: Mechanism) -> bool:
+    """Whether anything depends on the generator when nothing is forced."""
+    scores, mask = torch.zeros(1, 50, 8, dtype=torch.float64), torch.ones(1, 1, 8, dtype=torch.bool)
+    one, other = (select(mechanism, scores, mask, torch.full((1, 1, 1), -1), seed) for seed in (0, 1))
+    return not all(x.equal(y) for x, y in zip(one, other, strict=True))
+
+
+def number_of_draws(mechanism: Mechanism) -> int:
+    """How many independent draws a mechanism makes at a step, found by forcing. Randomness beyond reach is an
+    error."""
+    scores, mask = (
+        torch.linspace(-1, 1, 8, dtype=torch.float64).view(1, 1, 8),
+        torch.ones(1, 1, 8, dtype=torch.bool),
+    )
+    at = [select(mechanism, scores, mask, torch.full((1, 1, 1), position)) for position in (0, 1)]
+    for position, selection in enumerate(at):
+        for seed in range(1, 6):
+            again = select(mechanism, scores, mask, torch.full((1, 1, 1), position), seed)
+            if not all(x.equal(y) for x, y in zip(selection, again, strict=True)):
+                raise AssertionError(
+                    "forced positions leave something random: this mechanism needs an enumeration of its own"
+                )
+    if at[0].weights.equal(at[1].weights):
+        return 0
+    return len(at[0].weights) - len(mechanism.estimator.controls)
+
+
+class Outcome(NamedTuple):
+    """What to force at every step, and how likely that is there."""
+
+    forced: Tensor  # K
+    chance: Tensor  # ... T, no gradient
+
+
+def law(variant: Variant, probs: Tensor) -> list[Outcome]:
+    """Every outcome of a step's draws under probs (... T S)."""
+    probs = probs.detach()
+    if variant.name in LAWS:
+        return LAWS[variant.name](variant.settings["samples"], probs)
+    return _independent(number_of_draws(variant.build()), probs)
+
+
+def _independent(draws: int, probs: Tensor) -> list[Outcome]:
+    """prod_k p(s_k); a single outcome where nothing is drawn."""
+    if not draws:
+        return [Outcome(torch.tensor([-1]), torch.ones_like(probs[..., 0]))]
+    outcomes = torch.tensor(list(itertools.product(range(probs.size(-1)), repeat=draws)))
+    return [Outcome(outcome, probs[..., outcome].prod(-1)) for outcome in outcomes]
+
+
+def _sets(size: int, probs: Tensor) -> list[Outcome]:
+    """P(S), the sum over all orders of drawing without replacement. Where fewer are there, all sets with them
+    are alike."""
+    sets = list(itertools.combinations(range(probs.size(-1)), min(size, probs.size(-1))))
+    chances = torch.zeros(len(sets), *probs.shape[:-1], dtype=probs.dtype)
+    for place in itertools.product(*map(range, probs.shape[:-1])):
+        p = probs[place].tolist()
+        there = {position for position, share in enumerate(p) if share > 0}
+        holding = [set(chosen) >= there for chosen in sets]
+        for number, chosen in enumerate(sets):
+            chances[number, *place] = (
+                holding[number] / sum(holding) if len(there) < size else _any_order(chosen, p)
+            )
+    return [Outcome(torch.tensor(chosen), chance) for chosen, chance in zip(sets, chances, strict=True)]
+
+
+def _any_order(chosen: tuple[int, ...], p: list[float]) -> float:
+    total = 0.0
+    for order in itertools.permutations(chosen):
+        chance, left = 1.0, set(range(len(p)))
+        for position in order:
+            chance *= p[position] / sum(p[other] for other in left)
+            left -= {position}
+        total += chance
+    return total
+
+
+def _one_outside(size: int, probs: Tensor) -> list[Outcome]:
+    """p(z) over the sum outside the `size` most probable. Where nothing is outside, it does not matter what
+    is drawn."""
+    size = min(size, probs.size(-1) - 1)
+    best = one_hot_rows(probs.argsort(dim=-1, descending=True, stable=True)[..., :size], probs).sum(-2).bool()
+    outside = probs.masked_fill(best, 0.0)
+    rest = outside.sum(-1, keepdim=True)
+    chance = torch.where(rest > 0, outside / rest.clamp_min(1e-300), 1 / probs.size(-1))
+    return [Outcome(torch.tensor([position]), chance[..., position]) for position in range(probs.size(-1))]
+
+
+LAWS: dict[str, Callable[[int, Tensor], list[Outcome]]] = {
+    "unordered_set": _sets,
+    "sum_and_sample": lambda samples, probs: _one_outside(samples - 1, probs),
+}
+"""Draws that are not independent: samples and probs (... T S) -> every outcome."""
+
+
+def expectation(chance: Tensor, value: Tensor) -> Tensor:
+    """Sum of chance * value, where what cannot happen may be infinite."""
+    return torch.where(chance > 0, chance * value, 0.0).sum()
+
+
+def mean_surrogate(
+    variant: Variant,
+    mechanism: Mechanism,
+    loss: Loss,
+    scores: Tensor,
+    mask: Tensor,
+    valid: Tensor,
+    probs: Tensor,
+) -> Tensor:
+    """The surrogate averaged over every outcome under probs, summed over steps.
+
+    Choices at different steps do not interact, so one outcome is forced at all steps and each step's
+    surrogate is weighed by its own probability. The returns come with their gradient: a surrogate that lets
+    it through is wrong.
+    """
+    state = torch.linspace(-1, 1, valid.numel(), dtype=scores.dtype).view(*valid.shape, 1)
+    total = torch.zeros((), dtype=scores.dtype)
+    for outcome in law(variant, probs):
+        selection = select(mechanism, scores, mask, outcome.forced.view(-1, 1, 1), gold=GOLD)
+        losses = loss(selection.weights)
+        surrogate = mechanism.estimator(losses, losses, selection, valid, state).loss
+        total = total + expectation(outcome.chance, surrogate)
+    return total
+
+
+# --- what is right ---
+
+
+GOLD = torch.tensor([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [0, 0, 0, 1, 0]], dtype=torch.bool)[:, None]
+"""Right positions of the three rows of the tests' problems: two of them, none known, the only one there."""
+
+
+def softmax(scores: Tensor, mask: Tensor, beta: float) -> Tensor:
+    return torch.softmax((beta * scores).masked_fill(~mask, -torch.inf), -1)
+
+
+def _sparse(z: Tensor, mask: Tensor, at: Callable[..., Tensor], slope: Callable[[Tensor], Tensor]) -> Tensor:
+    """By bisection, p(tau) = 1, with the Jacobian diag(s) - s s' / sum s of Peters et al. 2019
+    (1905.05702)."""
+    z = z.masked_fill(~mask, -1e4)
+    with torch.no_grad():
+        low, high = z.amax(-1, keepdim=True) - 1, z.amax(-1, keepdim=True)
+        low = torch.minimum(low, low / 2 - 1)
+        for _ in range(200):
+            middle = (low + high) / 2
+            below = at(z, middle).sum(-1, keepdim=True) >= 1
+            low, high = torch.where(below, middle, low), torch.where(below, high, middle)
+        p = at(z, low)
+        s = slope(p)
+    moved = z - z.detach()
+    return p + s * moved - s * (s * moved).sum(-1, keepdim=True) / s.sum(-1, keepdim=True)
+
+
+def _sparsemax(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
+    return _sparse(
+        settings["beta"] * scores, mask, lambda z, tau: (z - tau).clamp_min(0), lambda p: (p > 0).to(p.dtype)
+    )
+
+
+def _entmax15(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
+    return _sparse(
+        settings["beta"] * scores, mask, lambda z, tau: (z / 2 - tau).clamp_min(0).square(), torch.sqrt
+    )
+
+
+def _topk(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
+    better = (scores.masked_fill(~mask, -torch.inf)[..., None, :] > scores[..., None]).sum(-1)
+    return softmax(scores, mask & (better < settings["k"]), settings["beta"])
+
+
+DISTRIBUTIONS: dict[str, Callable[[Tensor, Tensor, Settings], Tensor]] = {
+    "sparsemax": _sparsemax,
+    "sparsemax_expected": _sparsemax,
+    "entmax15": _entmax15,
+    "entmax15_expected": _entmax15,
+    "topk": _topk,
+}
+"""Distributions that are no softmax, in torch alone: scores (B T S), mask (B #T S), settings -> probs (B T
+S)."""
+
+
+def distribution(variant: Variant, scores: Tensor, mask: Tensor, beta: float, gold: Tensor = GOLD) -> Tensor:
+    """The distribution behind a mechanism, from torch alone. A test that needs one that is not written is
+    skipped: one test says so."""
+    if unwritten(variant):
+        pytest.skip(unwritten(variant))
+    if variant.name in CONTROLS:
+        mask = mask.expand_as(scores)
+        chosen = gold & mask if variant.name == "oracle" else mask
+        chosen = torch.where(chosen.any(-1, keepdim=True), chosen, mask).to(scores.dtype)
+        return chosen / chosen.sum(-1, keepdim=True) + 0 * scores.masked_fill(~mask, 0.0)
+    if variant.name in DISTRIBUTIONS:
+        settings = {**read("attention", variant.name)[1], **variant.settings, "beta": beta}
+        return DISTRIBUTIONS[variant.name](scores, mask, settings)
+    return softmax(scores, mask, beta)
+
+
+def unwritten(variant: Variant) -> str:
+    """What the tests must be told of a mechanism before they can judge it, in a sentence; "" where they know
+    all."""
+    mechanism, name = (
+        variant.build(),
+        f'["{variant.name}"] of {HERE}, or of --definitions FILE',
+    )
+    behind = type(mechanism.distribution)
+    if behind is not Softmax and variant.name not in (*DISTRIBUTIONS, *CONTROLS):
+        return (
+            f"{variant.name} chooses by {behind.__name__}: write it, in torch alone, as a function of "
+            f"scores, mask and settings, in DISTRIBUTIONS{name}"
+        )
+    if mechanism.needs == "gradient" and variant.name not in (*CERTIFICATES, *CONTINUOUS):
+        return (
+            f"{variant.name} is biased for its objective: write what its mean should be, as a function of "
+            f"loss and probs, in CERTIFICATES{name}"
+        )
+    return ""
+
+
+def one_hot_rows(position: Tensor, like: Tensor) -> Tensor:
+    """One-hot rows for positions (...), as long as the last axis of `like`."""
+    return torch.nn.functional.one_hot(position, like.size(-1)).to(like.dtype)
+
+
+def one_hot(position: int, like: Tensor) -> Tensor:
+    """A one-hot row for every step of `like` (B T S)."""
+    return one_hot_rows(torch.full(like.shape[:-1], position), like)
+
+
+def objective(kind: str, loss: Loss, probs: Tensor, bound: int = 0) -> Tensor:
+    """The loss of every step that `soft`, `expected` or `marginal` names, by a loop over positions: B T.
+
+    With `bound` > 0, that of Burda et al. 2016 (1509.00519) on the marginal, by a loop over all its draws.
+    """
+    if kind == "soft":
+        return loss(probs[None])[0]
+    positions = range(probs.size(-1))
+    each = [loss(one_hot(position, probs)[None])[0] for position in positions]
+    if kind == "expected":
+        return torch.stack([probs[..., position] * each[position] for position in positions]).sum(0)
+    if kind == "marginal" and bound:
+        total = torch.zeros_like(each[0])
+        for draws in itertools.product(positions, repeat=bound):
+            inside = torch.stack([torch.exp(-each[position]) for position in draws]).mean(0)
+            total = total - torch.stack([probs[..., position] for position in draws]).prod(0) * inside.log()
+        return total
+    if kind == "marginal":
+        return (
+            -torch.stack([probs[..., position] * torch.exp(-each[position]) for position in positions])
+            .sum(0)
+            .log()
+        )
+    raise AssertionError(f"objective {kind!r} has no enumeration")
+
+
+def at_one_hot(chance: Tensor, loss: Loss, probs: Tensor, path: Callable[[Tensor], Tensor]) -> Tensor:
+    """sum over D of chance(D) (loss(D) + dL/dw(D) . path(D)): what a straight-through estimator means by its
+    path.
+
+    What lies behind the choice gets the gradient of the loss at the one-hot weights, the scores that of the
+    path.
+    """
+    total = torch.zeros_like(probs[..., 0])
+    for position in range(probs.size(-1)):
+        hard = one_hot(position, probs)
+        weights = hard[None].requires_grad_()
+        value = loss(weights)
+        (slope,) = torch.autograd.grad(value.sum(), weights, retain_graph=True)
+        total = total + chance[..., position] * (loss(hard[None]) + (slope.detach() * path(hard)).sum(-1))[0]
+    return total
+
+
+def second_order(hard: Tensor, probs: Tensor) -> Tensor:
+    """The path of ReinMax: gradient 2 J(q) - J(p) / 2 in the scores, q = (D + p) / 2, by J(q) ds = q (dp/p -
+    q . dp/p)."""
+    middle = (hard + probs.detach()) / 2
+    relative = torch.where(probs > 0, probs / probs.detach().clamp_min(1e-300), 0.0)
+    return 2 * middle * (relative - (middle * relative).sum(-1, keepdim=True)) - probs / 2
+
+
+CERTIFICATES: dict[str, Callable[[Loss, Tensor], Tensor]] = {
+    "hard_straight_through": lambda loss, probs: at_one_hot(probs.detach(), loss, probs, lambda hard: probs),
+    "argmax_straight_through": lambda loss, probs: at_one_hot(
+        one_hot_rows(probs.argmax(-1), probs), loss, probs, lambda hard: probs
+    ),
+    "reinmax": lambda loss, probs: at_one_hot(
+        probs.detach(), loss, probs, lambda hard: second_order(hard, probs)
+    ),
+}
+"""What the mean of a biased estimator should be: loss and probs (B T S) -> B T, with the gradient that the
+mean must have."""
+
+
+def certificate(variant: Variant, mechanism: Mechanism, loss: Loss, probs: Tensor) -> Tensor:
+    """A loss per step, B T, with the gradient that the mechanism's mean must have. No mechanism passes
+    without one."""
+    if mechanism.needs != "gradient":
+        return objective(mechanism.objective, loss, probs, mechanism.bound)
+    return CERTIFICATES[variant.name](loss, probs)
+
+
+# --- comparison ---
+
+
+def gradients(value: Tensor, leaves: Sequence[Tensor]) -> Tensor:
+    """The gradient of a scalar in all leaves, as one vector."""
+    found = torch.autograd.grad(value, leaves, retain_graph=True, allow_unused=True)
+    return torch.cat(
+        [(torch.zeros_like(x) if g is None else g).flatten() for x, g in zip(leaves, found, strict=True)]
+    )
+
+
+def assert_same_gradient(estimate: Tensor, exact: Tensor, tolerance: float = 1e-10) -> None:
+    """Direction, length and every entry. Direction alone would not see a baseline that contains its own
+    sample."""
+    assert exact.norm() > 1e-3, "a comparison with nothing"
+    cosine = torch.nn.functional.cosine_similarity(estimate, exact, 0).item()
+    ratio = (estimate.norm() / exact.norm()).item()
+    assert cosine == pytest.approx(1, abs=tolerance), f"cosine {cosine}, ratio of norms {ratio}"
+    assert ratio == pytest.approx(1, abs=tolerance), f"cosine {cosine}, ratio of norms {ratio}"
+    torch.testing.assert_close(estimate, exact, rtol=tolerance, atol=tolerance)

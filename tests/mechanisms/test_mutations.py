@@ -1,0 +1,627 @@
+"""Mistakes of published software, planted into the library one by one, are each caught by a test that is
+there already.
+
+A mistake is a function of the original and its arguments, set in the place of the original by the test. It is
+caught if a check, a test of another file called with small parameters, refuses it; and it counts as tried
+only if it ran to its end, gave no NaN, and gave something else than the original for the same arguments, in
+value or in gradient.
+"""
+
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import test_estimators
+import test_evaluation
+import test_functional
+import test_gumbel
+import test_model
+import test_randomness
+import test_runs
+import torch
+from enumeration import Variant
+from planting import Mistake, plant
+from torch import Tensor
+
+from attnlab import functional, randomness
+from attnlab.attention import attention, baselines, distributions, estimators
+from attnlab.attention.interfaces import Categorical, Mechanism, Selection, Surrogate
+from attnlab.attention.schedules import Scheduled
+from attnlab.mechanisms import gumbel, rebar, sets, sum_and_sample, vimco
+from attnlab.runs import folders
+from attnlab.training import lightning_module as training
+from attnlab.training import metrics as evaluation
+
+Check = partial[None]
+"""A test of another file with its parameters; `monkeypatch` and `tmp_path` are filled in."""
+
+# the second where an error was expected; a crash is neither
+REFUSED = (AssertionError, pytest.fail.Exception)
+
+
+class Mutant(NamedTuple):
+    """A mistake, where it is planted (a class, or the module of a function), and what must catch it."""
+
+    owner: Any
+    name: str
+    mistake: Mistake
+    checks: tuple[Check, ...]
+    message: str | None = None  # what the refusal says, as a regular expression
+
+
+# --- the mistakes ---
+
+
+def inverted_sign(
+    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any
+) -> Any:
+    return original(estimator, losses, returns, selection._replace(log_prob=-selection.log_prob), *rest)
+
+
+def log_prob_of_another_step(
+    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any
+):
+    return original(
+        estimator, losses, returns, selection._replace(log_prob=selection.log_prob.roll(1, -1)), *rest
+    )
+
+
+def return_of_another_step(
+    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any
+):
+    return original(estimator, losses, returns.roll(1, -1), selection, *rest)
+
+
+def reward_with_its_gradient(
+    original: Any,
+    estimator: Any,
+    losses: Tensor,
+    returns: Tensor,
+    selection: Selection,
+    valid: Tensor,
+    state: Tensor,
+) -> Surrogate:
+    advantage = returns - estimator.baseline(returns, selection, valid, state)
+    return estimators.masked((selection.mass * (losses + advantage * selection.log_prob)).sum(0), valid)
+
+
+def mean_of_all_draws(
+    original: Any, baseline: Any, returns: Tensor, selection: Selection, *rest: Any
+) -> Tensor:
+    drawn = selection.mass > 0
+    return torch.where(drawn, returns, 0.0).sum(0, keepdim=True) / drawn.sum(0)
+
+
+def average_that_knows_the_present(
+    original: Any, baseline: Any, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor
+) -> Tensor:
+    baseline.update(returns, valid)
+    return original(baseline, returns, selection, valid, state)
+
+
+def estimator_that_updates_first(
+    original: Any,
+    estimator: Any,
+    losses: Tensor,
+    returns: Tensor,
+    selection: Selection,
+    valid: Tensor,
+    state: Tensor,
+) -> Surrogate:
+    estimator.update(returns, valid)
+    return original(estimator, losses, returns, selection, valid, state)
+
+
+def training_that_updates_first(original: Any, module: Any, batch: Any, batch_idx: int) -> Any:
+    ahead = original(module, batch, batch_idx)
+    module.estimator.update(ahead["returns"], ahead["valid"])
+    return original(module, batch, batch_idx)
+
+
+def argmax_for_a_sample(original: Any, log_probs: Tensor, samples: int, given: Any) -> Tensor:
+    return torch.where(given.forced >= 0, given.forced, log_probs.argmax(-1).expand(samples, -1, -1))
+
+
+def best_members_for_a_sample(
+    original: Any, selector: Any, inputs: Any, given: Any, controls: Any = ()
+) -> Selection:
+    size = min(selector.samples, inputs.scores.size(-1))
+    best = inputs.scores.detach().topk(size, -1).indices.movedim(-1, 0)
+    return original(
+        selector, inputs, given._replace(forced=torch.where(given.forced >= 0, given.forced, best)), controls
+    )
+
+
+def one_noise_for_all(axis: int) -> Mistake:
+    def shared(original: Any, like: Tensor, samples: int, generator: torch.Generator) -> Tensor:
+        noise = original(like, samples, generator)
+        return noise.narrow(axis, 0, 1).expand(noise.shape).clone()
+
+    return shared
+
+
+def rounded_sum(original: Any, hard: Tensor, soft: Tensor) -> Tensor:
+    return hard.detach() + soft - soft.detach()
+
+
+def total_derivative(original: Any, position: Tensor, log_probs: Tensor, noise: Tensor) -> Tensor:
+    return gumbel.perturbed(position, log_probs, noise)
+
+
+def conditional_draw_without_gradient(original: Any, selector: Any, *arguments: Any) -> Selection:
+    selection = original(selector, *arguments)
+    return selection._replace(weights=torch.cat([selection.weights[:2], selection.weights[2:].detach()]))
+
+
+def set_without_its_own_share(
+    original: Any, baseline: Any, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor
+) -> Tensor:
+    member = torch.eye(len(returns), dtype=torch.bool)
+    alone = [
+        original(baseline, torch.where(own[:, None, None], 0.0, returns), selection, valid, state)
+        for own in member
+    ]
+    return torch.stack([alone[own][own] for own in range(len(returns))])
+
+
+def set_with_ratios_of_first_order(
+    original: Any, baseline: Any, returns: Tensor, selection: Selection, *rest: Any
+) -> Tensor:
+    return (selection.mass * returns).sum(0, keepdim=True).expand_as(returns)
+
+
+@torch.no_grad()
+def by_integral(original: Any, weights: Tensor, log_prob: Tensor, probs: Tensor) -> Tensor:
+    """P(set) = integral over v in [0, 1] of prod_s (1 - v^(p_s / p of the rest)), by 1,000 points (Kool et
+    al. 2020)."""
+    present = weights.sum(-1) > 0
+    rest = (probs * (1 - weights.sum(0))).sum(-1)
+    power = log_prob.exp() / torch.where(rest > 0, rest, 1.0)
+    v = torch.linspace(0, 1, 1000, dtype=probs.dtype).view(-1, 1, 1)
+    found = []
+    for subset in range(2 ** len(weights)):
+        inside = torch.ones_like(v * rest)
+        for k in range(len(weights)):
+            if not subset >> k & 1:
+                inside = torch.where(present[k], inside * (1 - v ** power[k]), inside)
+        found.append(torch.where(rest > 0, torch.trapezoid(inside, dx=1 / 999, dim=0), 1.0).log())
+    return torch.stack(found)
+
+
+def set_of_one(original: Any, *, samples: int, evaluate_as: str, **beta: Any) -> Mechanism:
+    distribution = distributions.Softmax(Scheduled(beta["beta"], name="beta"))
+    estimator = estimators.Reinforce(sets.SetMean())
+    return Mechanism(
+        distribution, sets.UnorderedSet(distribution, samples), estimator, "expected", "value", evaluate_as
+    )
+
+
+def even_share_for_the_rest(original: Any, selector: Any, inputs: Any, *rest: Any) -> Selection:
+    selection = original(selector, inputs, *rest)
+    outside = inputs.mask & (selection.weights[:-1].sum(0) == 0)
+    last = (selection.mass[-1:] > 0) / outside.sum(-1).clamp_min(1)
+    return selection._replace(mass=torch.cat([selection.mass[:-1], last]))
+
+
+def bound_less_itself(
+    original: Any,
+    estimator: Any,
+    losses: Tensor,
+    returns: Tensor,
+    selection: Selection,
+    valid: Tensor,
+    state: Tensor,
+) -> Surrogate:
+    bound = torch.logsumexp(-losses, 0) - math.log(len(losses))
+    signal = (bound - bound).detach() * selection.log_prob
+    return estimators.masked(-(bound + signal.sum(0)), valid)
+
+
+def marginal_without_prior(
+    original: Any,
+    estimator: Any,
+    losses: Tensor,
+    returns: Tensor,
+    selection: Selection,
+    valid: Tensor,
+    state: Tensor,
+) -> Surrogate:
+    return estimators.masked(-torch.logsumexp(-losses, 0), valid)
+
+
+def padding_that_counts(
+    original: Any, loss: Tensor, valid: Tensor, auxiliary: Tensor | None = None
+) -> Surrogate:
+    return original(loss, torch.ones_like(valid), auxiliary)
+
+
+def mean_over_padding(original: Any, model: Any, batch: Any, rule: Any) -> dict[str, tuple[float, float]]:
+    return {
+        name: (above, float(batch.target.numel()))
+        for name, (above, _) in original(model, batch, rule).items()
+    }
+
+
+def mean_of_means(original: Any, *arguments: Any) -> dict[str, tuple[float, float]]:
+    return {name: (above / below, 1.0) for name, (above, below) in original(*arguments).items() if below}
+
+
+def mask_after_softmax(original: Any, distribution: Any, inputs: Any) -> Categorical:
+    """With scores of 0 where the mask is False, as multiplication by the mask leaves them."""
+    probs, log_probs = original(
+        distribution, inputs._replace(scores=inputs.scores.masked_fill(~inputs.mask, 0.0))
+    )
+    lowest = functional.lowest(log_probs.dtype)
+    return Categorical(probs.masked_fill(~inputs.mask, 0.0), log_probs.masked_fill(~inputs.mask, lowest))
+
+
+def mask_that_is_too_small(original: Any, module: Any, query: Tensor, memory: Any, *rest: Any) -> Any:
+    """-1e-9 for -1e9: no mask at all."""
+    return original(module, query, memory._replace(mask=torch.ones_like(memory.mask)), *rest)
+
+
+def schedule_that_gets_lost(original: Any, module: Any) -> Any:
+    return {"optimizer": original(module)["optimizer"]}
+
+
+def identity_without_the_seed(original: Any, tree: Mapping[str, Any]) -> str:
+    return original({key: value for key, value in tree.items() if key != "seed"})
+
+
+# --- which check catches which ---
+
+
+def reinforce(baseline: str, samples: int) -> Variant:
+    return Variant("hard_reinforce", {"baseline": baseline, "samples": samples})
+
+
+def mean(name: str | Variant, **settings: Any) -> Check:
+    """The mean gradient of a mechanism is that of its objective."""
+    variant = name if isinstance(name, Variant) else Variant(name, settings)
+    return partial(test_estimators.test_the_mean_gradient_is_that_of_the_objective, variant, "nonlinear", 1.0)
+
+
+def model(variant: Variant) -> Check:
+    """The same through a whole model."""
+    check = test_estimators.test_every_parameter_of_the_model_gets_the_gradient_of_the_objective
+    return partial(check, variant, "gru", "scaled_dot")
+
+
+def one_hot(name: str, dtype: torch.dtype, **settings: Any) -> Check:
+    return partial(test_estimators.test_hard_weights_are_one_hot_bit_for_bit, Variant(name, settings), dtype)
+
+
+def rao(samples: int) -> Check:
+    check = test_gumbel.test_for_given_noise_weights_and_their_gradient_are_those_of_the_definition
+    return partial(check, Variant("gumbel_rao", {"samples": samples}), 0.5)
+
+
+PLAIN, ONE_OUT, AVERAGE = reinforce("none", 1), reinforce("leave_one_out", 2), reinforce("moving_average", 1)
+STRAIGHT = Variant("gumbel_straight_through", {})
+PAIR, TRIPLE = ({"samples": n} for n in (2, 3))
+REBAR = partial(
+    test_gumbel.test_the_mean_gradient_of_rebar_is_that_of_the_expected_loss, 1.0, "nonlinear", 1.0, 0.5
+)
+DRAWN_JOINTLY = partial(
+    test_randomness.test_draws_of_different_alternatives_rows_and_steps_are_jointly_independent
+)
+DRAWN = test_estimators.test_what_is_not_forced_is_drawn_from_probs
+SET_DRAWN = test_estimators.test_a_set_that_is_not_forced_is_drawn_with_its_probability
+PADDING = test_estimators.test_padding_gets_no_surrogate_and_no_gradient
+MASS = test_estimators.test_a_selection_has_one_unit_of_mass_and_one_way_for_the_gradient
+SLOWLY = test_evaluation.test_figures_are_those_of_a_slow_computation_without_padding
+BATCHES = test_evaluation.test_no_figure_depends_on_the_size_of_batches
+UPDATES = test_runs.test_gradient_norms_are_those_computed_by_hand
+UNCHANGED = test_estimators.test_a_forward_pass_changes_no_state
+
+MUTANTS: dict[str, Mutant] = {
+    "the sign of REINFORCE is inverted": Mutant(
+        estimators.Reinforce,
+        "forward",
+        inverted_sign,
+        (mean(PLAIN), mean(ONE_OUT), mean("sum_and_sample", **PAIR), model(PLAIN)),
+    ),
+    "the log-probability of a step meets the loss of another": Mutant(
+        estimators.Reinforce, "forward", log_prob_of_another_step, (mean(PLAIN), mean(ONE_OUT), model(PLAIN))
+    ),
+    "the return of a step meets the log-probability of another": Mutant(
+        estimators.Reinforce, "forward", return_of_another_step, (mean(PLAIN), mean(ONE_OUT), model(PLAIN))
+    ),
+    "the reward is not detached": Mutant(
+        estimators.Reinforce,
+        "forward",
+        reward_with_its_gradient,
+        (mean(PLAIN), mean("unordered_set", **PAIR), model(PLAIN)),
+    ),
+    "a baseline contains its own sample": Mutant(
+        baselines.LeaveOneOut,
+        "forward",
+        mean_of_all_draws,
+        (mean(ONE_OUT),),
+        message=r"cosine (1\.0|0\.9999999)",  # the length alone tells
+    ),
+    "leave-one-out leaves nothing out": Mutant(
+        baselines.LeaveOneOut,
+        "forward",
+        mean_of_all_draws,
+        (
+            partial(test_estimators.test_leave_one_out_is_the_mean_of_the_others_and_leaves_controls_out),
+            model(ONE_OUT),
+        ),
+    ),
+    "a moving average takes in the returns before it is subtracted": Mutant(
+        baselines.MovingAverage,
+        "forward",
+        average_that_knows_the_present,
+        (
+            mean(AVERAGE),
+            partial(UNCHANGED, AVERAGE),
+            partial(test_estimators.test_the_moving_average_is_bias_corrected_and_reads_past_steps_only),
+        ),
+    ),
+    "an estimator updates its baseline before it asks": Mutant(
+        estimators.Reinforce,
+        "forward",
+        estimator_that_updates_first,
+        (mean(AVERAGE), partial(UNCHANGED, AVERAGE)),
+    ),
+    "training updates a baseline before the surrogate": Mutant(
+        training.Training,
+        "training_step",
+        training_that_updates_first,
+        (partial(UPDATES, "moving_average"),),
+        message=r"assert [\d.]+ == [\d.]+ ± ",  # a norm, not a run that failed
+    ),
+    "the argmax is taken for a sample": Mutant(
+        randomness,
+        "draw",
+        argmax_for_a_sample,
+        (
+            partial(test_randomness.test_draws_have_the_frequencies_of_their_distribution),
+            partial(DRAWN, PLAIN),
+            partial(DRAWN, Variant("hard_straight_through", {})),
+            partial(DRAWN, Variant("reinmax", {})),
+            partial(SET_DRAWN, Variant("sum_and_sample", PAIR)),
+        ),
+    ),
+    "the best members are taken for a set that is drawn": Mutant(
+        sets.UnorderedSet,
+        "forward",
+        best_members_for_a_sample,
+        (partial(SET_DRAWN, Variant("unordered_set", PAIR)),),
+    ),
+    "all alternatives share their noise": Mutant(
+        randomness, "exponential", one_noise_for_all(0), (partial(DRAWN, ONE_OUT), DRAWN_JOINTLY)
+    ),
+    "all rows of a batch share their noise": Mutant(
+        randomness,
+        "exponential",
+        one_noise_for_all(1),
+        (partial(DRAWN, PLAIN), partial(SET_DRAWN, Variant("unordered_set", TRIPLE)), DRAWN_JOINTLY),
+    ),
+    "all steps share their noise": Mutant(randomness, "exponential", one_noise_for_all(2), (DRAWN_JOINTLY,)),
+    "hard weights are one-hot up to rounding": Mutant(
+        functional,
+        "straight_through",
+        rounded_sum,
+        (
+            one_hot("hard_straight_through", torch.float32),
+            one_hot("hard_straight_through", torch.bfloat16),
+            one_hot("reinmax", torch.float32),
+            one_hot("gumbel_rao", torch.bfloat16, samples=3),
+            *(
+                partial(
+                    test_functional.test_straight_through_has_the_value_of_hard_bit_for_bit_and_the_gradient_of_soft,
+                    dtype,
+                )
+                for dtype in (torch.bfloat16, torch.float32, torch.float64)
+            ),
+        ),
+    ),
+    "a relaxed draw is differentiated through its noise given the draw": Mutant(
+        gumbel,
+        "reparametrised",
+        total_derivative,
+        (
+            rao(1),
+            rao(3),
+            partial(
+                test_gumbel.test_for_given_noise_weights_and_their_gradient_are_those_of_the_definition,
+                STRAIGHT,
+                0.5,
+            ),
+            partial(test_gumbel.test_reparametrised_logits_hold_their_noise_fixed_and_perturbed_ones_do_not),
+            REBAR,
+        ),
+    ),
+    "the conditional draw of REBAR carries no gradient": Mutant(
+        rebar.RelaxedPair, "forward", conditional_draw_without_gradient, (REBAR,)
+    ),
+    "a set's baseline drops the member's own share": Mutant(
+        sets.SetMean,
+        "forward",
+        set_without_its_own_share,
+        (
+            mean("unordered_set", **PAIR),
+            mean("unordered_set", **TRIPLE),
+            model(Variant("unordered_set", PAIR)),
+        ),
+    ),
+    "a set's baseline uses ratios of first order for those of second": Mutant(
+        sets.SetMean,
+        "forward",
+        set_with_ratios_of_first_order,
+        (
+            mean("unordered_set", **PAIR),
+            mean("unordered_set", **TRIPLE),
+            model(Variant("unordered_set", PAIR)),
+        ),
+    ),
+    "the probability of a set is an integral over 1,000 points": Mutant(
+        sets, "log_completion", by_integral, (mean("unordered_set", **PAIR), mean("unordered_set", **TRIPLE))
+    ),
+    "a set of one is its own baseline": Mutant(
+        sets,
+        "unordered_set",
+        set_of_one,
+        (
+            partial(
+                test_estimators.test_a_number_of_samples_that_leaves_nothing_to_compare_or_too_much_is_refused,
+                "unordered_set",
+                1,
+            ),
+        ),
+    ),
+    "the drawn position counts one over the number outside": Mutant(
+        sum_and_sample.SumAndSample,
+        "forward",
+        even_share_for_the_rest,
+        (
+            mean("sum_and_sample", **PAIR),
+            mean("sum_and_sample", **TRIPLE),
+            partial(MASS, Variant("sum_and_sample", PAIR)),
+        ),
+    ),
+    "VIMCO keeps the own term, and its signal is zero": Mutant(
+        vimco.Vimco,
+        "forward",
+        bound_less_itself,
+        (mean("vimco", **PAIR), mean("vimco", **TRIPLE), model(Variant("vimco", PAIR))),
+    ),
+    "the marginal likelihood has no prior": Mutant(
+        estimators.Marginal,
+        "forward",
+        marginal_without_prior,
+        (mean("hard_marginal"), model(Variant("hard_marginal", {}))),
+    ),
+    "a step of padding counts": Mutant(
+        estimators,
+        "masked",
+        padding_that_counts,
+        (
+            *(
+                partial(PADDING, v)
+                for v in (PLAIN, reinforce("learned", 1), Variant("soft", {}), Variant("vimco", PAIR))
+            ),
+            mean("hard_marginal"),
+            model(ONE_OUT),
+        ),
+    ),
+    "a figure is a mean over padding": Mutant(
+        evaluation,
+        "teacher_forced",
+        mean_over_padding,
+        (partial(SLOWLY, "argmax"), partial(BATCHES, "soft", 4)),
+    ),
+    "a figure is a mean of means over batches": Mutant(
+        evaluation, "teacher_forced", mean_of_means, (partial(BATCHES, "argmax", 4),)
+    ),
+    "the mask comes after the softmax": Mutant(
+        distributions.Softmax,
+        "forward",
+        mask_after_softmax,
+        (
+            mean("soft"),
+            mean("hard_exact"),
+            mean(PLAIN),
+            partial(MASS, Variant("soft", {})),
+            model(Variant("soft", {})),
+        ),
+    ),
+    "the mask is too small a number": Mutant(
+        attention.Attention,
+        "forward",
+        mask_that_is_too_small,
+        (
+            model(Variant("soft", {})),
+            partial(test_model.test_padding_changes_no_logit, "lstm", 1, "soft"),
+            partial(SLOWLY, "soft"),
+        ),
+    ),
+    "a schedule gets lost on its way to the trainer": Mutant(
+        training.Training,
+        "configure_optimizers",
+        schedule_that_gets_lost,
+        (partial(test_runs.test_the_learning_rate_follows_its_schedule, "linear", [0.06, 0.01]),),
+        message=r"assert \[0\.1, 0\.1\] == ",
+    ),
+    "the identity of a run leaves a setting out": Mutant(
+        folders,
+        "identity",
+        identity_without_the_seed,
+        (partial(test_runs.test_identity_follows_every_setting_that_matters, ["seed=1"]),),
+    ),
+}
+
+
+def shown(check: Check) -> str:
+    """A check as pytest names a test."""
+    return f"{check.func.__name__}[{'-'.join(map(str, check.args))}]"
+
+
+CHECKS = {shown(check): check for mutant in MUTANTS.values() for check in mutant.checks}
+TRIED = [
+    pytest.param(name, check, id=f"{name}: {shown(check)}")
+    for name in MUTANTS
+    for check in MUTANTS[name].checks
+]
+PLACES: dict[tuple[Any, str], Check] = {}
+for mutant in MUTANTS.values():
+    if mutant.mistake is not set_of_one:  # there the original refuses
+        PLACES.setdefault((mutant.owner, mutant.name), mutant.checks[0])
+
+
+@pytest.fixture()
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Check], None]:
+    """Runs a check, with the fixtures that it names."""
+    fixtures = {"monkeypatch": monkeypatch, "tmp_path": tmp_path}
+
+    def run(check: Check) -> None:
+        check(**{name: fixtures[name] for name in inspect.signature(check).parameters})
+
+    return run
+
+
+def test_every_mistake_has_a_check_of_another_file():
+    assert len(MUTANTS) >= 30
+    for mutant in MUTANTS.values():
+        assert mutant.checks
+        assert all(
+            check.func.__module__ != __name__ and check.func.__name__.startswith("test_")
+            for check in mutant.checks
+        )
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_the_checks_pass_without_a_mistake(name: str, run: Callable[[Check], None]):
+    run(CHECKS[name])
+
+
+@pytest.mark.parametrize(("owner", "name"), PLACES, ids=lambda place: getattr(place, "__name__", place))
+def test_planting_the_original_in_its_own_place_changes_nothing(
+    owner: Any, name: str, run: Callable[[Check], None], monkeypatch: pytest.MonkeyPatch
+):
+    """So what is caught is the mistake and not the planting, and where there is no difference none is
+    recorded."""
+    record = plant(
+        monkeypatch, owner, name, lambda original, *arguments, **named: original(*arguments, **named)
+    )
+    run(PLACES[owner, name])
+    assert record.calls == record.finished > 0 and record.differed == record.nan == 0
+
+
+@pytest.mark.parametrize(("name", "check"), TRIED)
+def test_every_mistake_is_planted_executed_and_caught(
+    name: str, check: Check, run: Callable[[Check], None], monkeypatch: pytest.MonkeyPatch
+):
+    mutant = MUTANTS[name]
+    record = plant(monkeypatch, mutant.owner, mutant.name, mutant.mistake)
+    with pytest.raises(REFUSED, match=mutant.message):
+        run(check)
+    assert record.calls == record.finished > 0, "the mistake was not executed, or crashed"
+    assert record.differed > 0, "the mistake made no difference here"
+    assert record.nan == 0, "a NaN catches nothing"
