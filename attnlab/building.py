@@ -3,7 +3,7 @@
 import importlib
 import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
@@ -11,10 +11,11 @@ from torch import nn
 
 from attnlab.attention.attention import Attention
 from attnlab.attention.evaluation import RULES
-from attnlab.attention.interfaces import Distribution, Estimator, Mechanism, Needs, Objective, Selector
+from attnlab.attention.interfaces import Distribution, Estimator, Mechanism, Selector
 from attnlab.attention.scores import Score
 from attnlab.config.composing import compose
 from attnlab.config.trust import EVERYTHING, refuse_untrusted
+from attnlab.facts import USAGE, Facts
 from attnlab.models.seq2seq import Seq2Seq
 from attnlab.randomness import derive, part
 from attnlab.tasks.task import Task
@@ -108,12 +109,14 @@ def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:
     if not isinstance(made, kind):
         raise ValueError(f"{path}: {target} must return {what}, got {made!r:.60}")
     if isinstance(made, Mechanism):
-        for name, offered in DECLARED.items():
-            if (declared := getattr(made, name)) not in offered:
-                raise ValueError(
-                    f"{path}: {name} of {target} must be {' or '.join(offered)}, got {declared!r}"
-                )
-        for name, kind in zip(Mechanism._fields, (Distribution, Selector, Estimator), strict=False):
+        if made.evaluate_as not in ("same", *RULES):
+            raise ValueError(
+                f"{path}: evaluate_as of {target} must be {' or '.join(('same', *RULES))}, got "
+                f"{made.evaluate_as!r}"
+            )
+        if made.facts is None:
+            raise ValueError(f"{path}: {target} states no facts; above it stands {USAGE}")
+        for name, kind in PARTS.items():
             if not isinstance(part := getattr(made, name), kind):
                 raise ValueError(f"{path}: {name} of {target} must be a {kind.__name__}, got {part!r:.60}")
     return made
@@ -127,11 +130,8 @@ KINDS: dict[str, tuple[Any, str]] = {
     "optimizer": (Callable, "a function, as attnlab.training.optimizers.Configure says"),
     "callbacks": (pl.Callback, "a Callback of pytorch_lightning"),
 }
-DECLARED = {
-    "objective": get_args(Objective),
-    "needs": get_args(Needs),
-    "evaluate_as": ("same", *RULES),
-}
+PARTS = {"distribution": Distribution, "selector": Selector, "estimator": Estimator, "facts": Facts}
+"""What a mechanism is made of."""
 
 
 def make(node: Mapping[str, Any], *given: Any) -> Any:

@@ -26,5 +26,5 @@ def rule_of(mechanism: Mechanism) -> Selector:
     the most probable position, `marginal` mixes the token probabilities of all positions.
     """
     same = mechanism.evaluate_as == "same"
-    rule = FOLLOWS[mechanism.objective] if same else RULES[mechanism.evaluate_as]
+    rule = FOLLOWS[mechanism.facts.objective] if same else RULES[mechanism.evaluate_as]
     return rule(mechanism.distribution)

@@ -5,16 +5,14 @@ target steps, S source positions, D width, V vocabulary, Q width of a decoder st
 function of its inputs: it writes no buffer, and randomness comes from what is handed in.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from attnlab.facts import Facts
 from attnlab.randomness import Randomness
-
-Objective = Literal["soft", "expected", "marginal"]
-Needs = Literal["value", "gradient", "mixture"]
 
 
 class AttentionInput(NamedTuple):
@@ -143,20 +141,12 @@ class Estimator(nn.Module):
 class Mechanism(NamedTuple):
     """What `attention=NAME` picks: the distribution, how to choose from it, and the surrogate that trains it.
 
-    objective: the loss whose gradient is estimated. `soft` is the loss at the averaged value; `expected` the
-    expectation of the loss over choices (Xu et al. 2015); `marginal` is -log of the expected probability
-    (Deng et al. 2018).
-    needs: what the estimator asks of the loss: its `value` at single positions, its `gradient` there, or a
-    `mixture` of values.
     evaluate_as: how it is read at evaluation; `same` follows the objective.
-    bound: draws of the lower bound that is followed in place of the marginal itself (Burda et al. 2016); 0 =
-    no bound.
+    facts: put there by the @Facts above the factory.
     """
 
     distribution: Distribution
     selector: Selector
     estimator: Estimator
-    objective: Objective
-    needs: Needs
     evaluate_as: str
-    bound: int = 0
+    facts: Facts = cast(Facts, None)

@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import ConfigDict, ValidationError, create_model
 
 from attnlab.config import callback_policy, trainer
-from attnlab.config.signatures import UnknownTarget, settings_of, signature_of
+from attnlab.config.signatures import UnknownTarget, facts_of, settings_of, signature_of
 from attnlab.config.synonyms import choice_meant, key_meant
 from attnlab.files import is_file
 from attnlab.settings import BatchSize, Count, DataFileMark, Folder, Seed, Threads
@@ -134,6 +134,8 @@ def _factory_problems(path: str, node: Any, choice: str, unread: Collection[str]
             if reason := callback_policy.refusal(node["_target_"]):
                 return [f"{path}: {reason}"]
         signature = signature_of(node["_target_"], HANDED.get(path, ()))
+        if path == "attention":
+            facts_of(node["_target_"])  # refused where they cannot be
     except UnknownTarget as error:
         return [f"{path}._target_: {error}"]
     problems, rules, owned = list(_nested(path, node)), signature.rules, frozenset[str]()

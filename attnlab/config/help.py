@@ -1,8 +1,8 @@
 """The pages of --help, written from the yaml files: keys, defaults and meanings stand there, and nowhere
 else.
 
-A key's meaning is the comment behind it; a choice is described by its factory's docstring, which is read
-without importing it. Every line has at most 80 columns.
+A key's meaning is the comment behind it; a choice is described by its factory's docstring and facts, which
+are read without importing it. Every line has at most 80 columns.
 """
 
 import ast
@@ -16,6 +16,7 @@ from attnlab.config.checking import GROUPS, ConfigurationError, not_offered
 from attnlab.config.composing import choices
 from attnlab.config.engine import places_in
 from attnlab.config.places import CONFIGS
+from attnlab.config.signatures import facts_of
 from attnlab.text import filled
 
 ROOT = CONFIGS / "train.yaml"
@@ -98,7 +99,10 @@ def _group(group: str, default: str, meaning: str, places: Sequence[Path]) -> st
 def _choice(group: str, choice: str, places: Sequence[Path]) -> str:
     """What a choice is, and its keys; those without a comment come last, together."""
     path = next(path for place in places if (path := place / group / f"{choice}.yaml").is_file())
-    about, keys = _about(path), [key._replace(name=f"{group}.{key.name}") for key in keys_of(path)]
+    about, keys = (
+        "\n\n".join(filter(None, [_about(path), _facts(path)])),
+        [key._replace(name=f"{group}.{key.name}") for key in keys_of(path)],
+    )
     parts = [f"Keys of {group}={choice}:" if keys else f"{group}={choice} has no keys:"]
     parts += ["\n".join(filled(line, 2) for line in _paragraphs(about))] if about else []
     parts += [_listed([key for key in keys if key.meaning])]
@@ -123,10 +127,27 @@ def _about(path: Path) -> str:
     return (ast.get_docstring(factories[0]) or "") if factories else ""
 
 
+def _facts(path: Path) -> str:
+    """What the factory that a yaml file names says of its mechanism, a line each; "" where nothing."""
+    target = re.search(r"^_target_: (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+    facts = facts_of(target[1]) if target and path.parent.name == "attention" else None
+    if facts is None:
+        return ""
+    follows = facts.objective + (f", bound of {facts.bound} draws" if facts.bound else "")
+    costs = [str(facts.evaluations)]
+    costs += [
+        f"{other['evaluations']} with {key}" for key, other in facts.where.items() if "evaluations" in other
+    ]
+    return (
+        f"Paper: {facts.paper}.\nObjective: {follows}; {'unbiased' if facts.unbiased else 'biased'}.\n"
+        f"Evaluations of the loss: {', '.join(costs)}."
+    )
+
+
 def _paragraphs(text: str) -> list[str]:
-    """Lines that belong together as one; a line that begins with a word and a colon (Paper: ...) stays by
+    """Lines that belong together as one; a line that begins with words and a colon (Paper: ...) stays by
     itself."""
-    return [part for part in re.split(r"\n\n|\n(?=[A-Z]\w+: )", text.strip()) if part]
+    return [part for part in re.split(r"\n\n|\n(?=[A-Z][\w ]+: )", text.strip()) if part]
 
 
 def _listed(keys: Sequence[Key]) -> str:

@@ -11,12 +11,14 @@ from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from typing import Any, NamedTuple, Union
 
+from pydantic import ValidationError
 from typing_extensions import is_typeddict
 
 from attnlab.config.annotations import LIBRARIES, UNDERSTOOD, Unreadable, constant_of, rule_of
 from attnlab.config.sources import Found, UnknownTarget, found_at, lookup, parsed
+from attnlab.facts import Facts
 
-__all__ = ["Signature", "UnknownTarget", "settings_of", "signature_of"]
+__all__ = ["Signature", "UnknownTarget", "facts_of", "settings_of", "signature_of"]
 
 
 class Signature(NamedTuple):
@@ -59,6 +61,33 @@ def meaning_of(target: str) -> str:
     described = found is not None and isinstance(found.node, ast.ClassDef | ast.FunctionDef)
     doc = ast.get_docstring(found.node) if described else None  # pyright: ignore
     return " ".join((doc or "").partition("\n\n")[0].split())
+
+
+@functools.cache
+def facts_of(target: str) -> Facts | None:
+    """What `@Facts(...)` says above the factory of a mechanism at a dotted path; None where there is none.
+    Raises UnknownTarget, in one sentence, for facts that cannot be read or cannot be."""
+    module, _, name = target.rpartition(".")
+    found = lookup(module, name)
+    if found is None:
+        return None
+    for node in getattr(found.node, "decorator_list", []):
+        if isinstance(node, ast.Call) and _is_facts(found_at(node.func, found.module)):
+            try:
+                stated = {str(word.arg): constant_of(word.value, found.module) for word in node.keywords}
+                return Facts(**stated)
+            except Unreadable as error:
+                raise UnknownTarget(f"{target} states facts that are no constants, {error}") from None
+            except ValidationError as error:
+                told = "; ".join(f"{one['loc'][-1]}: {one['msg']}" for one in error.errors())
+                raise UnknownTarget(
+                    f"{target} states facts that cannot be; {told.replace('Value error, ', '')}"
+                ) from None
+    return None
+
+
+def _is_facts(found: Found | None) -> bool:
+    return found is not None and f"{found.module}.{getattr(found.node, 'name', '')}" == "attnlab.facts.Facts"
 
 
 def constructor_of(found: Found) -> Found | None:

@@ -2,27 +2,20 @@
 
 from attnlab.attention.distributions import Oracle, Uniform
 from attnlab.attention.interfaces import Mechanism
+from attnlab.facts import Facts
 from attnlab.mechanisms.soft import averaged
 from attnlab.settings import EvaluateAs
 
 
+@Facts(paper="none; a control", objective="soft", unbiased=True, needs="mixture", evaluations=1)
 def uniform(*, evaluate_as: EvaluateAs) -> Mechanism:
     """weights = 1 / n for each of the n positions that may be attended: the floor. The scores get no
-    gradient.
-
-    Paper: none; a control.
-    Bias: none for its own objective, which the scores do not enter.
-    Cost: 1 evaluation of the loss.
-    """
+    gradient."""
     return averaged(Uniform(), evaluate_as)
 
 
+@Facts(paper="none; a control", objective="soft", unbiased=True, needs="mixture", evaluations=1)
 def oracle(*, evaluate_as: EvaluateAs) -> Mechanism:
     """weights uniform over the gold positions of the task, over all where none is known: the ceiling, also at
-    evaluation.
-
-    Paper: none; a control.
-    Bias: none for its own objective, which the scores do not enter.
-    Cost: 1 evaluation of the loss.
-    """
+    evaluation."""
     return averaged(Oracle(), evaluate_as)

@@ -8,31 +8,32 @@ from attnlab.attention.estimators import Marginal, Pathwise
 from attnlab.attention.interfaces import Distribution, Mechanism
 from attnlab.attention.schedules import scheduled
 from attnlab.attention.selectors import Enumeration
+from attnlab.facts import Facts
 from attnlab.settings import Beta, EvaluateAs
 
 
 def expected(distribution: Distribution, evaluate_as: str) -> Mechanism:
     """The mechanism of the loss expected under a distribution, enumerated."""
-    return Mechanism(distribution, Enumeration(distribution), Pathwise(), "expected", "value", evaluate_as)
+    return Mechanism(distribution, Enumeration(distribution), Pathwise(), evaluate_as)
 
 
+@Facts(
+    paper="Xu et al. 2015 (1502.03044)", objective="expected", unbiased=True, needs="value", evaluations="S"
+)
 def hard_exact(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
-    """sum_s p(s) loss(s) with p = softmax(beta * scores): the expected loss, enumerated.
-
-    Paper: Xu et al. 2015 (1502.03044).
-    Bias: none for the expected loss.
-    Cost: S evaluations of the loss.
-    """
+    """sum_s p(s) loss(s) with p = softmax(beta * scores): the expected loss, enumerated."""
     return expected(Softmax(scheduled("beta", beta)), evaluate_as)
 
 
+@Facts(
+    paper="Deng et al. 2018 (1807.03756); Wu et al. 2018 (1808.10024)",
+    objective="marginal",
+    unbiased=True,
+    needs="value",
+    evaluations="S",
+)
 def hard_marginal(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """-log sum_s p(s) exp(-loss(s)) with p = softmax(beta * scores): the marginal likelihood of each step,
-    enumerated.
-
-    Paper: Deng et al. 2018 (1807.03756); Wu et al. 2018 (1808.10024).
-    Bias: none for the marginal likelihood.
-    Cost: S evaluations of the loss.
-    """
+    enumerated."""
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(distribution, Enumeration(distribution), Marginal(), "marginal", "value", evaluate_as)
+    return Mechanism(distribution, Enumeration(distribution), Marginal(), evaluate_as)

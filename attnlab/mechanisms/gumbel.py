@@ -15,6 +15,7 @@ from attnlab.attention.distributions import Softmax
 from attnlab.attention.estimators import Pathwise
 from attnlab.attention.interfaces import AttentionInput, Distribution, Mechanism, Selection, Selector, single
 from attnlab.attention.schedules import Scheduled, scheduled
+from attnlab.facts import Facts
 from attnlab.randomness import Randomness, draw, exponential, one_hot
 from attnlab.settings import BetaAndTemperature, EvaluateAs, Size
 
@@ -81,29 +82,45 @@ class GumbelRao(Selector):
         return single(functional.straight_through(one_hot(position, probs), relaxed), probs)
 
 
+@Facts(
+    paper="Jang et al. 2017 (1611.01144); Maddison et al. 2017 (1611.00712)",
+    objective="expected",
+    unbiased=False,
+    needs="mixture",
+    evaluations=1,
+)
 def gumbel_softmax(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
     """weights = softmax((log p + G) / temperature) with Gumbel noise G and p = softmax(beta * scores).
 
-    Paper: Jang et al. 2017 (1611.01144); Maddison et al. 2017 (1611.00712).
-    Bias: yes for the expected loss; it goes to 0 with the temperature, while the variance grows.
-    Cost: 1 evaluation of the loss, at a mixture.
+    The bias goes to 0 with the temperature, while the variance grows.
     """
     distribution = Softmax(scheduled("beta", settings))
     selector = GumbelSoftmax(distribution, scheduled("temperature", settings))
-    return Mechanism(distribution, selector, Pathwise(), "expected", "mixture", evaluate_as)
+    return Mechanism(distribution, selector, Pathwise(), evaluate_as)
 
 
+@Facts(
+    paper="Jang et al. 2017 (1611.01144)",
+    objective="expected",
+    unbiased=False,
+    needs="gradient",
+    evaluations=1,
+)
 def gumbel_straight_through(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
     """weights = one-hot(D) + y - stop_gradient(y), y = softmax((log p + G) / temperature) and D its argmax.
 
-    Paper: Jang et al. 2017 (1611.01144).
-    Bias: yes for the expected loss, at every temperature unless the loss is affine and the temperature goes
-    to 0.
-    Cost: 1 evaluation of the loss.
+    Biased at every temperature unless the loss is affine and the temperature goes to 0.
     """
     return _straight_through(1, settings, evaluate_as)
 
 
+@Facts(
+    paper="Paulus et al. 2021 (2010.04838)",
+    objective="expected",
+    unbiased=False,
+    needs="gradient",
+    evaluations=1,
+)
 def gumbel_rao(
     *, samples: Size, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]
 ) -> Mechanism:
@@ -112,9 +129,8 @@ def gumbel_rao(
 
     `samples` noises given D are averaged; the gradient holds them fixed.
 
-    Paper: Paulus et al. 2021 (2010.04838).
-    Bias: that of gumbel_straight_through, whatever the number of samples; the variance falls with it.
-    Cost: 1 evaluation of the loss.
+    The bias is that of gumbel_straight_through, whatever the number of samples; the variance falls with
+    it.
     """
     return _straight_through(samples, settings, evaluate_as)
 
@@ -122,4 +138,4 @@ def gumbel_rao(
 def _straight_through(samples: int, settings: BetaAndTemperature, evaluate_as: EvaluateAs) -> Mechanism:
     distribution = Softmax(scheduled("beta", settings))
     selector = GumbelRao(distribution, scheduled("temperature", settings), samples)
-    return Mechanism(distribution, selector, Pathwise(), "expected", "gradient", evaluate_as)
+    return Mechanism(distribution, selector, Pathwise(), evaluate_as)

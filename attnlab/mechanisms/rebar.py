@@ -16,6 +16,7 @@ from attnlab.attention.interfaces import (
     Selector,
 )
 from attnlab.attention.schedules import Scheduled, scheduled
+from attnlab.facts import Facts
 from attnlab.mechanisms.gumbel import perturbed, relax, reparametrised
 from attnlab.randomness import Randomness, draw, exponential, log_prob_of, one_hot
 from attnlab.settings import BetaAndTemperature, EvaluateAs, Positive
@@ -61,18 +62,21 @@ class RelaxedGivenDraw(Baseline):
         return self.eta * returns[2:]
 
 
+@Facts(
+    paper="Tucker et al. 2017 (1703.07370)",
+    objective="expected",
+    unbiased=True,
+    needs="mixture",
+    evaluations=3,
+)
 def rebar(*, eta: Positive, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
     """loss(D) + stop_gradient(loss(D) - eta loss(y')) log p(D) + eta (loss(y) - loss(y')).
 
     D ~ p = softmax(beta * scores); y = softmax((log p + G) / temperature) with argmax D, and y' another one
     given D.
 
-    Paper: Tucker et al. 2017 (1703.07370).
-    Bias: none for the expected loss, at every temperature and eta.
-    Cost: 3 evaluations of the loss, two of them at mixtures.
+    Unbiased at every temperature and eta. Two of the evaluations are at mixtures.
     """
     distribution = Softmax(scheduled("beta", settings))
     selector = RelaxedPair(distribution, scheduled("temperature", settings), eta)
-    return Mechanism(
-        distribution, selector, Reinforce(RelaxedGivenDraw(eta)), "expected", "mixture", evaluate_as
-    )
+    return Mechanism(distribution, selector, Reinforce(RelaxedGivenDraw(eta)), evaluate_as)

@@ -9,6 +9,7 @@ from attnlab.attention.estimators import Reinforce
 from attnlab.attention.interfaces import Mechanism
 from attnlab.attention.schedules import scheduled
 from attnlab.attention.selectors import Draws
+from attnlab.facts import Facts
 from attnlab.settings import Beta, EvaluateAs, Size
 
 BASELINES = {
@@ -21,6 +22,17 @@ BASELINES = {
 }
 
 
+@Facts(
+    paper="Williams 1992; Xu et al. 2015 (1502.03044)",
+    objective="expected",
+    unbiased=True,
+    needs="value",
+    evaluations="samples",
+    where={
+        "baseline=self_critical": {"evaluations": "samples + 1"},
+        "baseline=soft": {"evaluations": "samples + 1", "needs": "mixture"},
+    },
+)
 def hard_reinforce(
     *,
     samples: Size,
@@ -32,10 +44,6 @@ def hard_reinforce(
     scores).
 
     Raises ValueError for `leave_one_out` with a single sample.
-
-    Paper: Williams 1992; Xu et al. 2015 (1502.03044).
-    Bias: none for the expected loss, under every baseline.
-    Cost: `samples` evaluations of the loss; one more for the baselines self_critical and soft.
     """
     if baseline == "leave_one_out" and samples < 2:
         raise ValueError(
@@ -45,5 +53,4 @@ def hard_reinforce(
         )
     distribution = Softmax(scheduled("beta", beta))
     estimator = Reinforce(BASELINES[baseline]())
-    needs = "mixture" if baseline == "soft" else "value"
-    return Mechanism(distribution, Draws(distribution, samples), estimator, "expected", needs, evaluate_as)
+    return Mechanism(distribution, Draws(distribution, samples), estimator, evaluate_as)

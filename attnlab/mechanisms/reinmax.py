@@ -9,6 +9,7 @@ from attnlab.attention.distributions import Softmax
 from attnlab.attention.estimators import Pathwise
 from attnlab.attention.interfaces import AttentionInput, Distribution, Mechanism, Selection, Selector, single
 from attnlab.attention.schedules import Scheduled, scheduled
+from attnlab.facts import Facts
 from attnlab.randomness import Randomness, draw, one_hot
 from attnlab.settings import BetaAndTemperature, EvaluateAs
 
@@ -36,6 +37,13 @@ class ReinMax(Selector):
         return single(functional.straight_through(hard, 2 * second - probs / 2), probs)
 
 
+@Facts(
+    paper="Liu et al. 2023 (2304.08612)",
+    objective="expected",
+    unbiased=False,
+    needs="gradient",
+    evaluations=1,
+)
 def reinmax(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
     """weights = one-hot(D) + w - stop_gradient(w), where dw/dscores = 2 J(q) - J(p) / 2, J(q) = diag q - q
     q'.
@@ -43,10 +51,7 @@ def reinmax(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) 
     q = (one-hot(D) + p_temperature) / 2, D ~ p = softmax(beta * scores), p_temperature = softmax(beta *
     scores / temperature). Raises ValueError for a temperature below 1.
 
-    Paper: Liu et al. 2023 (2304.08612).
-    Bias: yes for the expected loss, except where the loss is at most quadratic in the weights and the
-    temperature is 1.
-    Cost: 1 evaluation of the loss.
+    Biased except where the loss is at most quadratic in the weights and the temperature is 1.
     """
     lowest = min(
         value for value in (settings["temperature"], settings["temperature_end"]) if value is not None
@@ -57,4 +62,4 @@ def reinmax(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) 
         )
     distribution = Softmax(scheduled("beta", settings))
     selector = ReinMax(distribution, scheduled("temperature", settings))
-    return Mechanism(distribution, selector, Pathwise(), "expected", "gradient", evaluate_as)
+    return Mechanism(distribution, selector, Pathwise(), evaluate_as)

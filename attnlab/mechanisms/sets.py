@@ -19,6 +19,7 @@ from attnlab.attention.interfaces import (
     Selector,
 )
 from attnlab.attention.schedules import scheduled
+from attnlab.facts import Facts
 from attnlab.randomness import Randomness, exponential, log_prob_of, one_hot
 from attnlab.settings import Beta, EvaluateAs, Size
 
@@ -128,6 +129,13 @@ def log_completion(
     return completion
 
 
+@Facts(
+    paper="Kool et al. 2020 (2002.06043)",
+    objective="expected",
+    unbiased=True,
+    needs="value",
+    evaluations="samples",
+)
 def unordered_set(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """sum over s in S of p(s) R(S, s) (loss(s) + stop_gradient(loss(s) - b_s) log p(s)), S drawn without
     replacement.
@@ -135,10 +143,6 @@ def unordered_set(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta
     p = softmax(beta * scores); R by an exact recursion over subsets (theirs is an integral); b_s is the
     built-in baseline. Exact where samples >= the number of positions. Raises ValueError for a single sample,
     where that baseline would be the sample itself, and for more than 8.
-
-    Paper: Kool et al. 2020 (2002.06043).
-    Bias: none for the expected loss.
-    Cost: `samples` evaluations of the loss; the weights of 2^samples subsets.
     """
     if not 2 <= samples <= LARGEST_SET:
         raise ValueError(
@@ -148,4 +152,4 @@ def unordered_set(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta
         )
     distribution = Softmax(scheduled("beta", beta))
     selector = UnorderedSet(distribution, samples)
-    return Mechanism(distribution, selector, Reinforce(SetMean()), "expected", "value", evaluate_as)
+    return Mechanism(distribution, selector, Reinforce(SetMean()), evaluate_as)

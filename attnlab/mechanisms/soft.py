@@ -8,19 +8,21 @@ from attnlab.attention.estimators import Pathwise
 from attnlab.attention.interfaces import Distribution, Mechanism
 from attnlab.attention.schedules import scheduled
 from attnlab.attention.selectors import Mixture
+from attnlab.facts import Facts
 from attnlab.settings import Beta, EvaluateAs
 
 
 def averaged(distribution: Distribution, evaluate_as: str) -> Mechanism:
     """The mechanism of the loss at the value averaged under a distribution."""
-    return Mechanism(distribution, Mixture(distribution), Pathwise(), "soft", "mixture", evaluate_as)
+    return Mechanism(distribution, Mixture(distribution), Pathwise(), evaluate_as)
 
 
+@Facts(
+    paper="Bahdanau et al. 2015 (1409.0473)", objective="soft", unbiased=True, needs="mixture", evaluations=1
+)
 def soft(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """weights = softmax(beta * scores); the loss at the averaged value.
 
-    Paper: Bahdanau et al. 2015 (1409.0473).
-    Bias: none for its own objective; exact for the expected loss where the loss is affine in the weights.
-    Cost: 1 evaluation of the loss.
+    Also exact for the expected loss where the loss is affine in the weights.
     """
     return averaged(Softmax(scheduled("beta", beta)), evaluate_as)

@@ -10,6 +10,7 @@ from attnlab.attention.distributions import Softmax, most_probable
 from attnlab.attention.estimators import Pathwise
 from attnlab.attention.interfaces import AttentionInput, Categorical, Mechanism, Selection, Selector, single
 from attnlab.attention.schedules import scheduled
+from attnlab.facts import Facts
 from attnlab.randomness import Randomness, draw, one_hot
 from attnlab.settings import Beta, EvaluateAs
 
@@ -37,27 +38,33 @@ class ArgmaxStraightThrough(StraightThrough):
         return most_probable(categorical.probs)[None]
 
 
+@Facts(
+    paper="Bengio et al. 2013 (1308.3432)",
+    objective="expected",
+    unbiased=False,
+    needs="gradient",
+    evaluations=1,
+)
 def hard_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """weights = one-hot(z) + p - stop_gradient(p) with z ~ p = softmax(beta * scores).
 
-    Paper: Bengio et al. 2013 (1308.3432).
-    Bias: yes for the expected loss, except where the loss is affine in the weights.
-    Cost: 1 evaluation of the loss.
+    Biased except where the loss is affine in the weights.
     """
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(
-        distribution, StraightThrough(distribution), Pathwise(), "expected", "gradient", evaluate_as
-    )
+    return Mechanism(distribution, StraightThrough(distribution), Pathwise(), evaluate_as)
 
 
+@Facts(
+    paper="a common variant of Bengio et al. 2013 (1308.3432)",
+    objective="expected",
+    unbiased=False,
+    needs="gradient",
+    evaluations=1,
+)
 def argmax_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """weights = hardmax(p) + p - stop_gradient(p), p = softmax(beta * scores): nothing is drawn.
 
-    Paper: a common variant of Bengio et al. 2013 (1308.3432).
-    Bias: strong for the expected loss, except where the loss is affine in the weights.
-    Cost: 1 evaluation of the loss.
+    Strongly biased except where the loss is affine in the weights.
     """
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(
-        distribution, ArgmaxStraightThrough(distribution), Pathwise(), "expected", "gradient", evaluate_as
-    )
+    return Mechanism(distribution, ArgmaxStraightThrough(distribution), Pathwise(), evaluate_as)

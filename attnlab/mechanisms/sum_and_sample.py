@@ -17,6 +17,7 @@ from attnlab.attention.interfaces import (
     Selector,
 )
 from attnlab.attention.schedules import scheduled
+from attnlab.facts import Facts
 from attnlab.mechanisms.sets import counted, members
 from attnlab.randomness import Randomness, draw
 from attnlab.settings import Beta, EvaluateAs, Size
@@ -56,16 +57,19 @@ class SummedMean(Baseline):
         return ((mass * returns[:-1]).sum(0) / mass.sum(0).clamp_min(torch.finfo(mass.dtype).tiny))[None]
 
 
+@Facts(
+    paper="Liu et al. 2019 (1810.04777)",
+    objective="expected",
+    unbiased=True,
+    needs="value",
+    evaluations="samples",
+)
 def sum_and_sample(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """sum over the samples - 1 most probable s of p(s) term(s), + (rest of p) term(z) with z drawn from the
     rest.
 
     term(s) = loss(s) + stop_gradient(loss(s) - b) log p(s), p = softmax(beta * scores), and b the mean loss
     of the summed positions. Exact where samples >= S. Raises ValueError for a single sample.
-
-    Paper: Liu et al. 2019 (1810.04777).
-    Bias: none for the expected loss.
-    Cost: `samples` evaluations of the loss.
     """
     if samples < 2:
         raise ValueError(
@@ -75,4 +79,4 @@ def sum_and_sample(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Bet
         )
     distribution = Softmax(scheduled("beta", beta))
     selector = SumAndSample(distribution, samples)
-    return Mechanism(distribution, selector, Reinforce(SummedMean()), "expected", "value", evaluate_as)
+    return Mechanism(distribution, selector, Reinforce(SummedMean()), evaluate_as)

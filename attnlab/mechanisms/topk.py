@@ -5,19 +5,19 @@ from typing import Literal, Unpack
 from attnlab.attention.distributions import TopK
 from attnlab.attention.interfaces import Mechanism
 from attnlab.attention.schedules import scheduled
+from attnlab.facts import Facts
 from attnlab.mechanisms.soft import averaged
 from attnlab.settings import Beta, Size
 
 
+@Facts(
+    paper="Gupta et al. 2021 (2106.06899)", objective="soft", unbiased=True, needs="mixture", evaluations=1
+)
 def topk(
     *, k: Size, evaluate_as: Literal["same", "soft", "argmax", "marginal", "topk"], **beta: Unpack[Beta]
 ) -> Mechanism:
     """weights = softmax(beta * scores) over the k best scores, 0 elsewhere; the loss at the averaged value.
 
     evaluate_as=soft reads all positions, topk (which same follows) the k best.
-
-    Paper: Gupta et al. 2021 (2106.06899).
-    Bias: none for its own objective.
-    Cost: 1 evaluation of the loss.
     """
     return averaged(TopK(k, scheduled("beta", beta)), evaluate_as)

@@ -10,6 +10,7 @@ from attnlab.attention.estimators import Losses, State, Valid, masked
 from attnlab.attention.interfaces import Estimator, Mechanism, Selection, Surrogate
 from attnlab.attention.schedules import scheduled
 from attnlab.attention.selectors import Draws
+from attnlab.facts import Facts
 from attnlab.settings import Beta, EvaluateAs, Size
 
 
@@ -32,15 +33,21 @@ class Vimco(Estimator):
         return masked(-(bound + signal.sum(0)), valid)
 
 
+@Facts(
+    paper="Mnih & Rezende 2016 (1602.06725)",
+    objective="marginal",
+    unbiased=True,
+    needs="value",
+    evaluations="samples",
+    bound="samples",
+)
 def vimco(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     """-E log mean_k exp(-loss(z_k)) with z_k ~ p = softmax(beta * scores), which falls to the marginal as
     `samples` grows.
 
     Raises ValueError for a single sample.
 
-    Paper: Mnih & Rezende 2016 (1602.06725).
-    Bias: none for its own bound; the bound is loose by an amount that falls with `samples`.
-    Cost: `samples` evaluations of the loss.
+    Unbiased for its own bound, which is loose by an amount that falls with `samples`.
     """
     if samples < 2:
         raise ValueError(
@@ -48,6 +55,4 @@ def vimco(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Me
             "its bound with one draw is the expected loss: use attention=hard_reinforce"
         )
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(
-        distribution, Draws(distribution, samples), Vimco(), "marginal", "value", evaluate_as, bound=samples
-    )
+    return Mechanism(distribution, Draws(distribution, samples), Vimco(), evaluate_as)

@@ -15,10 +15,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.attention.interfaces import AttentionInput, Mechanism, Needs, Objective
+from attnlab.attention.interfaces import AttentionInput, Mechanism
 from attnlab.attention.schedules import move_all
-from attnlab.building import make
+from attnlab.building import make_part
 from attnlab.config.composing import compose
+from attnlab.facts import Needs, Objective
 from attnlab.randomness import drawing, generator_for
 
 Loss = Callable[[Tensor], Tensor]
@@ -35,7 +36,7 @@ def mechanism_of(
     before training."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        mechanism: Mechanism = make(settings(*overrides))
+        mechanism: Mechanism = make_part("attention", settings(*overrides))
         mechanism.estimator.prepare(1)
     for part in (mechanism.distribution, mechanism.selector, mechanism.estimator):
         part.to(device, dtype)
@@ -74,7 +75,7 @@ def _estimates(mechanism: Mechanism, scores: Tensor, loss: Loss, rows: int, seed
     randomness = drawing(generator_for(seed, "microscope", start, device=scores.device))
     selection = mechanism.selector(inputs, randomness, mechanism.estimator.controls)
     weights = selection.weights.expand(-1, rows, 1, -1).squeeze(2)
-    losses = _losses(loss, weights.clone(), mechanism.needs)  # a copy: a loss may work in place
+    losses = _losses(loss, weights.clone(), mechanism.facts.needs)  # a copy: a loss may work in place
     valid = torch.ones_like(mask[..., 0])
     state = torch.zeros_like(leaf[..., :1])
     surrogate = mechanism.estimator(
@@ -133,7 +134,7 @@ def exact_gradient(
         mask = (scores > -torch.inf)[None, None]
         inputs = AttentionInput(leaf[None, None], mask, torch.zeros_like(mask), _first(leaf))
         probs = mechanism.distribution(inputs).probs[0, 0]
-        value = objective_value(probs, loss, mechanism.objective, mechanism.bound)
+        value = objective_value(probs, loss, mechanism.facts.objective, mechanism.facts.bound)
     else:
         value = objective_value(functional.softmax(leaf), loss, objective)
     if not value.requires_grad:

@@ -1,9 +1,7 @@
 """Bias, variance, cosine and cost of every mechanism's gradient at one place: the reference problems over
 eight positions."""
 
-import importlib
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, get_args
 
@@ -16,7 +14,7 @@ from torch import Tensor
 from attnlab.config.composing import choices
 from attnlab.config.places import CONFIGS
 from attnlab.config.signatures import settings_of
-from attnlab.microscope.gradients import Loss, exact_gradient, mechanism_of, sample_gradients, settings
+from attnlab.microscope.gradients import Loss, exact_gradient, mechanism_of, sample_gradients
 
 SCORES = (0.9, -0.4, 0.3, -1.2, 0.6, 0.0, -0.8, 1.1)
 COSTS = (2.0, -1.0, 0.5, 1.5, -2.0, 0.0, 1.0, -0.5)
@@ -58,14 +56,6 @@ class Measurement(NamedTuple):
     def biased(self) -> bool:
         """Whether chance does not explain the distance from the exact gradient."""
         return self.limit > 1e-9 and self.p_value < SIGNIFICANT
-
-
-class Claims(NamedTuple):
-    """What the docstring of a mechanism's factory says."""
-
-    paper: str
-    bias: str
-    cost: str
 
 
 def measure(overrides: Sequence[str], loss: Loss, draws: int, seed: int = 0) -> Measurement:
@@ -120,18 +110,6 @@ def _p_value(
     return float(fdtrc(positions, freedom, squared * freedom / (positions * (draws - 1))))
 
 
-def claims_of(overrides: Sequence[str]) -> Claims:
-    """Paper, bias and cost by the docstring of the factory that makes the mechanism."""
-    module, _, factory = settings(*overrides)["_target_"].rpartition(".")
-    doc = getattr(importlib.import_module(module), factory).__doc__ or ""
-    return Claims(*(_line(doc, word) for word in ("Paper", "Bias", "Cost")))
-
-
-def _line(doc: str, word: str) -> str:
-    found = re.search(rf"^\s*{word}: (.+?)\.?$", doc, re.MULTILINE)
-    return found[1] if found else "-"
-
-
 def jobs() -> list[list[str]]:
     """Overrides of every mechanism with its defaults, and with each of its baselines where it has some."""
     found = []
@@ -151,7 +129,7 @@ def lines(jobs: Sequence[Sequence[str]], draws: int, seed: int = 0) -> Iterator[
     yield f"{len(SCORES)} positions, {draws:,} estimates each; bias against the mechanism's own objective."
     yield "x±e: the bias, less what noise adds to it, and its standard error; <x: what is"
     yield "told from 0 only above x, twice the noise of the mean."
-    named = [(overrides, _words(overrides), mechanism_of(overrides).objective) for overrides in jobs]
+    named = [(overrides, _words(overrides), mechanism_of(overrides).facts.objective) for overrides in jobs]
     for problem, loss in PROBLEMS.items():
         yield f"\n{problem}: {(loss.__doc__ or '').rstrip('.')}"
         yield f"{'mechanism':25}{'objective':>10}{'bias':>13}{'cosine':>10}{'variance':>10}{'cost':>6}"
@@ -200,12 +178,12 @@ def markdown(jobs: Iterable[Sequence[str]], draws: int, seed: int = 0) -> str:
     ]
     for overrides in jobs:
         name, *changes = _words(overrides)
-        claims, mechanism = claims_of(overrides), mechanism_of(overrides)
+        facts = mechanism_of(overrides).facts
         found = [measure(overrides, loss, draws, seed) for loss in PROBLEMS.values()]
         label = " ".join([f"`{name}`", *(f"`{setting}`" for setting in changes)])
-        objective = mechanism.objective + (f", bound of {mechanism.bound} draws" if mechanism.bound else "")
-        unbiased = "yes" if claims.bias.startswith("none") else "no"
-        cells = [label, claims.paper, objective, unbiased, str(found[0].cost)]
+        objective = facts.objective + (f", bound of {facts.bound} draws" if facts.bound else "")
+        unbiased = "yes" if facts.unbiased else "no"
+        cells = [label, facts.paper, objective, unbiased, str(found[0].cost)]
         cells += [" / ".join(map(show, found)) for show in (bias, variance)]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

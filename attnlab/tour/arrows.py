@@ -49,7 +49,7 @@ def measure(name: str, overrides: Sequence[str], scores: Float[Tensor, "S"], cos
     """Estimates of the mechanism that overrides describe, for a cost at some scores."""
     single = sample_gradients(overrides, scores, cost, DRAWS)
     own = exact_gradient(scores, cost, overrides=overrides)
-    return Estimates(name, mechanism_of(overrides).objective, single, own, exact_gradient(scores, cost))
+    return Estimates(name, mechanism_of(overrides).facts.objective, single, own, exact_gradient(scores, cost))
 
 
 def measured(name: str) -> Estimates:

@@ -43,7 +43,7 @@ from attnlab.tasks.batch import BOS, EOS, PAD, Batch
 
 B, T, S = 3, 2, 5
 BETAS = [0.25, 1.0, 4.0]
-HARD = [v for v in variants() if v.build().needs != "mixture" or v.name == "hard_reinforce"]
+HARD = [v for v in variants() if v.build().facts.needs != "mixture" or v.name == "hard_reinforce"]
 INDEPENDENT = [v for v in enumerable() if is_random(v.build()) and v.name not in LAWS]
 DRAWING = [v for v in enumerable() if is_random(v.build())]
 SAME_FOR_A_CONSTANT = [
@@ -142,7 +142,7 @@ def test_the_mean_gradient_is_that_of_the_objective(variant: Variant, shape: str
     assert (of_scores[~mask.expand(B, T, S)] == 0).all() and (of_scores[~valid] == 0).all()
 
 
-@pytest.mark.parametrize("variant", [v for v in enumerable() if v.build().needs != "gradient"], ids=str)
+@pytest.mark.parametrize("variant", [v for v in enumerable() if v.build().facts.needs != "gradient"], ids=str)
 def test_enumerated_and_pathwise_surrogates_have_the_value_of_their_objective(variant: Variant):
     mechanism = variant.build()
     scores, mask, valid = problem()
@@ -154,7 +154,7 @@ def test_enumerated_and_pathwise_surrogates_have_the_value_of_their_objective(va
         for outcome in law(variant, probs):
             selection = select(mechanism, scores, mask, outcome.forced.view(-1, 1, 1))
             losses = loss(selection.weights)
-            if mechanism.bound:  # of the draws together
+            if mechanism.facts.bound:  # of the draws together
                 value = -torch.logsumexp(selection.mass.log() - losses, 0)
             else:
                 value = (selection.mass * losses).sum(0)
@@ -163,7 +163,7 @@ def test_enumerated_and_pathwise_surrogates_have_the_value_of_their_objective(va
         selection = select(mechanism, scores, mask, torch.full((1, 1, 1), -1), gold=GOLD)
         losses = loss(selection.weights)
         mean = mechanism.estimator(losses, losses, selection, torch.ones_like(valid), STATE).loss
-    exact = objective(mechanism.objective, loss, probs, mechanism.bound)
+    exact = objective(mechanism.facts.objective, loss, probs, mechanism.facts.bound)
     torch.testing.assert_close(mean, exact, rtol=1e-12, atol=1e-12)
 
 

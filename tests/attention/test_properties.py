@@ -54,7 +54,7 @@ SEEING = [name for name in MECHANISMS if name not in BLIND]
 LINEAR = [
     name
     for name, m in MECHANISMS.items()
-    if m.objective != "marginal" and name not in BLIND or "baseline=none" in name
+    if m.facts.objective != "marginal" and name not in BLIND or "baseline=none" in name
 ]
 """Those whose gradient scales with the loss. -log E exp(-loss) is not linear in it (hard_marginal, vimco),
 and a baseline that remembers or has learned something keeps its size while the loss grows."""
@@ -62,7 +62,7 @@ DETERMINISTIC = [name for name, mechanism in MECHANISMS.items() if not is_random
 HARD = [
     name
     for name, mechanism in MECHANISMS.items()
-    if mechanism.needs != "mixture" or "hard_reinforce" in name or name == "rebar"
+    if mechanism.facts.needs != "mixture" or "hard_reinforce" in name or name == "rebar"
 ]
 
 every = pytest.mark.parametrize("name", MECHANISMS)

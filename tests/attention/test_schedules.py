@@ -267,7 +267,7 @@ class Weighed(Pathwise):
 def test_numbers_of_one_name_move_apart_and_an_estimators_moves_too(tmp_path: Path) -> None:
     built = assemble(compose([*SMALL, f"runs_dir={tmp_path}"]).tree)
     chooses, tells = Twice(1.0), Twice(10.0)  # what is drawn from and what is read may be two objects
-    mechanism = Mechanism(tells, Mixture(chooses), Weighed(), "soft", "mixture", "same")
+    mechanism = Mechanism(tells, Mixture(chooses), Weighed(), "same")
     built.attention.selector = mechanism.selector
     training = Training(
         built.model, mechanism, built.task, make_part("optimizer", built.config["optimizer"]), 0

@@ -239,13 +239,15 @@ from attnlab.attention.interfaces import Mechanism
 from attnlab.attention.distributions import Softmax
 from attnlab.attention.estimators import Pathwise
 from attnlab.attention.selectors import Mixture
+from attnlab.facts import Facts
 from attnlab.settings import EvaluateAs, Positive
 
 
+@Facts(paper="none", objective="soft", unbiased=True, needs="mixture", evaluations=1)
 def warm(*, beta: Positive, evaluate_as: EvaluateAs) -> Mechanism:
     """Soft attention at twice its temperature."""
     distribution = Softmax(beta / 2)
-    return Mechanism(distribution, Mixture(distribution), Pathwise(), "soft", "mixture", evaluate_as)
+    return Mechanism(distribution, Mixture(distribution), Pathwise(), evaluate_as)
 '''
 
 

@@ -343,7 +343,7 @@ def unwritten(variant: Variant) -> str:
             f"{variant.name} chooses by {behind.__name__}: write it, in torch alone, as a function of "
             f"scores, mask and settings, in DISTRIBUTIONS{name}"
         )
-    if mechanism.needs == "gradient" and variant.name not in (*CERTIFICATES, *CONTINUOUS):
+    if not mechanism.facts.unbiased and variant.name not in (*CERTIFICATES, *CONTINUOUS):
         return (
             f"{variant.name} is biased for its objective: write what its mean should be, as a function of "
             f"loss and probs, in CERTIFICATES{name}"
@@ -428,8 +428,8 @@ mean must have."""
 def certificate(variant: Variant, mechanism: Mechanism, loss: Loss, probs: Tensor) -> Tensor:
     """A loss per step, B T, with the gradient that the mechanism's mean must have. No mechanism passes
     without one."""
-    if mechanism.needs != "gradient":
-        return objective(mechanism.objective, loss, probs, mechanism.bound)
+    if mechanism.facts.unbiased:
+        return objective(mechanism.facts.objective, loss, probs, mechanism.facts.bound)
     return CERTIFICATES[variant.name](loss, probs)
 
 

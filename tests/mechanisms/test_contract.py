@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from enumeration import PLACES, file_of, names
+from enumeration import PLACES, choose, file_of, names
 
 import attnlab
 from attnlab.building import assemble
 from attnlab.config.checking import HANDED, ROOT
 from attnlab.config.composing import compose
+from attnlab.config.help import keys_page
 from attnlab.config.places import CONFIGS
-from attnlab.config.signatures import settings_of
+from attnlab.config.signatures import facts_of, settings_of
 from attnlab.config.trainer import OFFERED, OWNED
 from attnlab.config.trust import EVERYTHING
 from attnlab.models.seq2seq import token_losses
@@ -92,10 +93,15 @@ def test_every_combination_trains_every_parameter(attention: str, score: str, mo
 
 
 @pytest.mark.parametrize("attention", names("attention"))
-def test_a_mechanism_declares_what_it_follows_and_needs(attention: str) -> None:
-    mechanism = assemble(chosen(attention=attention), EVERYTHING).mechanism
-    assert mechanism.objective in ("soft", "expected", "marginal")
-    assert mechanism.needs in ("value", "gradient", "mixture")
+def test_the_facts_of_a_mechanism_are_those_read_from_its_source(attention: str) -> None:
+    node = chosen(attention=attention)["attention"]
+    facts, read = (
+        assemble(chosen(attention=attention), EVERYTHING).mechanism.facts,
+        facts_of(node["_target_"]),
+    )
+    assert read is not None and facts == read.at(node)
+    page = " ".join(keys_page(choose("attention", attention), ("attention",)).split())
+    assert all(words in page for words in (f"Paper: {facts.paper}.", f"Objective: {facts.objective}"))
 
 
 @pytest.mark.parametrize("attention", names("attention"))
@@ -135,5 +141,5 @@ def test_no_two_parts_start_the_same() -> None:
 def test_build_gives_the_configured_objects() -> None:
     built = attnlab.build(["attention=hard_reinforce", "attention.samples=3", *TINY])
     assert built.attention is built.model.attention and built.attention.selector is built.mechanism.selector
-    assert built.mechanism.objective == "expected" and built.task.longest_target == 11
+    assert built.mechanism.facts.objective == "expected" and built.task.longest_target == 11
     assert built.config["attention"]["samples"] == 3

@@ -31,6 +31,7 @@ from attnlab import functional, randomness
 from attnlab.attention import attention, baselines, distributions, estimators
 from attnlab.attention.interfaces import Categorical, Mechanism, Selection, Surrogate
 from attnlab.attention.schedules import Scheduled
+from attnlab.facts import Facts
 from attnlab.mechanisms import gumbel, rebar, sets, sum_and_sample, vimco
 from attnlab.runs import folders
 from attnlab.training import lightning_module as training
@@ -192,12 +193,11 @@ def by_integral(original: Any, weights: Tensor, log_prob: Tensor, probs: Tensor)
     return torch.stack(found)
 
 
+@Facts(paper="none", objective="expected", unbiased=True, needs="value", evaluations="samples")
 def set_of_one(original: Any, *, samples: int, evaluate_as: str, **beta: Any) -> Mechanism:
     distribution = distributions.Softmax(Scheduled(beta["beta"], name="beta"))
     estimator = estimators.Reinforce(sets.SetMean())
-    return Mechanism(
-        distribution, sets.UnorderedSet(distribution, samples), estimator, "expected", "value", evaluate_as
-    )
+    return Mechanism(distribution, sets.UnorderedSet(distribution, samples), estimator, evaluate_as)
 
 
 def even_share_for_the_rest(original: Any, selector: Any, inputs: Any, *rest: Any) -> Selection:

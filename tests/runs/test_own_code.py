@@ -296,10 +296,11 @@ FAILING = {
     "refuses": ("raise ValueError('samples must be odd')", "samples must be odd"),
     "returns nothing": ("None", "must return a Mechanism of attnlab.attention.interfaces, got None"),
     "returns a class": ("Mechanism", "must return a Mechanism of attnlab.attention.interfaces, got <class"),
-    "names no objective": (
-        "soft()._replace(objective='best')",
-        "objective of .* must be soft or expected or",
+    "states no facts": (
+        "soft()._replace(facts=None)",
+        "states no facts; above it stands @Facts.paper=..., obj",
     ),
+    "states something else": ("soft()._replace(facts=1)", "facts of .* must be a Facts, got 1"),
     "has no selector": ("soft()._replace(selector=None)", "selector of .* must be a Selector, got None"),
     "leaves": ("exit(3)", "fails with SystemExit: 3"),
 }
@@ -324,3 +325,28 @@ def test_a_factory_that_fails_or_makes_something_else_is_told_in_one_sentence(
     assert train(command, None) == 2
     err = " ".join(capsys.readouterr().err.split())
     assert re.search(told, err) and "Traceback" not in err and not (tmp_path / "runs").exists()
+
+
+UNSTATED = {
+    "objective='best'": "facts that cannot be; objective: Input should be 'soft', 'expected' or 'marginal'",
+    "unbiased=1 > 0": "states facts that are no constants, 1 > 0",
+    "evaluations=1.5": "facts that cannot be; evaluations: must be a number or a sum that names",
+    "cost=3": "states facts that cannot be; cost: Extra inputs are not permitted",
+    "where={'share=1.0': {'needs': 'all'}}": "facts that cannot be; needs: Input should be 'value'",
+}
+
+
+@pytest.mark.parametrize("changed", UNSTATED)
+def test_facts_that_cannot_be_are_told_in_one_sentence_before_anything_is_imported(
+    changed: str, own: Write, tmp_path: Path
+) -> None:
+    stated = "paper='mine', objective='soft', unbiased=True, needs='value', evaluations=1"
+    word = changed.partition("=")[0]
+    rest = [part for part in stated.split(", ") if not part.startswith(f"{word}=")]
+    package = own(
+        mine=f"from attnlab.facts import Facts\n@Facts({', '.join([*rest, changed])})\n"
+        "def mine(*, share: float): ..."
+    )
+    with pytest.raises(ConfigurationError) as refusal:
+        chosen(tmp_path, package, "share: 1.0\n")
+    assert UNSTATED[changed] in str(refusal.value) and "\n" not in str(refusal.value)

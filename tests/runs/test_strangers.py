@@ -298,6 +298,7 @@ from attnlab.attention.interfaces import Distribution, Mechanism
 from attnlab.attention.distributions import Softmax, Uniform, categorical
 from attnlab.attention.estimators import Pathwise
 from attnlab.attention.selectors import Mixture
+from attnlab.facts import Facts
 
 class Shared(Distribution):
     def __init__(self, share):
@@ -308,9 +309,10 @@ class Shared(Distribution):
         p, q = self.softmax(inputs).probs, self.uniform(inputs).probs
         return categorical((1 - self.share) * p + self.share * q)
 
+@Facts(paper="none", objective="soft", unbiased=True, needs="mixture", evaluations=1)
 def mine(*, share: float, samples: int):
     distribution = Shared(share)
-    return Mechanism(distribution, Mixture(distribution), Pathwise(), "soft", "mixture", "same")
+    return Mechanism(distribution, Mixture(distribution), Pathwise(), "same")
 """
 
 
