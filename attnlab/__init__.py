@@ -1,17 +1,27 @@
 """attnlab: hard and soft attention, from argmax and softargmax to certified gradient estimators."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from attnlab import functional
+    from attnlab.api import attention, mechanism
     from attnlab.building import build
 
-__all__ = ["build"]
+__all__ = ["attention", "build", "functional", "mechanism"]
 __version__ = "0.1.0"
+
+HOMES = {"attention": "api", "build": "building", "mechanism": "api"}
 
 
 def __getattr__(name: str) -> Any:
-    if name == "build":  # torch is imported when it is needed: configurations are checked without it
-        from attnlab.building import build
-
-        return build
+    """torch is imported when it is needed: configurations are checked without it."""
+    if name in HOMES:
+        return getattr(import_module(f"attnlab.{HOMES[name]}"), name)
+    if name == "functional":
+        return import_module("attnlab.functional")
     raise AttributeError(f"module 'attnlab' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -9,14 +9,14 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from attnlab.attention.attention import Attention
-from attnlab.attention.evaluation import RULES
-from attnlab.attention.interfaces import Distribution, Estimator, Mechanism, Selector
-from attnlab.attention.scores import Score
 from attnlab.config.composing import compose
 from attnlab.config.trust import EVERYTHING, refuse_untrusted
+from attnlab.core.attention import Attention
+from attnlab.core.evaluation import RULES
+from attnlab.core.interfaces import Distribution, Estimator, Mechanism, Selector
+from attnlab.core.scores import Score
 from attnlab.facts import USAGE, Facts
-from attnlab.models.seq2seq import Seq2Seq
+from attnlab.models.model import Model
 from attnlab.randomness import derive, part
 from attnlab.tasks.task import Task
 from attnlab.training.lightning_module import Training
@@ -28,7 +28,7 @@ class Built(NamedTuple):
     config: dict[str, Any]
     mechanism: Mechanism
     attention: Attention
-    model: Seq2Seq
+    model: Model
     task: Task
     training: Training
 
@@ -65,20 +65,36 @@ def assemble(
         mechanism: Mechanism = make_part("attention", tree["attention"])
         torch.manual_seed(derive(seed, "model"))
 
+        attentions: list[Attention] = []
+
         def attention(query_size: int, state_size: int) -> Attention:
             with part():
                 project = nn.Linear(state_size, query_size, bias=False)
             with part():
                 score: Score = make_part("score", tree["score"], query_size, query_size)
-            return Attention(score, mechanism.selector, project)
+            attentions.append(Attention(score, mechanism.selector, project))
+            return attentions[-1]
 
-        model: Seq2Seq = make_part(
-            "model", tree["model"], task.source_symbols, task.target_symbols, attention
-        )
+        model: Model = make_part("model", tree["model"], task.source_symbols, task.target_symbols, attention)
         torch.manual_seed(derive(seed, "baseline"))
-        mechanism.estimator.prepare(model.query_size)
+        mechanism.estimator.prepare(model.sites)
+    refuse_reach(tree["attention"], mechanism, model)
     training = Training(model, mechanism, task, make_part("optimizer", tree["optimizer"]), seed)
-    return Built(dict(tree), mechanism, model.attention, model, task, training)
+    return Built(dict(tree), mechanism, attentions[0], model, task, training)
+
+
+def refuse_reach(node: Mapping[str, Any], mechanism: Mechanism, model: Model) -> None:
+    """Raises ValueError for a mechanism that goes through positions step by step, where a choice reaches on,
+    has several heads or is not alone."""
+    sites = model.sites
+    one = len(sites) == 1 and all(place.reach == "step" and place.heads == 1 for place in sites.values())
+    if not one and not (mechanism.selector.anywhere and mechanism.estimator.anywhere):
+        said = ", ".join(f"{name} (heads {at.heads}, reach {at.reach})" for name, at in sites.items())
+        raise ValueError(
+            f"attention: {node['_target_'].rpartition('.')[2]} tries positions step by step, so its choice "
+            f"must be the only one, of one head, and reach its own step alone; this model chooses at {said}. "
+            "hard_reinforce, soft and the straight-through mechanisms go anywhere"
+        )
 
 
 def make_task(tree: Mapping[str, Any], *kept: Any) -> Task:
@@ -123,10 +139,10 @@ def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:
 
 
 KINDS: dict[str, tuple[Any, str]] = {
-    "attention": (Mechanism, "a Mechanism of attnlab.attention.interfaces"),
-    "score": (nn.Module, "a Score of attnlab.attention.scores"),
+    "attention": (Mechanism, "a Mechanism of attnlab.core.interfaces"),
+    "score": (nn.Module, "a Score of attnlab.core.scores"),
     "task": (Task, "a Task of attnlab.tasks.task"),
-    "model": (nn.Module, "a torch module such as attnlab.models.seq2seq.Seq2Seq"),
+    "model": (Model, "a Model of attnlab.models.model"),
     "optimizer": (Callable, "a function, as attnlab.training.optimizers.Configure says"),
     "callbacks": (pl.Callback, "a Callback of pytorch_lightning"),
 }

@@ -4,20 +4,39 @@ for bit."""
 import contextlib
 import hashlib
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from attnlab import functional
 
 
-class Randomness(NamedTuple):
-    """Where draws come from: a generator, and positions to take instead of drawing (-1 = draw)."""
+class Randomness:
+    """Where draws come from. A test that forces outcomes hands in another one."""
 
-    generator: torch.Generator
-    forced: Int[Tensor, "#K #B #T"]
+    def __init__(self, generator: torch.Generator | None):  # None: torch's global one
+        self.generator = generator
+
+    def noise(self, like: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        """Independent Exp(1) noise for every entry, in float32 at least; -log of it is Gumbel(0, 1) noise."""
+        dtype = torch.promote_types(like.dtype, torch.float32)
+        uniform = torch.empty(like.shape, dtype=dtype, device=like.device).uniform_(generator=self.generator)
+        # a uniform 0 stands for what is below its resolution; log(0) would pick masked positions
+        return uniform.neg_().log1p_().neg_().clamp_min_(torch.finfo(dtype).eps / 4)
+
+    def position(self, log_probs: Float[Tensor, "*shape S"]) -> Int[Tensor, "*shape"]:
+        """One position a row by the Gumbel-max trick, argmax_s log p_s + G_s."""
+        return self._perturbed(log_probs).argmax(-1)
+
+    def positions(self, log_probs: Float[Tensor, "*shape S"], size: int) -> Bool[Tensor, "*shape S"]:
+        """A set of `size` positions a row, drawn without replacement: those of the largest log p_s + G_s."""
+        chosen = self._perturbed(log_probs).topk(size, -1).indices
+        return torch.zeros_like(log_probs, dtype=torch.bool).scatter(-1, chosen, True)
+
+    def _perturbed(self, log_probs: Tensor) -> Tensor:
+        noise = self.noise(log_probs)
+        return log_probs.to(noise.dtype) - noise.log_()
 
 
 def derive(seed: int, *purpose: str | int) -> int:
@@ -42,31 +61,11 @@ def part() -> Iterator[None]:
         yield
 
 
-def drawing(generator: torch.Generator) -> Randomness:
-    """Randomness that forces nothing."""
-    return Randomness(generator, torch.full((1, 1, 1), -1, device=generator.device))
-
-
-def exponential(
-    like: Float[Tensor, "*shape"], samples: int, generator: torch.Generator
-) -> Float[Tensor, "samples *shape"]:
-    """Independent Exp(1) noise for every alternative and entry, in float32 at least; -log of it is Gumbel(0,
-    1) noise."""
-    dtype = torch.promote_types(like.dtype, torch.float32)
-    uniform = torch.empty((samples, *like.shape), dtype=dtype, device=like.device).uniform_(
-        generator=generator
-    )
-    # a uniform 0 stands for what is below its resolution; log(0) would pick masked positions
-    return uniform.neg_().log1p_().neg_().clamp_min_(torch.finfo(dtype).eps / 4)
-
-
-def draw(log_probs: Float[Tensor, "B T S"], samples: int, randomness: Randomness) -> Int[Tensor, "K B T"]:
-    """`samples` independent positions a row by the Gumbel-max trick, argmax_s log p_s + G_s; forced ones are
-    taken as given. -1, no position, where nothing may be attended."""
-    noise = exponential(log_probs, samples, randomness.generator)
-    drawn = (log_probs.detach().to(noise.dtype) - noise.log_()).argmax(-1)
-    nothing = log_probs.detach().amax(-1) <= functional.lowest(log_probs.dtype)
-    return torch.where(randomness.forced >= 0, randomness.forced, drawn).masked_fill(nothing, -1)
+def draw(log_probs: Float[Tensor, "*shape S"], randomness: Randomness) -> Int[Tensor, "*shape"]:
+    """One position a row, independently; -1, no position, where nothing may be attended."""
+    log_probs = log_probs.detach()
+    nothing = log_probs.amax(-1) <= functional.lowest(log_probs.dtype)
+    return randomness.position(log_probs).masked_fill(nothing, -1)
 
 
 def one_hot(position: Int[Tensor, "*B"], like: Float[Tensor, "*C S"]) -> Float[Tensor, "*B S"]:
@@ -75,13 +74,17 @@ def one_hot(position: Int[Tensor, "*B"], like: Float[Tensor, "*C S"]) -> Float[T
     return (position[..., None] == torch.arange(like.size(-1), device=like.device)).to(like.dtype)
 
 
-def log_prob_of(position: Int[Tensor, "K B T"], log_probs: Float[Tensor, "B T S"]) -> Float[Tensor, "K B T"]:
-    """log p of positions (K B T) under log_probs (B T S); 0 for -1."""
-    each = log_probs.expand(len(position), *log_probs.shape)
+def log_prob_of(
+    position: Int[Tensor, "K *shape"], log_probs: Float[Tensor, "#K *shape S"]
+) -> Float[Tensor, "K *shape"]:
+    """log p of positions under log_probs; 0 for -1."""
+    each = log_probs.expand(len(position), *log_probs.shape[1:])
     return each.gather(-1, position[..., None].clamp_min(0)).squeeze(-1).masked_fill(position < 0, 0.0)
 
 
-def dropout(x: Float[Tensor, "*shape"], rate: float, generator: torch.Generator) -> Float[Tensor, "*shape"]:
+def dropout(
+    x: Float[Tensor, "*shape"], rate: float, generator: torch.Generator | None
+) -> Float[Tensor, "*shape"]:
     """Each entry 0 with probability `rate`, else divided by 1 - rate; the noise comes from the generator."""
     if rate == 0:
         return x

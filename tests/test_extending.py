@@ -60,7 +60,7 @@ def test_the_mechanism_of_the_page_passes_in_the_tree(tmp_path: Path) -> None:
     (tmp_path / "configs" / "attention" / "explore.yaml").write_text(
         settings.replace("mine.explore", "attnlab.mechanisms.explore"), encoding="utf-8"
     )
-    wanting = summary(held(tmp_path, ["tests/attention/test_estimators.py"]))
+    wanting = summary(held(tmp_path, ["tests/core/test_estimators.py"]))
     assert wanting["failed"] == 1 and wanting["skipped"] > 30  # one sentence asks for the distribution
     said = held(tmp_path, files(IN_THE_TREE), "--definitions", "mine/definitions.py")
     found = summary(said)

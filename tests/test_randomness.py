@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.randomness import Randomness, derive, draw, drawing, dropout, generator_for
+from attnlab.randomness import Randomness, derive, draw, dropout, generator_for
 
 K, B, T, S = 2, 3, 2, 5
 FLOATS = [torch.bfloat16, torch.float16, torch.float32, torch.float64]
@@ -80,14 +80,19 @@ def test_neighbouring_streams_are_not_alike():
 # --- draws ---
 
 
+def drawn(log_probs: Tensor, samples: int, randomness: Randomness) -> Tensor:
+    """So many draws a row, K B T."""
+    return draw(log_probs.expand(samples, *log_probs.shape), randomness)
+
+
 def test_draws_have_the_frequencies_of_their_distribution():
     """60,000 draws. A distribution sharpened by a tenth (beta 1.1) is rejected by the same test: that is its
     power."""
     n = 60_000
     probs = torch.softmax(SCORES, 0)
-    right = count(draw(log_probs((n // 2, 1)), 2, drawing(generator(0))))
+    right = count(drawn(log_probs((n // 2, 1)), 2, Randomness(generator(0))))
     assert p_value(right, n * probs, S - 1) > 1e-3
-    wrong = count(draw(log_probs((n // 2, 1), beta=1.1), 2, drawing(generator(0))))
+    wrong = count(drawn(log_probs((n // 2, 1), beta=1.1), 2, Randomness(generator(0))))
     assert p_value(wrong, n * probs, S - 1) < 1e-6
 
 
@@ -97,7 +102,7 @@ def test_draws_in_low_precision_follow_the_rounded_distribution(dtype: torch.dty
     n = 60_000
     rounded = log_probs((n, 1)).to(dtype)
     probs = torch.softmax(rounded[0, 0].double(), 0)
-    assert p_value(count(draw(rounded, 1, drawing(generator(0)))), n * probs, S - 1) > 1e-3
+    assert p_value(count(drawn(rounded, 1, Randomness(generator(0)))), n * probs, S - 1) > 1e-3
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -108,7 +113,7 @@ def test_rare_positions_are_drawn_as_often_as_they_should_be(dtype: torch.dtype)
     0.
     """
     rare = torch.tensor([1 - 1e-4, 1e-4]).log().to(dtype).expand(200_000, 1, 2)
-    assert 5 <= draw(rare, 1, drawing(generator(0))).sum() <= 40
+    assert 5 <= drawn(rare, 1, Randomness(generator(0))).sum() <= 40
 
 
 Draw = Callable[[Tensor, int, Randomness], Tensor]
@@ -133,12 +138,12 @@ def least_independence(draw: Draw) -> float:
     """
     places = list(itertools.product(range(K), range(B), range(T)))
     source = generator(1)
-    drawn = torch.stack([draw(log_probs((B, T)), K, drawing(source)) for _ in range(4000)])
+    found = torch.stack([draw(log_probs((B, T)), K, Randomness(source)) for _ in range(4000)])
     probs = torch.softmax(SCORES, 0)
     product = 4000 * probs[:, None] * probs
     values = []
     for one, other in itertools.combinations(places, 2):
-        pairs = drawn[(slice(None), *one)] * S + drawn[(slice(None), *other)]
+        pairs = found[(slice(None), *one)] * S + found[(slice(None), *other)]
         observed = torch.bincount(pairs, minlength=S * S).double().view(S, S)
         values.append(p_value(observed, product, S * S - 1))
     return min(values)
@@ -146,7 +151,7 @@ def least_independence(draw: Draw) -> float:
 
 def test_draws_of_different_alternatives_rows_and_steps_are_jointly_independent():
     """66 pairs are tested at once, so the smallest p-value of a fair sampler is about 1/66."""
-    assert least_independence(draw) > 1e-4
+    assert least_independence(drawn) > 1e-4
 
 
 @pytest.mark.parametrize("axes", [(0,), (1,), (2,), (0, 1, 2)])
@@ -157,48 +162,36 @@ def test_shared_noise_would_be_noticed_although_its_marginals_are_right(axes: tu
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_a_masked_position_is_never_drawn(dtype: torch.dtype):
     for masked in range(S):
-        drawn = draw(log_probs((100, 100), masked).to(dtype), 10, drawing(generator(masked)))
-        assert (count(drawn) > 0).tolist() == [position != masked for position in range(S)]
+        found = drawn(log_probs((100, 100), masked).to(dtype), 10, Randomness(generator(masked)))
+        assert (count(found) > 0).tolist() == [position != masked for position in range(S)]
 
 
 def test_not_even_the_smallest_uniform_number_picks_a_masked_position(monkeypatch: pytest.MonkeyPatch):
     """uniform_ may return 0 exactly, once in 2^24: a noise of infinity would beat any mask."""
     monkeypatch.setattr(torch.Tensor, "uniform_", lambda self, generator: self.zero_())
     for masked in range(S):
-        assert (draw(log_probs((3, 2), masked), 2, drawing(generator(0))) != masked).all()
+        assert (drawn(log_probs((3, 2), masked), 2, Randomness(generator(0))) != masked).all()
 
 
 def test_the_same_state_of_the_generator_gives_the_same_draw_and_moves_on():
     source = generator(7)
     state = source.get_state()
-    first, second = (draw(log_probs((20, 3)), 4, drawing(source)) for _ in range(2))
+    first, second = (drawn(log_probs((20, 3)), 4, Randomness(source)) for _ in range(2))
     source.set_state(state)
-    assert draw(log_probs((20, 3)), 4, drawing(source)).equal(first)
+    assert drawn(log_probs((20, 3)), 4, Randomness(source)).equal(first)
     assert not first.equal(second)
 
 
 def test_draws_leave_the_global_generator_alone():
     before = torch.get_rng_state()
-    draw(log_probs((3, 2)), 2, drawing(generator(0)))
+    drawn(log_probs((3, 2)), 2, Randomness(generator(0)))
     dropout(torch.ones(5), 0.5, generator(0))
     assert torch.get_rng_state().equal(before)
 
 
-def test_forced_positions_win_and_the_others_are_drawn_as_before():
-    free = draw(log_probs((B, T)), K, drawing(generator(3)))
-    forced = torch.full((K, B, T), -1)
-    forced[0, 1, 1], forced[1, 2, 0], forced[1, 0, 0] = 4, 0, 2
-    drawn = draw(log_probs((B, T)), K, Randomness(generator(3), forced))
-    assert drawn.dtype == torch.int64 and drawn.shape == (K, B, T)
-    assert drawn[forced >= 0].tolist() == [4, 2, 0]
-    assert drawn[forced < 0].equal(free[forced < 0])
-    everywhere = torch.tensor([2, 3]).view(K, 1, 1)
-    assert draw(log_probs((B, T)), K, Randomness(generator(3), everywhere)).equal(everywhere.expand(K, B, T))
-
-
 def test_a_draw_carries_no_gradient():
     scores = SCORES.expand(B, T, S).clone().requires_grad_()
-    assert not draw(functional.log_softmax(scores), K, drawing(generator(0))).requires_grad
+    assert not drawn(functional.log_softmax(scores), K, Randomness(generator(0))).requires_grad
 
 
 # --- dropout ---

@@ -1,7 +1,7 @@
 """Controls: what attention that learns nothing reaches, and what attention that knows everything reaches."""
 
-from attnlab.attention.distributions import Oracle, Uniform
-from attnlab.attention.interfaces import Mechanism
+from attnlab.core.distributions import Oracle, Uniform
+from attnlab.core.interfaces import Mechanism
 from attnlab.facts import Facts
 from attnlab.mechanisms.soft import averaged
 from attnlab.settings import EvaluateAs

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.estimators import Pathwise
-from attnlab.attention.interfaces import AttentionInput, Distribution, Mechanism, Selection, Selector, single
-from attnlab.attention.schedules import Scheduled, scheduled
+from attnlab.core.distributions import Softmax
+from attnlab.core.estimators import Pathwise
+from attnlab.core.interfaces import AttentionInput, Distribution, Mechanism, Selection, Selector, single
+from attnlab.core.schedules import Scheduled, scheduled
 from attnlab.facts import Facts
-from attnlab.randomness import Randomness, draw, exponential, one_hot
+from attnlab.randomness import Randomness, draw, one_hot
 from attnlab.settings import BetaAndTemperature, EvaluateAs, Size
 
 
@@ -24,8 +24,8 @@ def perturbed(position: Tensor, log_probs: Tensor, noise: Tensor) -> Tensor:
     """log p + Gumbel noise, given that its argmax is `position`; Exp(1) `noise` in. Maddison et al. 2014
     (1411.0030).
 
-    With D the position (K B T): z_D = -log E_D, and z_i = -log(E_i / p_i + E_D) elsewhere. Returns (K B T S),
-    differentiable in log_probs (B T S) through the z_i.
+    With D the position (...): z_D = -log E_D, and z_i = -log(E_i / p_i + E_D) elsewhere. Returns (... S),
+    differentiable in log_probs (... S) through the z_i.
     """
     log_noise = noise.log()
     chosen = one_hot(position, noise).bool()
@@ -53,12 +53,10 @@ class GumbelSoftmax(Selector):
         super().__init__(distribution)
         self.temperature = temperature
 
-    def forward(
-        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
-    ) -> Selection:
+    def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
         probs, log_probs = self.distribution(inputs)
-        position = draw(log_probs, 1, randomness)
-        logits = reparametrised(position, log_probs, exponential(log_probs, 1, randomness.generator))
+        position = draw(log_probs, randomness)
+        logits = reparametrised(position, log_probs, randomness.noise(log_probs))
         return single(relax(logits, self.temperature(), probs), probs)
 
 
@@ -71,14 +69,12 @@ class GumbelRao(Selector):
         self.temperature = temperature
         self.samples = samples
 
-    def forward(
-        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
-    ) -> Selection:
+    def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
         probs, log_probs = self.distribution(inputs)
-        position = draw(log_probs, 1, randomness)
-        noise = exponential(log_probs, self.samples, randomness.generator)
-        logits = reparametrised(position.expand(self.samples, -1, -1), log_probs, noise)
-        relaxed = relax(logits, self.temperature(), probs).mean(0, keepdim=True)
+        position = draw(log_probs, randomness)
+        noise = randomness.noise(log_probs.expand(self.samples, *log_probs.shape))
+        logits = reparametrised(position.expand(self.samples, *position.shape), log_probs, noise)
+        relaxed = relax(logits, self.temperature(), probs).mean(0)
         return single(functional.straight_through(one_hot(position, probs), relaxed), probs)
 
 

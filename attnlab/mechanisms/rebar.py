@@ -1,24 +1,28 @@
 """REBAR: REINFORCE with a relaxed loss as control variate. Tucker et al. 2017 (1703.07370)."""
 
+from functools import partial
 from typing import Unpack
 
 import torch
 from torch import Tensor
 
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.estimators import Reinforce
-from attnlab.attention.interfaces import (
+from attnlab.core.distributions import Softmax
+from attnlab.core.estimators import Reinforce
+from attnlab.core.interfaces import (
     AttentionInput,
     Baseline,
     Distribution,
     Mechanism,
     Selection,
     Selector,
+    Site,
+    costless,
 )
-from attnlab.attention.schedules import Scheduled, scheduled
+from attnlab.core.schedules import Scheduled, scheduled
+from attnlab.core.selectors import alone
 from attnlab.facts import Facts
 from attnlab.mechanisms.gumbel import perturbed, relax, reparametrised
-from attnlab.randomness import Randomness, draw, exponential, log_prob_of, one_hot
+from attnlab.randomness import Randomness, draw, log_prob_of, one_hot
 from attnlab.settings import BetaAndTemperature, EvaluateAs, Positive
 
 
@@ -29,25 +33,25 @@ class RelaxedPair(Selector):
     The second holds its noise fixed; the third is differentiated through the law of its noise given D.
     """
 
+    anywhere = False
+
     def __init__(self, distribution: Distribution, temperature: Scheduled, eta: float):
         super().__init__(distribution)
         self.temperature = temperature
         self.eta = eta
 
-    def forward(
-        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
-    ) -> Selection:
+    def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
         probs, log_probs = self.distribution(inputs)
-        position = draw(log_probs, 1, randomness)
-        one, other = (exponential(log_probs, 1, randomness.generator) for _ in range(2))
+        alone(probs, "rebar")
+        position = draw(log_probs, randomness)
+        one, other = (randomness.noise(log_probs) for _ in range(2))
         logits = torch.cat([reparametrised(position, log_probs, one), perturbed(position, log_probs, other)])
         weights = torch.cat([one_hot(position, probs), relax(logits, self.temperature(), probs)])
         chosen = log_prob_of(position, log_probs)
         mass = torch.ones_like(chosen).detach()
         nothing = torch.zeros_like(mass).expand(2, -1, -1)
-        return Selection(
-            weights, torch.cat([mass, self.eta * mass, -self.eta * mass]), torch.cat([chosen, nothing]), probs
-        )
+        shares = torch.cat([mass, self.eta * mass, -self.eta * mass])
+        return Selection(weights, shares, torch.cat([chosen, nothing]), probs, costless(probs))
 
 
 class RelaxedGivenDraw(Baseline):
@@ -58,7 +62,7 @@ class RelaxedGivenDraw(Baseline):
         super().__init__()
         self.eta = eta
 
-    def forward(self, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor) -> Tensor:
+    def forward(self, returns: Tensor, site: Site, valid: Tensor) -> Tensor:
         return self.eta * returns[2:]
 
 
@@ -79,4 +83,4 @@ def rebar(*, eta: Positive, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndT
     """
     distribution = Softmax(scheduled("beta", settings))
     selector = RelaxedPair(distribution, scheduled("temperature", settings), eta)
-    return Mechanism(distribution, selector, Reinforce(RelaxedGivenDraw(eta)), evaluate_as)
+    return Mechanism(distribution, selector, Reinforce(partial(RelaxedGivenDraw, eta)), evaluate_as)

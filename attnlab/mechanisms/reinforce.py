@@ -3,12 +3,12 @@ by its return."""
 
 from typing import Literal, Unpack
 
-from attnlab.attention import baselines
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.estimators import Reinforce
-from attnlab.attention.interfaces import Mechanism
-from attnlab.attention.schedules import scheduled
-from attnlab.attention.selectors import Draws
+from attnlab.core import baselines
+from attnlab.core.distributions import Softmax
+from attnlab.core.estimators import Reinforce
+from attnlab.core.interfaces import Mechanism
+from attnlab.core.schedules import scheduled
+from attnlab.core.selectors import Draws
 from attnlab.facts import Facts
 from attnlab.settings import Beta, EvaluateAs, Size
 
@@ -52,5 +52,6 @@ def hard_reinforce(
             "with one sample use none, moving_average, self_critical, soft or learned"
         )
     distribution = Softmax(scheduled("beta", beta))
-    estimator = Reinforce(BASELINES[baseline]())
-    return Mechanism(distribution, Draws(distribution, samples), estimator, evaluate_as)
+    make = BASELINES[baseline]
+    selector = Draws(distribution, samples, make.controls)
+    return Mechanism(distribution, selector, Reinforce(make), evaluate_as)

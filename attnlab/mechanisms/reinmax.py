@@ -5,10 +5,10 @@ from typing import Unpack
 import torch
 
 from attnlab import functional
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.estimators import Pathwise
-from attnlab.attention.interfaces import AttentionInput, Distribution, Mechanism, Selection, Selector, single
-from attnlab.attention.schedules import Scheduled, scheduled
+from attnlab.core.distributions import Softmax
+from attnlab.core.estimators import Pathwise
+from attnlab.core.interfaces import AttentionInput, Distribution, Mechanism, Selection, Selector, single
+from attnlab.core.schedules import Scheduled, scheduled
 from attnlab.facts import Facts
 from attnlab.randomness import Randomness, draw, one_hot
 from attnlab.settings import BetaAndTemperature, EvaluateAs
@@ -22,11 +22,9 @@ class ReinMax(Selector):
         super().__init__(distribution)
         self.temperature = temperature
 
-    def forward(
-        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
-    ) -> Selection:
+    def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
         probs, log_probs = self.distribution(inputs)
-        hard = one_hot(draw(log_probs, 1, randomness), probs)
+        hard = one_hot(draw(log_probs, randomness), probs)
         middle = (hard + torch.softmax(log_probs / self.temperature(), -1).to(probs.dtype)).detach() / 2
         present = middle > 0
         log_middle = (

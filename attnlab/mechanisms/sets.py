@@ -7,9 +7,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.estimators import Reinforce
-from attnlab.attention.interfaces import (
+from attnlab.core.distributions import Softmax
+from attnlab.core.estimators import Reinforce
+from attnlab.core.interfaces import (
     AttentionInput,
     Baseline,
     Categorical,
@@ -17,10 +17,13 @@ from attnlab.attention.interfaces import (
     Mechanism,
     Selection,
     Selector,
+    Site,
+    costless,
 )
-from attnlab.attention.schedules import scheduled
+from attnlab.core.schedules import scheduled
+from attnlab.core.selectors import alone
 from attnlab.facts import Facts
-from attnlab.randomness import Randomness, exponential, log_prob_of, one_hot
+from attnlab.randomness import Randomness, log_prob_of, one_hot
 from attnlab.settings import Beta, EvaluateAs, Size
 
 LARGEST_SET = 8  # 2^8 subsets a step
@@ -58,39 +61,35 @@ class UnorderedSet(Selector):
     R(S, s) is the probability of the set S given that s came first, over that of S.
     """
 
+    anywhere = False
+
     def __init__(self, distribution: Distribution, samples: int):
         super().__init__(distribution)
         self.samples = samples
 
-    def forward(
-        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
-    ) -> Selection:
+    def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
         categorical = self.distribution(inputs)
         probs, log_probs = categorical
-        noise = exponential(log_probs, 1, randomness.generator)[0]
-        # the largest of these are a draw without replacement
-        keys = log_probs.detach().to(noise.dtype) - noise.log()
-        taken = one_hot(randomness.forced, keys).amax(0)  # -1 matches no position
-        keys = torch.where(taken.bool(), torch.inf, keys)
-        size = min(self.samples, probs.size(-1))
-        drawn = one_hot(keys.topk(size, -1).indices, keys).amax(-2)
+        size = min(self.samples, alone(probs, "unordered_set").size(-1))
+        drawn = randomness.positions(log_probs.detach(), size)
         there = log_probs > functional.lowest(log_probs.dtype)
-        order = (2 * drawn + drawn * there).argsort(dim=-1, descending=True, stable=True)  # masked ones last
-        position = order[..., :size].movedim(-1, 0)
+        last = 2 * drawn + 1 * (drawn & there)  # those that are masked
+        order = last.argsort(dim=-1, descending=True, stable=True)
+        position = order[0, ..., :size].movedim(-1, 0)
         weights, log_prob, present = members(position, categorical)
-        completion = log_completion(weights, log_prob, probs)
+        completion = log_completion(weights, log_prob, probs[0])
         first = completion[2 ** torch.arange(len(position), device=probs.device)]
         mass = counted((log_prob + first - completion[0]).exp(), present)
-        return Selection(weights, mass.to(probs.dtype), log_prob, probs)
+        return Selection(weights, mass.to(probs.dtype), log_prob, probs, costless(probs))
 
 
 class SetMean(Baseline):
     """sum_s' p(s') R_s(S, s') loss(s') for member s: the mean loss of the set as it would be were s already
     known."""
 
-    def forward(self, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor) -> Tensor:
-        weights, _, log_prob, probs = selection
-        completion = log_completion(weights, log_prob, probs)
+    def forward(self, returns: Tensor, site: Site, valid: Tensor) -> Tensor:
+        weights, _, log_prob, probs, _ = site.selection
+        completion = log_completion(weights, log_prob, probs[0])
         bit = 2 ** torch.arange(len(log_prob), device=probs.device)
         both = completion[bit[:, None] | bit]  # s, s' -> the set without either
         shares = (log_prob + both - completion[bit][:, None]).exp() * presence(weights)  # K K B T
@@ -152,4 +151,4 @@ def unordered_set(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta
         )
     distribution = Softmax(scheduled("beta", beta))
     selector = UnorderedSet(distribution, samples)
-    return Mechanism(distribution, selector, Reinforce(SetMean()), evaluate_as)
+    return Mechanism(distribution, selector, Reinforce(SetMean), evaluate_as)

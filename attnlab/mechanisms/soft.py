@@ -3,11 +3,11 @@
 
 from typing import Unpack
 
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.estimators import Pathwise
-from attnlab.attention.interfaces import Distribution, Mechanism
-from attnlab.attention.schedules import scheduled
-from attnlab.attention.selectors import Mixture
+from attnlab.core.distributions import Softmax
+from attnlab.core.estimators import Pathwise
+from attnlab.core.interfaces import Distribution, Mechanism
+from attnlab.core.schedules import scheduled
+from attnlab.core.selectors import Mixture
 from attnlab.facts import Facts
 from attnlab.settings import Beta, EvaluateAs
 

@@ -4,9 +4,9 @@ choice."""
 from typing import Unpack
 
 from attnlab import functional
-from attnlab.attention.distributions import Sparse
-from attnlab.attention.interfaces import Mechanism
-from attnlab.attention.schedules import scheduled
+from attnlab.core.distributions import Sparse
+from attnlab.core.interfaces import Mechanism
+from attnlab.core.schedules import scheduled
 from attnlab.facts import Facts
 from attnlab.mechanisms.enumeration import expected
 from attnlab.mechanisms.soft import averaged

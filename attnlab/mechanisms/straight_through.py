@@ -6,10 +6,10 @@ from typing import Unpack
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.attention.distributions import Softmax, most_probable
-from attnlab.attention.estimators import Pathwise
-from attnlab.attention.interfaces import AttentionInput, Categorical, Mechanism, Selection, Selector, single
-from attnlab.attention.schedules import scheduled
+from attnlab.core.distributions import Softmax, most_probable
+from attnlab.core.estimators import Pathwise
+from attnlab.core.interfaces import AttentionInput, Categorical, Mechanism, Selection, Selector, single
+from attnlab.core.schedules import scheduled
 from attnlab.facts import Facts
 from attnlab.randomness import Randomness, draw, one_hot
 from attnlab.settings import Beta, EvaluateAs
@@ -19,23 +19,21 @@ class StraightThrough(Selector):
     """One one-hot alternative whose weights carry the gradient of probs; `choose` says which."""
 
     def choose(self, categorical: Categorical, randomness: Randomness) -> Tensor:
-        """The one-hot vector taken forward, 1 B T S: a draw from the distribution."""
-        return one_hot(draw(categorical.log_probs, 1, randomness), categorical.probs)
+        """The one-hot vector taken forward, for each alternative: a draw from the distribution."""
+        return one_hot(draw(categorical.log_probs, randomness), categorical.probs)
 
-    def forward(
-        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
-    ) -> Selection:
+    def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
         categorical = self.distribution(inputs)
         hard, probs = self.choose(categorical, randomness), categorical.probs
-        return single(functional.straight_through(hard, probs[None]), probs)
+        return single(functional.straight_through(hard, probs), probs)
 
 
 class ArgmaxStraightThrough(StraightThrough):
     """As StraightThrough, with the most probable position instead of a draw."""
 
     def choose(self, categorical: Categorical, randomness: Randomness) -> Tensor:
-        """The one-hot vector taken forward, 1 B T S: the argmax."""
-        return most_probable(categorical.probs)[None]
+        """The one-hot vector taken forward, for each alternative: the argmax."""
+        return most_probable(categorical.probs)
 
 
 @Facts(

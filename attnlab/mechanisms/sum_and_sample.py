@@ -6,17 +6,20 @@ import torch
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.estimators import Reinforce
-from attnlab.attention.interfaces import (
+from attnlab.core.distributions import Softmax
+from attnlab.core.estimators import Reinforce
+from attnlab.core.interfaces import (
     AttentionInput,
     Baseline,
     Distribution,
     Mechanism,
     Selection,
     Selector,
+    Site,
+    costless,
 )
-from attnlab.attention.schedules import scheduled
+from attnlab.core.schedules import scheduled
+from attnlab.core.selectors import alone
 from attnlab.facts import Facts
 from attnlab.mechanisms.sets import counted, members
 from attnlab.randomness import Randomness, draw
@@ -27,33 +30,33 @@ class SumAndSample(Selector):
     """The samples - 1 most probable positions, mass p(s) each, and one drawn outside them, which carries all
     other mass."""
 
+    anywhere = False
+
     def __init__(self, distribution: Distribution, samples: int):
         super().__init__(distribution)
         self.samples = samples
 
-    def forward(
-        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
-    ) -> Selection:
+    def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
         categorical = self.distribution(inputs)
-        probs, log_probs = categorical
+        probs, log_probs = (alone(x, "sum_and_sample") for x in categorical)
         size = min(self.samples - 1, probs.size(-1) - 1)
         best = log_probs.detach().argsort(dim=-1, descending=True, stable=True)[..., :size]
         summed = torch.zeros_like(probs, dtype=torch.bool).scatter(-1, best, True)
         # behind what is masked
         outside = log_probs.masked_fill(summed, 2 * functional.lowest(log_probs.dtype))
-        drawn = draw(outside, 1, randomness._replace(forced=randomness.forced[-1:]))
+        drawn = draw(outside[None], randomness)
         weights, log_prob, present = members(torch.cat([best.movedim(-1, 0), drawn]), categorical)
         # a sum, not 1 - p: 0 in float32 where the truth is 3e-9
         rest = probs.masked_fill(summed, 0.0).sum(-1)[None]
         mass = counted(torch.cat([probs.gather(-1, best).movedim(-1, 0), rest]), present)
-        return Selection(weights, mass, log_prob, probs)
+        return Selection(weights, mass, log_prob, categorical.probs, costless(categorical.probs))
 
 
 class SummedMean(Baseline):
     """The mean loss of the summed positions under p, which does not know the one that is drawn (the last)."""
 
-    def forward(self, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor) -> Tensor:
-        mass = selection.mass[:-1]
+    def forward(self, returns: Tensor, site: Site, valid: Tensor) -> Tensor:
+        mass = site.selection.mass[:-1]
         return ((mass * returns[:-1]).sum(0) / mass.sum(0).clamp_min(torch.finfo(mass.dtype).tiny))[None]
 
 
@@ -79,4 +82,4 @@ def sum_and_sample(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Bet
         )
     distribution = Softmax(scheduled("beta", beta))
     selector = SumAndSample(distribution, samples)
-    return Mechanism(distribution, selector, Reinforce(SummedMean()), evaluate_as)
+    return Mechanism(distribution, selector, Reinforce(SummedMean), evaluate_as)

@@ -2,9 +2,9 @@
 
 from typing import Literal, Unpack
 
-from attnlab.attention.distributions import TopK
-from attnlab.attention.interfaces import Mechanism
-from attnlab.attention.schedules import scheduled
+from attnlab.core.distributions import TopK
+from attnlab.core.interfaces import Mechanism
+from attnlab.core.schedules import scheduled
 from attnlab.facts import Facts
 from attnlab.mechanisms.soft import averaged
 from attnlab.settings import Beta, Size

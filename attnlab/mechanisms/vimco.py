@@ -5,11 +5,11 @@ from typing import Unpack
 
 import torch
 
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.estimators import Losses, State, Valid, masked
-from attnlab.attention.interfaces import Estimator, Mechanism, Selection, Surrogate
-from attnlab.attention.schedules import scheduled
-from attnlab.attention.selectors import Draws
+from attnlab.core.distributions import Softmax
+from attnlab.core.estimators import Losses, Valid, masked
+from attnlab.core.interfaces import Estimator, Mechanism, Pass, Surrogate
+from attnlab.core.schedules import scheduled
+from attnlab.core.selectors import Draws
 from attnlab.facts import Facts
 from attnlab.settings import Beta, EvaluateAs, Size
 
@@ -20,16 +20,17 @@ class Vimco(Estimator):
     L_k is L with the k-th log-likelihood replaced by the mean of the others: it does not know the k-th draw.
     """
 
-    def forward(
-        self, losses: Losses, returns: Losses, selection: Selection, valid: Valid, state: State
-    ) -> Surrogate:
+    anywhere = False
+
+    def forward(self, losses: Losses, taken: Pass, valid: Valid) -> Surrogate:
+        (site,) = taken.sites.values()
         samples = len(losses)
         bound = torch.logsumexp(-losses, 0) - math.log(samples)
-        log_weights = -returns.detach()
+        log_weights = -losses.detach()
         others = (log_weights.sum(0) - log_weights) / (samples - 1)
         own = torch.eye(samples, dtype=torch.bool, device=losses.device)[..., None, None]  # K K B T below
         without = torch.logsumexp(torch.where(own, others[:, None], log_weights[None]), 1) - math.log(samples)
-        signal = (bound.detach() - without) * selection.log_prob
+        signal = (bound.detach() - without) * site.selection.log_prob
         return masked(-(bound + signal.sum(0)), valid)
 
 

@@ -15,18 +15,19 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.attention.interfaces import AttentionInput, Mechanism
-from attnlab.attention.schedules import move_all
 from attnlab.building import make_part
 from attnlab.config.composing import compose
+from attnlab.core.interfaces import AttentionInput, Mechanism, Pass, Placement, Site
+from attnlab.core.schedules import move_all
 from attnlab.facts import Needs, Objective
-from attnlab.randomness import drawing, generator_for
+from attnlab.randomness import Randomness, generator_for
 
 Loss = Callable[[Tensor], Tensor]
 """Weights (K, N, S) -> losses (K, N)."""
 
 ROWS = 2**14  # estimates made at once
 TERMS = 10**6  # of an exact bound
+SITES = {"attention": Placement(query_size=1)}
 
 
 def mechanism_of(
@@ -37,7 +38,7 @@ def mechanism_of(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         mechanism: Mechanism = make_part("attention", settings(*overrides))
-        mechanism.estimator.prepare(1)
+        mechanism.estimator.prepare(SITES)
     for part in (mechanism.distribution, mechanism.selector, mechanism.estimator):
         part.to(device, dtype)
         move_all(part, 0)  # not rounded to float32 on the way
@@ -69,22 +70,20 @@ def sample_gradients(
 
 
 def _estimates(mechanism: Mechanism, scores: Tensor, loss: Loss, rows: int, seed: int, start: int) -> Tensor:
-    leaf = scores.detach().expand(rows, 1, -1).clone().requires_grad_()
+    leaf = scores.detach().expand(1, rows, 1, -1).clone().requires_grad_()
     mask = leaf.detach() > -torch.inf
     inputs = AttentionInput(leaf, mask, torch.zeros_like(mask), _first(leaf))
-    randomness = drawing(generator_for(seed, "microscope", start, device=scores.device))
-    selection = mechanism.selector(inputs, randomness, mechanism.estimator.controls)
+    randomness = Randomness(generator_for(seed, "microscope", start, device=scores.device))
+    selection = mechanism.selector(inputs, randomness)
     weights = selection.weights.expand(-1, rows, 1, -1).squeeze(2)
-    losses = _losses(loss, weights.clone(), mechanism.facts.needs)  # a copy: a loss may work in place
-    valid = torch.ones_like(mask[..., 0])
-    state = torch.zeros_like(leaf[..., :1])
-    surrogate = mechanism.estimator(
-        losses[..., None], losses[..., None].detach(), selection, valid, state
-    ).loss
+    # a copy: a loss may work in place
+    losses = _losses(loss, weights.clone(), mechanism.facts.needs)[..., None]
+    taken = Pass(losses[..., None], {"attention": Site(selection, torch.zeros_like(leaf[..., :1]), "step")})
+    surrogate = mechanism.estimator(losses, taken, torch.ones_like(mask[0, ..., 0])).loss
     if not surrogate.requires_grad:  # a control, which the scores do not enter
-        return torch.zeros_like(leaf[:, 0])
+        return torch.zeros_like(leaf[0, :, 0])
     (gradient,) = torch.autograd.grad(surrogate.sum(), leaf, allow_unused=True, materialize_grads=True)
-    return gradient[:, 0]
+    return gradient[0, :, 0]
 
 
 def _losses(loss: Loss, weights: Tensor, needs: Needs) -> Tensor:
@@ -131,9 +130,9 @@ def exact_gradient(
     leaf = scores.detach().clone().requires_grad_()
     if overrides:
         mechanism = mechanism_of(overrides, scores.dtype, scores.device)
-        mask = (scores > -torch.inf)[None, None]
-        inputs = AttentionInput(leaf[None, None], mask, torch.zeros_like(mask), _first(leaf))
-        probs = mechanism.distribution(inputs).probs[0, 0]
+        mask = (scores > -torch.inf)[None, None, None]
+        inputs = AttentionInput(leaf[None, None, None], mask, torch.zeros_like(mask), _first(leaf))
+        probs = mechanism.distribution(inputs).probs[0, 0, 0]
         value = objective_value(probs, loss, mechanism.facts.objective, mechanism.facts.bound)
     else:
         value = objective_value(functional.softmax(leaf), loss, objective)

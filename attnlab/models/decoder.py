@@ -10,7 +10,7 @@ from attnlab.models.encoder import Cell
 from attnlab.randomness import dropout, part
 from attnlab.tasks.batch import PAD
 
-State = tuple[Any, ...]
+Carried = tuple[Any, ...]
 """What the recurrent layers carry from step to step, one entry a layer; () at the start."""
 
 
@@ -44,8 +44,8 @@ class Decoder(nn.Module):
         self.dropout = dropout
 
     def forward(
-        self, previous: Int[Tensor, "B T"], state: State, generator: torch.Generator
-    ) -> tuple[Float[Tensor, "B T Q"], State]:
+        self, previous: Int[Tensor, "B T"], state: Carried, generator: torch.Generator | None
+    ) -> tuple[Float[Tensor, "B T Q"], Carried]:
         """States after reading each previous symbol, and what to carry on; dropout, in training, draws from
         the generator."""
         rate = self.dropout if self.training else 0.0
@@ -56,7 +56,7 @@ class Decoder(nn.Module):
         return states, tuple(carried)
 
     def read(
-        self, states: Float[Tensor, "B T Q"], context: Float[Tensor, "K B #T R"]
+        self, states: Float[Tensor, "#K B T Q"], context: Float[Tensor, "K B #T R"]
     ) -> Float[Tensor, "K B T V"]:
         """Logits of the next symbol for every alternative."""
         return self.output(torch.tanh(self.from_state(states) + context))

@@ -31,7 +31,7 @@ class Encoder(nn.Module):
         self.dropout = dropout
 
     def forward(
-        self, source: Int[Tensor, "B S"], mask: Bool[Tensor, "B S"], generator: torch.Generator
+        self, source: Int[Tensor, "B S"], mask: Bool[Tensor, "B S"], generator: torch.Generator | None
     ) -> Float[Tensor, "B S E"]:
         """States of all positions; dropout, in training, draws from the generator."""
         rate = self.dropout if self.training else 0.0

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from attnlab.building import assemble
-from attnlab.models.seq2seq import predict
-from attnlab.randomness import drawing
+from attnlab.models.model import predict, taken_by
+from attnlab.randomness import Randomness
+from attnlab.training.metrics import alignment
 from attnlab.training.resuming import read
 
 
@@ -49,5 +50,5 @@ def _seen(
     training.move(kept["global_step"])
     training.eval()
     batch = next(iter(training.task.validation()))
-    output = training.model(batch, drawing(torch.Generator()), (), training.rule)
-    return predict(output.logits, output.selection.mass), output.selection.probs
+    taken = taken_by(training.model, batch, training.rule, Randomness(torch.Generator()))
+    return predict(taken.logits, taken.mass), alignment(training.model, taken)

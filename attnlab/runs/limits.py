@@ -18,11 +18,12 @@ import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.accelerators import CPUAccelerator
 
-from attnlab.attention.schedules import Scheduled
 from attnlab.building import Built, assemble, make, make_task
 from attnlab.config.checking import data_files
 from attnlab.config.trust import EVERYTHING
-from attnlab.randomness import drawing, generator_for
+from attnlab.core.schedules import Scheduled
+from attnlab.models.model import taken_by
+from attnlab.randomness import Randomness, generator_for
 from attnlab.tasks.batch import Batch
 from attnlab.tasks.task import Task
 
@@ -132,10 +133,10 @@ def refuse_precision(built: Built, trainer: pl.Trainer) -> None:
         return
     examples = Batch(*(tensor[:2] for tensor in built.task.train(0)))
     try:
-        model = trainer.precision_plugin.convert_module(copy.deepcopy(built.model))
+        model: Any = trainer.precision_plugin.convert_module(copy.deepcopy(built.model))
         with trainer.precision_plugin.forward_context():
-            output = model(examples, drawing(generator_for(0, "trial")), built.mechanism.estimator.controls)
-            output.logits.sum().backward()
+            randomness = Randomness(generator_for(0, "trial"))
+            taken_by(model, examples, built.mechanism.selector, randomness).logits.sum().backward()
     except RuntimeError as error:
         raise ValueError(
             f"trainer.precision={precision}: this processor cannot compute this model in it "

@@ -7,7 +7,7 @@ from typing import Any
 from attnlab.tasks.batch import EOS, SPECIAL, UNK
 from attnlab.tasks.reading import Row
 
-SPECIAL_NAMES = ("<pad>", "<bos>", "<eos>", "<unk>")  # in the order of attnlab.attention.interfaces
+SPECIAL_NAMES = ("<pad>", "<bos>", "<eos>", "<unk>")  # in the order of attnlab.core.interfaces
 TABLES = ("features", "source", "target")
 
 

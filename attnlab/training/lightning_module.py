@@ -9,11 +9,11 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from attnlab.attention.evaluation import rule_of
-from attnlab.attention.interfaces import Mechanism, Selector
-from attnlab.attention.schedules import Scheduled, scheduled_in
-from attnlab.models.seq2seq import Output, Seq2Seq, token_losses
-from attnlab.randomness import derive, drawing, generator_for
+from attnlab.core.evaluation import rule_of
+from attnlab.core.interfaces import Mechanism, Pass, Selector
+from attnlab.core.schedules import Scheduled, scheduled_in
+from attnlab.models.model import Model, taken_by, token_losses
+from attnlab.randomness import Randomness, derive, generator_for
 from attnlab.tasks.batch import PAD, Batch
 from attnlab.tasks.references import NO_REFERENCES
 from attnlab.tasks.task import Collected, Task
@@ -35,7 +35,7 @@ class Training(Recording):
     Layers that draw from torch's global generator repeat: it is seeded for every batch and every evaluation.
     """
 
-    def __init__(self, model: Seq2Seq, mechanism: Mechanism, task: Task, configure: Configure, seed: int):
+    def __init__(self, model: Model, mechanism: Mechanism, task: Task, configure: Configure, seed: int):
         super().__init__()
         self.model = model
         self.mechanism = mechanism
@@ -72,15 +72,14 @@ class Training(Recording):
         position = epoch + batch_idx
         torch.manual_seed(derive(self.seed, "layers", position))
 
-        def run() -> Output:
+        def run() -> Pass:
             generator = generator_for(self.seed, "draws", position, device=self.device)
-            return self.model(batch, drawing(generator), self.estimator.controls)
+            return taken_by(self.model, batch, self.mechanism.selector, Randomness(generator))
 
         with naming_nan(self.model, self.trainer.global_step + 1, run):
-            output = run()
-        losses, valid = token_losses(output.logits, batch.target), batch.target != PAD
-        returns = losses.detach()
-        surrogate = self.estimator(losses, returns, output.selection, valid, output.state.detach())
+            taken = run()
+        losses, valid = token_losses(taken.logits, batch.target), batch.target != PAD
+        surrogate = self.estimator(losses, taken, valid)
         together, batches = self.trainer.accumulate_grad_batches, int(self.trainer.num_training_batches)
         others = [index for index in group(batch_idx, together, batches) if index != batch_idx]
         tokens = valid.sum() + sum((self.task.train(epoch + index).target != PAD).sum() for index in others)
@@ -90,7 +89,7 @@ class Training(Recording):
             raise NonFiniteLoss(f"the loss is {loss.item()} at step {self.trainer.global_step + 1}")
         # Lightning divides by `together`, as if all batches had the same number of tokens
         given = {"loss": loss * together, "surrogate": reported.detach(), "step": self.trainer.global_step}
-        return given | {"returns": returns, "valid": valid}
+        return given | {"losses": losses.detach(), "valid": valid}
 
     def configure_callbacks(self) -> list[pl.Callback]:
         return [_AfterStep()]
@@ -101,12 +100,12 @@ class Training(Recording):
             self.used = {"schedule/lr": float(optimizer.param_groups[0]["lr"])} | values
 
     def after_batch(self, outputs: dict[str, Any], batch: Batch) -> None:
-        """At the end of an optimizer step, let the estimator take in the returns; on logged steps, record
+        """At the end of an optimizer step, let the estimator take in the losses; on logged steps, record
         figures."""
         self.parts.append((batch, outputs))
         if self.trainer.global_step == outputs["step"]:
             return
-        self.estimator.update(*joined([(part["returns"], part["valid"]) for _, part in self.parts]))
+        self.estimator.update(*joined([(part["losses"], part["valid"]) for _, part in self.parts]))
         if self.logged(outputs["step"]):
             surrogate = sum(part["surrogate"].item() for _, part in self.parts)
             self.record({"train/surrogate": surrogate} | self._taken() | self.used)

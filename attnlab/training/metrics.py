@@ -9,14 +9,17 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 import torch
+from jaxtyping import Float
 from rapidfuzz.distance import Levenshtein
+from torch import Tensor
 
 from attnlab import functional
-from attnlab.attention.distributions import most_probable
-from attnlab.attention.interfaces import Selector
-from attnlab.attention.selectors import Enumeration
-from attnlab.models.seq2seq import Seq2Seq, predict
-from attnlab.randomness import drawing
+from attnlab.core.distributions import most_probable
+from attnlab.core.interfaces import Pass, Selector
+from attnlab.core.selectors import Enumeration
+from attnlab.models.decoding import greedy
+from attnlab.models.model import Model, predict, taken_by
+from attnlab.randomness import Randomness
 from attnlab.tasks.batch import EOS, PAD, Batch
 from attnlab.tasks.references import NO_REFERENCES, References, word_figures
 
@@ -43,7 +46,7 @@ NUMBERS = 2**28
 """How many an evaluation may hold in one tensor: 1 GiB of float32."""
 
 
-def divided(model: Seq2Seq, batch: Batch, rule: Selector) -> Iterator[Batch]:
+def divided(model: Model, batch: Batch, rule: Selector) -> Iterator[Batch]:
     """The batch in as many parts as memory asks for; figures are sums over examples, whatever their part.
 
     An example is counted as K (S + T) W numbers: K alternatives, which are S where every position is
@@ -68,20 +71,20 @@ def first_examples(batches: Iterable[Batch], number: int) -> Iterator[Batch]:
 
 
 @torch.no_grad()
-def teacher_forced(model: Seq2Seq, batch: Batch, rule: Selector) -> dict[str, tuple[float, float]]:
+def teacher_forced(model: Model, batch: Batch, rule: Selector) -> dict[str, tuple[float, float]]:
     """nll (nats) and token_accuracy a valid token; attention_entropy (nats) a valid step; alignment a step
     with gold."""
-    output = model(batch, drawing(torch.Generator(batch.source.device)), (), rule)
-    log_probs, probs = predict(output.logits, output.selection.mass), output.selection.probs
+    taken = taken_by(model, batch, rule, Randomness(torch.Generator(batch.source.device)))
+    log_probs, probs = predict(taken.logits, taken.mass), alignment(model, taken)
     valid = batch.target != PAD
     right = (log_probs.argmax(-1) == batch.target) & valid
     nll = -log_probs.gather(-1, batch.target[..., None]).squeeze(-1).double()
     gold = batch.gold.expand_as(probs)
-    known = gold.any(-1) & valid
+    known, everywhere = gold.any(-1) & valid, valid.expand(probs.shape[:-1])
     sums = {
         "nll": (torch.where(valid, nll, 0.0), valid),
         "token_accuracy": (right, valid),
-        "attention_entropy": (torch.where(valid, functional.entropy(probs.double()), 0.0), valid),
+        "attention_entropy": (torch.where(valid, functional.entropy(probs.double()), 0.0), everywhere),
         "alignment_accuracy": (torch.where(known, (most_probable(probs) * gold).sum(-1), 0.0), known),
         "alignment_mass": (torch.where(known, (probs.double() * gold).sum(-1), 0.0), known),
     }
@@ -89,14 +92,21 @@ def teacher_forced(model: Seq2Seq, batch: Batch, rule: Selector) -> dict[str, tu
     return {name: (totals[2 * i], totals[2 * i + 1]) for i, name in enumerate(sums)}
 
 
+def alignment(model: Model, taken: Pass) -> Float[Tensor, "N B T S"]:
+    """The distributions over the source that a pass chose from, one for each site and head between source and
+    target."""
+    found = [taken.sites[name].selection.probs[0] for name, place in model.sites.items() if place.aligned]
+    return torch.cat([probs.movedim(0, -3).reshape(-1, len(probs), *probs.shape[-2:]) for probs in found])
+
+
 @torch.no_grad()
 def free_running(
-    model: Seq2Seq, batch: Batch, rule: Selector, limit: int, references: References = NO_REFERENCES
+    model: Model, batch: Batch, rule: Selector, limit: int, references: References = NO_REFERENCES
 ) -> dict[str, tuple[float, float]]:
     """sequence_accuracy: share decoded exactly, greedily; error_rate: sum of edit distances over sum of
     reference lengths; unfinished: share of outputs that did not end within `limit` symbols. Where the right
     targets of each source are known, those of `word_figures` as well."""
-    outputs = model.generate(batch, rule, limit).tolist()
+    outputs = greedy(model, batch, rule, limit).tolist()
     guesses = [_symbols(row) for row in outputs]
     pairs = list(zip(guesses, map(_symbols, batch.target.tolist()), strict=True))
     by_source: dict[str, tuple[float, float]] = {}

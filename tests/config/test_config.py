@@ -235,10 +235,10 @@ def test_answers_come_without_torch_traceback_or_folder(
 
 
 MECHANISM = '''
-from attnlab.attention.interfaces import Mechanism
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.estimators import Pathwise
-from attnlab.attention.selectors import Mixture
+from attnlab.core.interfaces import Mechanism
+from attnlab.core.distributions import Softmax
+from attnlab.core.estimators import Pathwise
+from attnlab.core.selectors import Mixture
 from attnlab.facts import Facts
 from attnlab.settings import EvaluateAs, Positive
 

@@ -18,11 +18,19 @@ import torch
 import yaml
 from torch import Tensor, nn
 
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.interfaces import AttentionInput, Mechanism, Selection
-from attnlab.attention.schedules import move_all
 from attnlab.config.composing import choices
 from attnlab.config.engine import search_path
+from attnlab.core.distributions import Softmax
+from attnlab.core.interfaces import (
+    AttentionInput,
+    Mechanism,
+    Pass,
+    Placement,
+    Selection,
+    Site,
+    Surrogate,
+)
+from attnlab.core.schedules import move_all
 from attnlab.randomness import Randomness
 
 HERE = "tests/helpers/enumeration.py"
@@ -70,7 +78,7 @@ class Variant(NamedTuple):
         mechanism: Mechanism = factory(
             **{**defaults, **self.settings, **{k: v for k, v in overrides.items() if k in defaults}}
         )
-        mechanism.estimator.prepare(state_size)
+        mechanism.estimator.prepare({"attention": Placement(state_size)})
         # a learned baseline that has learned something
         for number, parameter in enumerate(mechanism.estimator.parameters()):
             nn.init.normal_(parameter, generator=torch.Generator().manual_seed(number))
@@ -117,6 +125,39 @@ def enumerable(samples: Iterable[int] = (1, 2, 3)) -> list[Variant]:
 # --- every outcome ---
 
 
+class Forced(Randomness):
+    """Positions to take instead of drawing (K B T, or 1 where they are alike); -1 = draw."""
+
+    def __init__(self, forced: Tensor, seed: int = 0):
+        super().__init__(torch.Generator().manual_seed(seed))
+        self.forced = forced
+
+    def position(self, log_probs: Tensor) -> Tensor:
+        forced = self.forced[-len(log_probs) :]  # of a set with a part that is not drawn, the last
+        return torch.where(forced >= 0, forced, super().position(log_probs))
+
+    def positions(self, log_probs: Tensor, size: int) -> Tensor:
+        forced = (self.forced[..., None] == torch.arange(log_probs.size(-1))).any(0, keepdim=True)
+        return super().positions(log_probs.masked_fill(forced, torch.inf), size)
+
+
+def controls_of(mechanism: Mechanism) -> tuple[str, ...]:
+    """The alternatives that a baseline asks for."""
+    return getattr(mechanism.selector, "controls", ())
+
+
+def passed(selection: Selection, state: Tensor) -> Pass:
+    """A pass that chose at one site, asked by states (B T Q)."""
+    return Pass(selection.log_prob[..., None], {"attention": Site(selection, state[None], "step")})
+
+
+def surrogate_of(
+    mechanism: Mechanism, losses: Tensor, selection: Selection, valid: Tensor, state: Tensor
+) -> Surrogate:
+    """What the estimator makes of losses at one site."""
+    return mechanism.estimator(losses, passed(selection, state), valid)
+
+
 def select(
     mechanism: Mechanism,
     scores: Tensor,
@@ -125,12 +166,14 @@ def select(
     seed: int = 0,
     gold: Tensor | None = None,
 ) -> Selection:
-    """A selection with the controls that the estimator wants; forced (K B T, or 1 where they are alike), -1 =
-    draw."""
+    """A selection from scores (B T S); forced (K B T, or 1 where they are alike), -1 = draw."""
+    return mechanism.selector(asked(scores, mask, gold), Forced(forced, seed))
+
+
+def asked(scores: Tensor, mask: Tensor, gold: Tensor | None = None) -> AttentionInput:
+    """What a selector is shown: scores (B T S) of a single alternative, masked."""
     gold = torch.zeros_like(mask) if gold is None else gold
-    inputs = AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, gold)
-    randomness = Randomness(torch.Generator().manual_seed(seed), forced)
-    return mechanism.selector(inputs, randomness, mechanism.estimator.controls)
+    return AttentionInput(scores.masked_fill(~mask, -torch.inf)[None], mask[None], gold[None])
 
 
 def is_random(mechanism: Mechanism) -> bool:
@@ -157,7 +200,7 @@ def number_of_draws(mechanism: Mechanism) -> int:
                 )
     if at[0].weights.equal(at[1].weights):
         return 0
-    return len(at[0].weights) - len(mechanism.estimator.controls)
+    return len(at[0].weights) - len(controls_of(mechanism))
 
 
 class Outcome(NamedTuple):
@@ -253,7 +296,7 @@ def mean_surrogate(
     for outcome in law(variant, probs):
         selection = select(mechanism, scores, mask, outcome.forced.view(-1, 1, 1), gold=GOLD)
         losses = loss(selection.weights)
-        surrogate = mechanism.estimator(losses, losses, selection, valid, state).loss
+        surrogate = surrogate_of(mechanism, losses, selection, valid, state).loss
         total = total + expectation(outcome.chance, surrogate)
     return total
 

@@ -11,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from attnlab.randomness import Randomness
+
 Mistake = Callable[..., Any]
 """(original, *its arguments) -> what the faulty function returns."""
 
@@ -62,6 +64,8 @@ def leaves(value: Any) -> Iterator[Any]:
     """What records, lists, mappings and modules hold, all the way down."""
     if isinstance(value, nn.Module):
         yield from value.parameters()
+    elif isinstance(value, Randomness):
+        yield value.generator
     elif isinstance(value, (tuple, list, Mapping)):
         for part in value.values() if isinstance(value, Mapping) else value:
             yield from leaves(part)

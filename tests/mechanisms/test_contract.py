@@ -20,8 +20,8 @@ from attnlab.config.places import CONFIGS
 from attnlab.config.signatures import facts_of, settings_of
 from attnlab.config.trainer import OFFERED, OWNED
 from attnlab.config.trust import EVERYTHING
-from attnlab.models.seq2seq import token_losses
-from attnlab.randomness import drawing, generator_for
+from attnlab.models.model import taken_by, token_losses
+from attnlab.randomness import Randomness, generator_for
 
 FILES = sorted(
     path
@@ -77,11 +77,10 @@ def test_the_root_keys_are_those_with_rules() -> None:
 def test_every_combination_trains_every_parameter(attention: str, score: str, model: str) -> None:
     built = assemble(chosen(attention=attention, score=score, model=model), EVERYTHING)
     batch = built.task.train(0)
-    output = built.model(batch, drawing(generator_for(0, "test")), built.mechanism.estimator.controls)
-    losses = token_losses(output.logits, batch.target)
-    surrogate = built.mechanism.estimator(
-        losses, losses.detach(), output.selection, batch.target != 0, output.state
-    )
+    randomness = Randomness(generator_for(0, "test"))
+    taken = taken_by(built.model, batch, built.mechanism.selector, randomness)
+    losses = token_losses(taken.logits, batch.target)
+    surrogate = built.mechanism.estimator(losses, taken, batch.target != 0)
     surrogate.loss.sum().backward()
     for name, parameter in built.model.named_parameters():
         # controls, which no score enters

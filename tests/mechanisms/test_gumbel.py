@@ -13,6 +13,7 @@ import pytest
 import torch
 from enumeration import (
     CONTINUOUS,
+    Forced,
     Variant,
     assert_same_gradient,
     gradients,
@@ -20,6 +21,7 @@ from enumeration import (
     one_hot_rows,
     select,
     softmax,
+    surrogate_of,
     variants,
 )
 from scipy.stats import chi2
@@ -39,8 +41,9 @@ from test_estimators import (
 from torch import Tensor
 
 from attnlab.functional import lowest
-from attnlab.mechanisms import gumbel, rebar
+from attnlab.mechanisms import gumbel
 from attnlab.microscope.gradients import exact_gradient, sample_gradients
+from attnlab.models.model import taken_by
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import EOS, PAD, Batch
 
@@ -74,10 +77,10 @@ def test_every_mechanism_whose_noise_cannot_be_enumerated_is_certified_here():
 # --- the noise, given the draw ---
 
 
-def plant(monkeypatch: pytest.MonkeyPatch, noise: Callable[[Tensor, int], Tensor]) -> None:
-    """Let the selectors take `noise(like, samples)` in place of Exp(1) noise."""
-    for module in (gumbel, rebar):
-        monkeypatch.setattr(module, "exponential", lambda like, samples, generator: noise(like, samples))
+def plant(monkeypatch: pytest.MonkeyPatch, noise: Callable[[Tensor], Tensor]) -> None:
+    """Let the selectors take `noise(like)` in place of Exp(1) noise, for positions that are forced."""
+    monkeypatch.setattr(Randomness, "noise", lambda self, like: noise(like))
+    monkeypatch.setattr(Forced, "position", lambda self, log_probs: self.forced.expand(log_probs.shape[:-1]))
 
 
 def test_perturbed_log_probs_have_their_argmax_at_the_draw():
@@ -147,7 +150,7 @@ def test_for_given_noise_weights_and_their_gradient_are_those_of_the_definition(
     samples = variant.settings.get("samples", 1)
     scores, mask, _ = problem()
     noise = normal(samples, B, T, S, seed=7).exp()
-    plant(monkeypatch, lambda like, count: noise)
+    plant(monkeypatch, lambda like: noise.view(like.shape))
     position = torch.tensor([[0, 4], [2, 3], [3, 3]])
     selection = select(variant.build(temperature=temperature), scores, mask, position[None])
     relaxed = by_definition(position, softmax(scores, mask, 1.0).detach(), noise, temperature)
@@ -175,12 +178,12 @@ def test_for_given_noise_every_parameter_of_the_model_gets_the_gradient_of_the_d
     net, mechanism = seq2seq(variant, model, score)
     loss, probs = independently(net, variant, 2.0)
     noise = normal(variant.settings.get("samples", 1), 3, 3, 5, seed=7).exp()
-    plant(monkeypatch, lambda like, count: noise)
+    plant(monkeypatch, lambda like: noise.view(like.shape))
     position = torch.tensor([[0, 3, 4], [2, 1, 0], [0, 0, 0]])
     valid = TARGET != PAD
-    output = net(BATCH, Randomness(torch.Generator(), position[None]))
-    losses = output.logits.logsumexp(-1) - output.logits.gather(-1, TARGET[None, ..., None])[..., 0]
-    found = mechanism.estimator(losses, losses, output.selection, valid, output.state).loss.sum()
+    taken = taken_by(net, BATCH, mechanism.selector, Forced(position[None]))
+    losses = taken.logits.logsumexp(-1) - taken.logits.gather(-1, TARGET[None, ..., None])[..., 0]
+    found = mechanism.estimator(losses, taken, valid).loss.sum()
     relaxed = by_definition(position, probs.detach(), noise, 1.0)
     path = path_by_definition(relaxed, 1.0)
     logits = torch.where(probs > 0, probs, 1.0).log()  # scores up to a constant a row, which J does not see
@@ -204,9 +207,9 @@ def logistic_nodes() -> tuple[Tensor, Tensor]:
 def plant_logistic(monkeypatch: pytest.MonkeyPatch, position: Tensor, r: Tensor) -> None:
     """Rows whose noise is E_D = 1 at `position` and E_other = exp(r) elsewhere."""
 
-    def noise(like: Tensor, samples: int) -> Tensor:
+    def noise(like: Tensor) -> Tensor:
         at_draw = one_hot_rows(position, like).bool()[:, None]
-        return torch.where(at_draw, 1.0, r.exp()[:, None, None]).expand(like.shape)[None]
+        return torch.where(at_draw, 1.0, r.exp()[:, None, None]).expand(like.shape)
 
     plant(monkeypatch, noise)
 
@@ -239,7 +242,7 @@ def test_the_mean_gradient_of_rebar_is_that_of_the_expected_loss(
         plant_logistic(monkeypatch, drawn, r)
         selection = select(mechanism, scores, mask, drawn.view(1, -1, 1))
         losses = loss(selection.weights)
-        surrogate = mechanism.estimator(losses, losses, selection, mask[..., 0], state).loss[:, 0]
+        surrogate = surrogate_of(mechanism, losses, selection, mask[..., 0], state).loss[:, 0]
         mean = mean + torch.softmax(beta * row, 0)[position].detach() * (weight * surrogate).sum()
     exact = objective("expected", loss, torch.softmax(beta * row, 0)[None, None]).sum()
     assert_same_gradient(gradients(mean, [row]), gradients(exact, [row]), 1e-9)
@@ -266,10 +269,10 @@ def test_the_mean_gradient_of_rebar_through_the_model_is_exact(model: str, monke
     for position in range(2):
         drawn = torch.full((len(rows),), position)
         plant_logistic(monkeypatch, drawn, r.repeat(2))
-        output = net(batch, Randomness(torch.Generator(), drawn.view(1, -1, 1)))
-        losses = losses_of(output.logits)
-        surrogate = mechanism.estimator(losses, losses, output.selection, valid, output.state).loss
-        chance = output.selection.probs[..., position]
+        taken = taken_by(net, batch, mechanism.selector, Forced(drawn.view(1, -1, 1)))
+        losses = losses_of(taken.logits)
+        surrogate = mechanism.estimator(losses, taken, valid).loss
+        chance = taken.sites["attention"].selection.probs[0, ..., position]
         nodes = weight.repeat(2)[:, None]
         mean = mean + torch.where(chance > 0, chance.detach() * nodes * surrogate, 0.0).sum()
         exact = exact + (chance * nodes * losses[0] * valid).sum()
@@ -404,9 +407,7 @@ def test_masked_positions_have_no_weight_and_no_gradient_at_low_temperature(
     costs = normal(B, T, S, seed=2).to(dtype)
     losses = (selection.weights * costs).sum(-1).exp()
     valid = torch.ones(B, T, dtype=torch.bool)
-    surrogate = mechanism.estimator(
-        losses, losses.detach(), selection, valid, torch.zeros(B, T, 1, dtype=dtype)
-    )
+    surrogate = surrogate_of(mechanism, losses, selection, valid, torch.zeros(B, T, 1, dtype=dtype))
     (gradient,) = torch.autograd.grad(surrogate.loss.sum(), scores)
     assert torch.isfinite(gradient).all() and (gradient.masked_select(~mask) == 0).all()
     assert (gradient[2].abs() < 1e-6).all()  # a single position

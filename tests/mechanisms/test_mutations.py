@@ -28,9 +28,9 @@ from planting import Mistake, plant
 from torch import Tensor
 
 from attnlab import functional, randomness
-from attnlab.attention import attention, baselines, distributions, estimators
-from attnlab.attention.interfaces import Categorical, Mechanism, Selection, Surrogate
-from attnlab.attention.schedules import Scheduled
+from attnlab.core import attention, baselines, distributions, estimators
+from attnlab.core.interfaces import Categorical, Mechanism, Pass, Selection, Site, Surrogate
+from attnlab.core.schedules import Scheduled
 from attnlab.facts import Facts
 from attnlab.mechanisms import gumbel, rebar, sets, sum_and_sample, vimco
 from attnlab.runs import folders
@@ -57,89 +57,77 @@ class Mutant(NamedTuple):
 # --- the mistakes ---
 
 
-def inverted_sign(
-    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any
-) -> Any:
-    return original(estimator, losses, returns, selection._replace(log_prob=-selection.log_prob), *rest)
+def changed(taken: Pass, **fields: Tensor) -> Pass:
+    """The pass with other fields in the choice of its only site."""
+    ((name, site),) = taken.sites.items()
+    return taken._replace(sites={name: site._replace(selection=site.selection._replace(**fields))})
+
+
+def log_prob_of(taken: Pass) -> Tensor:
+    (site,) = taken.sites.values()
+    return site.selection.log_prob
+
+
+def inverted_sign(original: Any, estimator: Any, losses: Tensor, taken: Pass, valid: Tensor) -> Any:
+    return original(estimator, losses, changed(taken, log_prob=-log_prob_of(taken)), valid)
 
 
 def log_prob_of_another_step(
-    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any
-):
-    return original(
-        estimator, losses, returns, selection._replace(log_prob=selection.log_prob.roll(1, -1)), *rest
-    )
+    original: Any, estimator: Any, losses: Tensor, taken: Pass, valid: Tensor
+) -> Any:
+    return original(estimator, losses, changed(taken, log_prob=log_prob_of(taken).roll(1, -1)), valid)
 
 
-def return_of_another_step(
-    original: Any, estimator: Any, losses: Tensor, returns: Tensor, selection: Selection, *rest: Any
-):
-    return original(estimator, losses, returns.roll(1, -1), selection, *rest)
+def return_of_another_step(original: Any, losses: Tensor, *rest: Any) -> Tensor:
+    return original(losses, *rest).roll(1, -1)
 
 
 def reward_with_its_gradient(
-    original: Any,
-    estimator: Any,
-    losses: Tensor,
-    returns: Tensor,
-    selection: Selection,
-    valid: Tensor,
-    state: Tensor,
+    original: Any, estimator: Any, losses: Tensor, taken: Pass, valid: Tensor
 ) -> Surrogate:
-    advantage = returns - estimator.baseline(returns, selection, valid, state)
-    return estimators.masked((selection.mass * (losses + advantage * selection.log_prob)).sum(0), valid)
+    ((name, site),) = taken.sites.items()
+    advantage = losses - estimator.baselines[name](losses, site, valid)
+    pushed = losses + advantage * site.selection.log_prob
+    return estimators.masked((site.selection.mass * pushed).sum(0), valid)
 
 
-def mean_of_all_draws(
-    original: Any, baseline: Any, returns: Tensor, selection: Selection, *rest: Any
-) -> Tensor:
-    drawn = selection.mass > 0
+def mean_of_all_draws(original: Any, baseline: Any, returns: Tensor, site: Site, valid: Tensor) -> Tensor:
+    drawn = site.selection.mass > 0
     return torch.where(drawn, returns, 0.0).sum(0, keepdim=True) / drawn.sum(0)
 
 
 def average_that_knows_the_present(
-    original: Any, baseline: Any, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor
+    original: Any, baseline: Any, returns: Tensor, site: Site, valid: Tensor
 ) -> Tensor:
     baseline.update(returns, valid)
-    return original(baseline, returns, selection, valid, state)
+    return original(baseline, returns, site, valid)
 
 
 def estimator_that_updates_first(
-    original: Any,
-    estimator: Any,
-    losses: Tensor,
-    returns: Tensor,
-    selection: Selection,
-    valid: Tensor,
-    state: Tensor,
+    original: Any, estimator: Any, losses: Tensor, taken: Pass, valid: Tensor
 ) -> Surrogate:
-    estimator.update(returns, valid)
-    return original(estimator, losses, returns, selection, valid, state)
+    estimator.update(losses.detach(), valid)
+    return original(estimator, losses, taken, valid)
 
 
 def training_that_updates_first(original: Any, module: Any, batch: Any, batch_idx: int) -> Any:
     ahead = original(module, batch, batch_idx)
-    module.estimator.update(ahead["returns"], ahead["valid"])
+    module.estimator.update(ahead["losses"], ahead["valid"])
     return original(module, batch, batch_idx)
 
 
-def argmax_for_a_sample(original: Any, log_probs: Tensor, samples: int, given: Any) -> Tensor:
-    return torch.where(given.forced >= 0, given.forced, log_probs.argmax(-1).expand(samples, -1, -1))
+def argmax_for_a_sample(original: Any, randomness: Any, log_probs: Tensor) -> Tensor:
+    return log_probs.argmax(-1)
 
 
-def best_members_for_a_sample(
-    original: Any, selector: Any, inputs: Any, given: Any, controls: Any = ()
-) -> Selection:
-    size = min(selector.samples, inputs.scores.size(-1))
-    best = inputs.scores.detach().topk(size, -1).indices.movedim(-1, 0)
-    return original(
-        selector, inputs, given._replace(forced=torch.where(given.forced >= 0, given.forced, best)), controls
-    )
+def best_members_for_a_sample(original: Any, randomness: Any, log_probs: Tensor, size: int) -> Tensor:
+    best = log_probs.topk(size, -1).indices
+    return torch.zeros_like(log_probs, dtype=torch.bool).scatter(-1, best, True)
 
 
 def one_noise_for_all(axis: int) -> Mistake:
-    def shared(original: Any, like: Tensor, samples: int, generator: torch.Generator) -> Tensor:
-        noise = original(like, samples, generator)
+    def shared(original: Any, randomness: Any, like: Tensor) -> Tensor:
+        noise = original(randomness, like)
         return noise.narrow(axis, 0, 1).expand(noise.shape).clone()
 
     return shared
@@ -159,20 +147,17 @@ def conditional_draw_without_gradient(original: Any, selector: Any, *arguments: 
 
 
 def set_without_its_own_share(
-    original: Any, baseline: Any, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor
+    original: Any, baseline: Any, returns: Tensor, site: Site, valid: Tensor
 ) -> Tensor:
     member = torch.eye(len(returns), dtype=torch.bool)
-    alone = [
-        original(baseline, torch.where(own[:, None, None], 0.0, returns), selection, valid, state)
-        for own in member
-    ]
+    alone = [original(baseline, torch.where(own[:, None, None], 0.0, returns), site, valid) for own in member]
     return torch.stack([alone[own][own] for own in range(len(returns))])
 
 
 def set_with_ratios_of_first_order(
-    original: Any, baseline: Any, returns: Tensor, selection: Selection, *rest: Any
+    original: Any, baseline: Any, returns: Tensor, site: Site, valid: Tensor
 ) -> Tensor:
-    return (selection.mass * returns).sum(0, keepdim=True).expand_as(returns)
+    return (site.selection.mass * returns).sum(0, keepdim=True).expand_as(returns)
 
 
 @torch.no_grad()
@@ -196,39 +181,25 @@ def by_integral(original: Any, weights: Tensor, log_prob: Tensor, probs: Tensor)
 @Facts(paper="none", objective="expected", unbiased=True, needs="value", evaluations="samples")
 def set_of_one(original: Any, *, samples: int, evaluate_as: str, **beta: Any) -> Mechanism:
     distribution = distributions.Softmax(Scheduled(beta["beta"], name="beta"))
-    estimator = estimators.Reinforce(sets.SetMean())
+    estimator = estimators.Reinforce(sets.SetMean)
     return Mechanism(distribution, sets.UnorderedSet(distribution, samples), estimator, evaluate_as)
 
 
 def even_share_for_the_rest(original: Any, selector: Any, inputs: Any, *rest: Any) -> Selection:
     selection = original(selector, inputs, *rest)
-    outside = inputs.mask & (selection.weights[:-1].sum(0) == 0)
+    outside = inputs.mask[0] & (selection.weights[:-1].sum(0) == 0)
     last = (selection.mass[-1:] > 0) / outside.sum(-1).clamp_min(1)
     return selection._replace(mass=torch.cat([selection.mass[:-1], last]))
 
 
-def bound_less_itself(
-    original: Any,
-    estimator: Any,
-    losses: Tensor,
-    returns: Tensor,
-    selection: Selection,
-    valid: Tensor,
-    state: Tensor,
-) -> Surrogate:
+def bound_less_itself(original: Any, estimator: Any, losses: Tensor, taken: Pass, valid: Tensor) -> Surrogate:
     bound = torch.logsumexp(-losses, 0) - math.log(len(losses))
-    signal = (bound - bound).detach() * selection.log_prob
+    signal = (bound - bound).detach() * log_prob_of(taken)
     return estimators.masked(-(bound + signal.sum(0)), valid)
 
 
 def marginal_without_prior(
-    original: Any,
-    estimator: Any,
-    losses: Tensor,
-    returns: Tensor,
-    selection: Selection,
-    valid: Tensor,
-    state: Tensor,
+    original: Any, estimator: Any, losses: Tensor, taken: Pass, valid: Tensor
 ) -> Surrogate:
     return estimators.masked(-torch.logsumexp(-losses, 0), valid)
 
@@ -259,9 +230,11 @@ def mask_after_softmax(original: Any, distribution: Any, inputs: Any) -> Categor
     return Categorical(probs.masked_fill(~inputs.mask, 0.0), log_probs.masked_fill(~inputs.mask, lowest))
 
 
-def mask_that_is_too_small(original: Any, module: Any, query: Tensor, memory: Any, *rest: Any) -> Any:
+def mask_that_is_too_small(
+    original: Any, module: Any, query: Tensor, memory: Any, choose: Any, **named: Any
+) -> Any:
     """-1e-9 for -1e9: no mask at all."""
-    return original(module, query, memory._replace(mask=torch.ones_like(memory.mask)), *rest)
+    return original(module, query, memory._replace(mask=torch.ones_like(memory.mask)), choose, **named)
 
 
 def schedule_that_gets_lost(original: Any, module: Any) -> Any:
@@ -329,7 +302,7 @@ MUTANTS: dict[str, Mutant] = {
         estimators.Reinforce, "forward", log_prob_of_another_step, (mean(PLAIN), mean(ONE_OUT), model(PLAIN))
     ),
     "the return of a step meets the log-probability of another": Mutant(
-        estimators.Reinforce, "forward", return_of_another_step, (mean(PLAIN), mean(ONE_OUT), model(PLAIN))
+        estimators, "returns_of", return_of_another_step, (mean(PLAIN), mean(ONE_OUT), model(PLAIN))
     ),
     "the reward is not detached": Mutant(
         estimators.Reinforce,
@@ -377,8 +350,8 @@ MUTANTS: dict[str, Mutant] = {
         message=r"assert [\d.]+ == [\d.]+ ± ",  # a norm, not a run that failed
     ),
     "the argmax is taken for a sample": Mutant(
-        randomness,
-        "draw",
+        randomness.Randomness,
+        "position",
         argmax_for_a_sample,
         (
             partial(test_randomness.test_draws_have_the_frequencies_of_their_distribution),
@@ -389,21 +362,23 @@ MUTANTS: dict[str, Mutant] = {
         ),
     ),
     "the best members are taken for a set that is drawn": Mutant(
-        sets.UnorderedSet,
-        "forward",
+        randomness.Randomness,
+        "positions",
         best_members_for_a_sample,
         (partial(SET_DRAWN, Variant("unordered_set", PAIR)),),
     ),
     "all alternatives share their noise": Mutant(
-        randomness, "exponential", one_noise_for_all(0), (partial(DRAWN, ONE_OUT), DRAWN_JOINTLY)
+        randomness.Randomness, "noise", one_noise_for_all(0), (partial(DRAWN, ONE_OUT), DRAWN_JOINTLY)
     ),
     "all rows of a batch share their noise": Mutant(
-        randomness,
-        "exponential",
+        randomness.Randomness,
+        "noise",
         one_noise_for_all(1),
         (partial(DRAWN, PLAIN), partial(SET_DRAWN, Variant("unordered_set", TRIPLE)), DRAWN_JOINTLY),
     ),
-    "all steps share their noise": Mutant(randomness, "exponential", one_noise_for_all(2), (DRAWN_JOINTLY,)),
+    "all steps share their noise": Mutant(
+        randomness.Randomness, "noise", one_noise_for_all(2), (DRAWN_JOINTLY,)
+    ),
     "hard weights are one-hot up to rounding": Mutant(
         functional,
         "straight_through",

@@ -8,17 +8,15 @@ from pathlib import Path
 import pytest
 import scipy.stats
 import torch
-from enumeration import CONTROLS, choose, names, read
+from enumeration import CONTROLS, choose, names, read, select
 from torch import Tensor
 
-from attnlab.attention.interfaces import AttentionInput
 from attnlab.cli.microscope import microscope
 from attnlab.config.checking import ConfigurationError
 from attnlab.config.composing import choices
 from attnlab.facts import number
 from attnlab.microscope import survey
 from attnlab.microscope.gradients import exact_gradient, mechanism_of, sample_gradients, settings
-from attnlab.randomness import Randomness
 
 ROOT = Path(__file__).parents[2]
 SCORES = torch.tensor([0.4, -1.1, 0.9, 0.0, 0.3], dtype=torch.float64)
@@ -159,8 +157,7 @@ def test_a_printed_bias_is_that_of_the_enumerated_mean_within_its_error():
     for position, chance in enumerate(probs):
         leaf = scores[None, None].clone().requires_grad_()
         mask = torch.ones(1, 1, 8, dtype=torch.bool)
-        forced = Randomness(torch.Generator(), torch.full((1, 1, 1), position))
-        weights = mechanism.selector(AttentionInput(leaf, mask, ~mask), forced).weights[:, 0]
+        weights = select(mechanism, leaf, mask, torch.full((1, 1, 1), position)).weights[:, 0]
         mean += chance * torch.autograd.grad(survey.exponential(weights).sum(), leaf)[0][0, 0]
     exact = exact_gradient(scores, survey.exponential)
     truth = ((mean - exact).norm() / exact.norm()).item()

@@ -8,15 +8,18 @@ import torch
 from enumeration import names, read
 from torch import Tensor, nn
 
-from attnlab.attention.attention import Attention, attend
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.interfaces import AttentionInput, Selection, Selector
-from attnlab.attention.scores import Dot
-from attnlab.attention.selectors import Enumeration, Mixture
+from attnlab.core.attention import Attention, attend
+from attnlab.core.choosing import choosing
+from attnlab.core.distributions import Softmax
+from attnlab.core.interfaces import AttentionInput, Pass, Selection, Selector, Site
+from attnlab.core.scores import Dot
+from attnlab.core.selectors import Enumeration, Mixture
 from attnlab.mechanisms.straight_through import ArgmaxStraightThrough
+from attnlab.models.decoding import greedy
 from attnlab.models.encoder import Encoder
-from attnlab.models.seq2seq import Seq2Seq, predict
-from attnlab.randomness import Randomness, drawing
+from attnlab.models.model import Model, predict, shifted, taken_by
+from attnlab.models.recurrent import Seq2Seq
+from attnlab.randomness import Randomness
 from attnlab.tasks.batch import BOS, EOS, PAD, SPECIAL, UNK, Batch
 
 SELECTORS = {"soft": Mixture, "argmax": ArgmaxStraightThrough, "marginal": Enumeration}
@@ -29,7 +32,20 @@ CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
 
 def free(seed: int = 0) -> Randomness:
-    return drawing(torch.Generator().manual_seed(seed))
+    return Randomness(torch.Generator().manual_seed(seed))
+
+
+def run(net: Seq2Seq, batch: Batch, seed: int = 0, selector: Selector | None = None) -> Pass:
+    """A pass by the selector inside, or another."""
+    return taken_by(net, batch, selector or net.attention.selector, free(seed))
+
+
+def everything(taken: Pass) -> list[Tensor]:
+    return [*site(taken).selection, site(taken).query, taken.logits]
+
+
+def site(taken: Pass) -> Site:
+    return taken.sites["attention"]
 
 
 def make(
@@ -57,7 +73,7 @@ def make(
 
 
 def logits(net: Seq2Seq, batch: Batch, seed: int = 0) -> Tensor:
-    return net(batch, free(seed)).logits
+    return run(net, batch, seed).logits
 
 
 def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-12) -> None:
@@ -75,14 +91,19 @@ def test_feeding_the_right_prefix_step_by_step_is_teacher_forcing(
     model: str, layers: int, selector: str, dtype: torch.dtype, tolerance: float
 ):
     net = make(model, layers, selector, dtype=dtype)
-    memory, state, generator = net.encode(BATCH, torch.Generator()), (), torch.Generator()
-    steps = []
+    choose = choosing(net.attention.selector, free(), net.sites, BATCH.gold)
+    memory, _ = net.encode(SOURCE, choose, free())
+    state, steps = net.start(memory), []
     for step in range(T):
         previous = TARGET[:, step - 1 : step] if step else torch.full((B, 1), BOS)
-        hidden, state = net.decoder(previous, state, generator)
-        context, _ = net.attention(hidden, memory, free())
-        steps.append(net.decoder.read(hidden, context))
+        taken, state = net.step(previous, state, memory, choose, free())
+        steps.append(taken.logits)
     close(logits(net, BATCH), torch.cat(steps, 2), tolerance)
+    one_by_one = Model.forward(net, BATCH, choose, free())  # the loop that other models have
+    together = run(net, BATCH)
+    for found, expected in zip(everything(one_by_one), everything(together), strict=True):
+        close(found, expected.expand_as(found), tolerance)
+    assert shifted(TARGET)[:, 0].eq(BOS).all() and shifted(TARGET)[:, 1:].equal(TARGET[:, :-1])
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
@@ -99,7 +120,7 @@ def generated(net: Seq2Seq, sources: Tensor, limit: int) -> Tensor:
     batch = Batch(
         sources, torch.zeros(len(sources), 1, dtype=torch.int64), torch.zeros_like(sources[:, None]).bool()
     )
-    return net.generate(batch, net.attention.selector, limit)
+    return greedy(net, batch, net.attention.selector, limit)
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
@@ -119,9 +140,9 @@ def test_generation_takes_the_best_symbol_given_its_own_prefix_up_to_eos_and_pad
             )
         source = torch.randint(SPECIAL, SOURCE_SYMBOLS, (20, S), generator=torch.Generator().manual_seed(1))
         symbols = generated(net, source, 9)
-        output = net(Batch(source, symbols, torch.zeros(20, 1, S, dtype=torch.bool)), free())
+        output = run(net, Batch(source, symbols, torch.zeros(20, 1, S, dtype=torch.bool)))
         allowed = [EOS, *range(SPECIAL, TARGET_SYMBOLS)]
-        wanted = torch.tensor(allowed)[predict(output.logits, output.selection.mass)[..., allowed].argmax(-1)]
+        wanted = torch.tensor(allowed)[predict(output.logits, output.mass)[..., allowed].argmax(-1)]
         for row, right in zip(symbols.tolist(), wanted.tolist(), strict=True):
             end = row.index(EOS) if EOS in row else len(row)
             assert row[: end + 1] == right[: end + 1]
@@ -146,11 +167,9 @@ class Recording(Selector):
         super().__init__(inner.distribution)
         self.inner, self.seen = inner, []
 
-    def forward(
-        self, inputs: AttentionInput, randomness: Randomness, controls: tuple[str, ...] = ()
-    ) -> Selection:
-        self.seen.append(inputs.gold)
-        return self.inner(inputs, randomness, controls)
+    def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
+        self.seen.append(inputs.gold[0])
+        return self.inner(inputs, randomness)
 
 
 def test_generation_shows_each_step_its_own_gold_positions_and_later_steps_none():
@@ -159,7 +178,7 @@ def test_generation_shows_each_step_its_own_gold_positions_and_later_steps_none(
     recording = Recording(net.attention.selector)
     with torch.no_grad():
         net.decoder.output.bias[EOS] = -100
-    net.generate(BATCH._replace(gold=gold), recording, 4)
+    greedy(net, BATCH._replace(gold=gold), recording, 4)
     assert torch.cat(recording.seen, 1).equal(torch.cat((gold, torch.zeros_like(gold)), 1))
 
 
@@ -176,11 +195,11 @@ def padded(batch: Batch, source: int, target: int) -> Batch:
 @pytest.mark.parametrize("model", names("model"))
 def test_padding_changes_no_logit(model: str, layers: int, selector: str):
     net = make(model, layers, selector)
-    short, long = net(BATCH, free()), net(padded(BATCH, 3, 2), free())
-    expected = predict(short.logits, short.selection.mass)
-    close(predict(long.logits, long.selection.mass)[:, :T], expected)
-    close(long.selection.probs[:, :T, :S], short.selection.probs)
-    assert (long.selection.probs[..., S:] == 0).all()
+    short, long = run(net, BATCH), run(net, padded(BATCH, 3, 2))
+    close(predict(long.logits, long.mass)[:, :T], predict(short.logits, short.mass))
+    probs = site(long).selection.probs
+    close(probs[..., :T, :S], site(short).selection.probs)
+    assert (probs[..., S:] == 0).all()
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
@@ -193,8 +212,8 @@ def test_padding_gets_no_gradient(model: str, layers: int, selector: str):
         part.embedding.register_forward_hook(
             lambda module, given, result: result.retain_grad() or embedded.append(result)
         )
-    output = net(BATCH, free())
-    chosen = predict(output.logits, output.selection.mass).gather(-1, TARGET[..., None])[..., 0]
+    output = run(net, BATCH)
+    chosen = predict(output.logits, output.mass).gather(-1, TARGET[..., None])[..., 0]
     chosen[TARGET != PAD].sum().backward()
     source, previous = (result.grad for result in embedded)
     assert ((source != 0).any(-1) == (SOURCE != PAD)).all()
@@ -205,12 +224,12 @@ def test_padding_gets_no_gradient(model: str, layers: int, selector: str):
 @pytest.mark.parametrize("model", names("model"))
 def test_rows_of_a_batch_are_independent(model: str, selector: str):
     net = make(model, 2, selector)
-    together = net(BATCH, free())
+    together = run(net, BATCH)
     for row in range(B):
-        alone = net(Batch(*(tensor[row : row + 1] for tensor in BATCH)), free())
+        alone = run(net, Batch(*(tensor[row : row + 1] for tensor in BATCH)))
         close(together.logits[:, row : row + 1], alone.logits)
-        close(together.state[row : row + 1], alone.state)
-        close(together.selection.probs[row : row + 1], alone.selection.probs)
+        close(site(together).query[:, row : row + 1], site(alone).query)
+        close(site(together).selection.probs[:, row : row + 1], site(alone).selection.probs)
 
 
 # --- parts against torch and against loops ---
@@ -247,22 +266,22 @@ def test_the_decoder_is_the_network_of_torch_over_bos_and_all_but_the_last_symbo
             for name, parameter in source.named_parameters():
                 getattr(theirs, name.replace("_l0", f"_l{layer}")).copy_(parameter)
     previous = torch.tensor([[BOS, 12, 4, 9], [BOS, 7, EOS, PAD], [BOS, EOS, PAD, PAD]])
-    close(net(BATCH, free()).state, theirs(net.decoder.embedding(previous))[0])
+    close(site(run(net, BATCH)).query[0], theirs(net.decoder.embedding(previous))[0])
 
 
 @pytest.mark.parametrize("selector", SELECTORS)
 def test_logits_are_the_readout_of_state_and_context_by_hand(selector: str):
     net = make(selector=selector)
-    output = net(BATCH, free())
+    output = run(net, BATCH)
     states = net.encoder(SOURCE, SOURCE != PAD, torch.Generator())
     part = net.decoder
     for k in range(len(output.logits)):
         for b in range(B):
             for t in range(T):
-                weights = output.selection.weights[k, b, min(t, output.selection.weights.size(2) - 1)]
+                weights = site(output).selection.weights.expand(-1, B, T, S)[k, b, t]
                 context = sum(weights[s] * states[b, s] for s in range(S))
                 hidden = (
-                    part.from_state.weight @ output.state[b, t]
+                    part.from_state.weight @ site(output).query[0, b, t]
                     + part.from_state.bias
                     + part.from_context.weight @ context
                 )
@@ -280,12 +299,11 @@ def test_attend_is_the_weighted_sum_of_values():
 def test_attention_masks_once_and_a_selector_handed_in_replaces_its_own():
     net = make(selector="soft")
     hard = ArgmaxStraightThrough(Softmax(1.0).double())
-    output = net(BATCH, free(), (), hard)
-    assert ((output.selection.weights == 0) | (output.selection.weights == 1)).all()
-    assert not ((net(BATCH, free()).selection.weights == 1) | (net(BATCH, free()).selection.weights == 0))[
-        0, 0
-    ].any()
-    assert (output.selection.weights.argmax(-1)[0] <= torch.tensor([[4], [2], [0]])).all()
+    weights = site(run(net, BATCH, selector=hard)).selection.weights
+    assert ((weights == 0) | (weights == 1)).all()
+    own = site(run(net, BATCH)).selection.weights
+    assert not ((own == 1) | (own == 0))[0, 0].any()
+    assert (weights.argmax(-1)[0] <= torch.tensor([[4], [2], [0]])).all()
 
 
 def test_predict_mixes_probabilities_over_alternatives_by_their_mass():

@@ -13,7 +13,7 @@ from attnlab.runs.codebase import code_of, differing, gone_on, unequal
 TOY = [*LITTLE, "task.steps_per_epoch=5", "trainer.max_steps=10"]
 
 EXPLORE = """
-from attnlab.attention.interfaces import Mechanism
+from attnlab.core.interfaces import Mechanism
 from attnlab.mechanisms.soft import soft
 from attnlab.settings import EvaluateAs, Positive
 from {package}.scale import SCALE

@@ -294,8 +294,8 @@ def test_a_callback_that_would_judge_no_figure_of_now_is_refused_before_a_folder
 FAILING = {
     "raises": ("1 / 0", r"fails with ZeroDivisionError: division by zero \(.*mine.py, line \d+\)"),
     "refuses": ("raise ValueError('samples must be odd')", "samples must be odd"),
-    "returns nothing": ("None", "must return a Mechanism of attnlab.attention.interfaces, got None"),
-    "returns a class": ("Mechanism", "must return a Mechanism of attnlab.attention.interfaces, got <class"),
+    "returns nothing": ("None", "must return a Mechanism of attnlab.core.interfaces, got None"),
+    "returns a class": ("Mechanism", "must return a Mechanism of attnlab.core.interfaces, got <class"),
     "states no facts": (
         "soft()._replace(facts=None)",
         "states no facts; above it stands @Facts.paper=..., obj",
@@ -313,7 +313,7 @@ def test_a_factory_that_fails_or_makes_something_else_is_told_in_one_sentence(
     body, told = FAILING[kind]
     statement = body if body.startswith("raise") else f"return {body}"
     package = own(
-        mine="from attnlab.attention.interfaces import Mechanism\n"
+        mine="from attnlab.core.interfaces import Mechanism\n"
         "from attnlab.config.composing import compose\n"
         "from attnlab.building import make\n"
         "def soft(): return make(compose([]).tree['attention'])\n"

@@ -19,8 +19,8 @@ from attnlab.building import assemble
 from attnlab.cli.evaluate import evaluate
 from attnlab.cli.train import train
 from attnlab.config.composing import compose
-from attnlab.models.seq2seq import token_losses
-from attnlab.randomness import drawing, generator_for
+from attnlab.models.model import taken_by, token_losses
+from attnlab.randomness import Randomness, generator_for
 from attnlab.runs import folders
 from attnlab.runs import identity as provenance
 from attnlab.runs import run as runs
@@ -340,12 +340,11 @@ def test_gradient_norms_are_those_computed_by_hand(
     built = assemble(compose(command).tree)
     built.training.load_state_dict(states[4])
     batch = built.task.train(4)
-    output = built.model(batch, drawing(generator_for(0, "draws", 4)))
-    losses = token_losses(output.logits, batch.target)
+    randomness = Randomness(generator_for(0, "draws", 4))
+    taken = taken_by(built.model, batch, built.mechanism.selector, randomness)
+    losses = token_losses(taken.logits, batch.target)
     valid = batch.target != PAD
-    surrogate = built.mechanism.estimator(
-        losses, losses.detach(), output.selection, valid, output.state.detach()
-    )
+    surrogate = built.mechanism.estimator(losses, taken, valid)
     (surrogate.loss.sum() / valid.sum()).backward()
     squares = {
         part: sum(
@@ -419,11 +418,11 @@ def test_the_code_of_the_package_is_told_apart_by_its_files_not_by_its_revision(
     assert "figures may differ" not in capsys.readouterr().out
     kept = (done / "sources.json").read_bytes()
     changed = json.loads(kept)
-    assert changed["code"]["attnlab/attention/estimators.py"]
-    changed["code"]["attnlab/attention/estimators.py"] = "000000000000"
+    assert changed["code"]["attnlab/core/estimators.py"]
+    changed["code"]["attnlab/core/estimators.py"] = "000000000000"
     (done / "sources.json").write_text(json.dumps(changed), encoding="utf-8")
     assert train(command, None) == 0
-    assert "attnlab/attention/estimators.py differs from what it was made by" in capsys.readouterr().out
+    assert "attnlab/core/estimators.py differs from what it was made by" in capsys.readouterr().out
     (done / "sources.json").unlink()  # as an earlier version left it
     assert train(command, None) == 0
     assert "today's is 0123456789ab" in capsys.readouterr().out

@@ -10,9 +10,10 @@ import pytest
 import torch
 from test_evaluation import distance
 
-from attnlab.attention.interfaces import Distribution, Selector
 from attnlab.building import build
-from attnlab.models.seq2seq import Seq2Seq
+from attnlab.core.interfaces import Choose, Distribution, Pass, Selector
+from attnlab.models.model import Encoded, Model
+from attnlab.randomness import Randomness
 from attnlab.tasks.batch import EOS, PAD, UNK, Batch
 from attnlab.tasks.overlap import seen
 from attnlab.tasks.pairs import Pairs, pairs
@@ -21,11 +22,12 @@ from attnlab.training.metrics import Tally, free_running
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
 
-class Answers(Seq2Seq):
+class Answers(Model):
     """Stands for a model: to each source as the task encodes it, one output that is now right, now nearly."""
 
     def __init__(self, task: Pairs):
-        super(Seq2Seq, self).__init__()
+        super(Model, self).__init__()
+        self.sites = {}
         self.known: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
         for source, target in sorted(task.references["val"]):
             self.known.setdefault(source, []).append(target)
@@ -35,8 +37,18 @@ class Answers(Seq2Seq):
         right = [symbol for symbol in draw.choice(self.known[source])[:-1] if symbol != UNK]
         return right[: draw.choice([len(right), 1])] + [4] * draw.choice([0, 0, 1, 2])
 
-    def generate(self, batch: Batch, selector: Selector, limit: int) -> torch.Tensor:
-        rows = [self.output(tuple(s for s in row if s != PAD)) + [EOS] for row in batch.source.tolist()]
+    def encode(self, source: torch.Tensor, choose: Choose, randomness: Randomness) -> Encoded:
+        return Encoded(self.answers(source), {})
+
+    def start(self, memory: torch.Tensor) -> int:
+        return 0
+
+    def step(self, previous: torch.Tensor, state: int, memory: torch.Tensor, *_: Any) -> tuple[Pass, int]:
+        logits = torch.nn.functional.one_hot(memory[:, state], int(memory.max()) + 1)
+        return Pass(logits[None, :, None].double(), {}), state + 1
+
+    def answers(self, source: torch.Tensor) -> torch.Tensor:
+        rows = [self.output(tuple(s for s in row if s != PAD)) + [EOS] for row in source.tolist()]
         width = max(map(len, rows))
         return torch.tensor([row + [PAD] * (width - len(row)) for row in rows])
 
@@ -124,9 +136,10 @@ def test_published_figures_of_real_data_are_those_of_a_plain_loop(
 def test_outputs_that_do_not_end_are_counted() -> None:
     class Endless(Answers):
         def __init__(self) -> None:
-            super(Seq2Seq, self).__init__()
+            super(Model, self).__init__()
+            self.sites = {}
 
-        def generate(self, batch: Batch, selector: Selector, limit: int) -> torch.Tensor:
+        def answers(self, source: torch.Tensor) -> torch.Tensor:
             return torch.tensor([[4, EOS, PAD], [4, 5, 6], [EOS, PAD, PAD]])
 
     target = torch.tensor([[4, EOS, PAD], [4, 5, EOS], [4, EOS, PAD]])

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from attnlab.attention.evaluation import rule_of
 from attnlab.building import Built, assemble, build
 from attnlab.config.composing import compose
-from attnlab.randomness import drawing
+from attnlab.core.evaluation import rule_of
+from attnlab.models.decoding import greedy
+from attnlab.models.model import taken_by
+from attnlab.randomness import Randomness
 from attnlab.tasks.batch import EOS, PAD, Batch
 from attnlab.training.metrics import NUMBERS, Tally, divided, free_running, teacher_forced
 
@@ -58,7 +60,8 @@ def distance(one: Sequence[object], other: Sequence[object]) -> int:
 @pytest.mark.parametrize("rule", RULES)
 def test_figures_are_those_of_a_slow_computation_without_padding(rule: str) -> None:
     subject = built(rule)
-    model, batch = subject.model.double(), subject.task.train(0)
+    model: Any = subject.model.double()
+    batch = subject.task.train(0)
     nll, right, entropy, tokens, hits, mass, known, exact, edits, length = ([] for _ in range(10))
     unfinished: list[float] = []
     for alone in in_parts(batch, 1):
@@ -83,7 +86,7 @@ def test_figures_are_those_of_a_slow_computation_without_padding(rule: str) -> N
                 hits.append(gold[p.argmax()].item())
                 mass.append((p * gold).sum().item())
                 known.append(1.0)
-        guess = model.generate(alone, rule_of(subject.mechanism), 9)[0].tolist()
+        guess = greedy(model, alone, rule_of(subject.mechanism), 9)[0].tolist()
         unfinished.append(float(EOS not in guess))
         guess = guess[: guess.index(EOS)] if EOS in guess else guess
         reference = alone.target[0, :-1].tolist()
@@ -164,7 +167,8 @@ def test_an_exam_of_long_sources_fits_where_every_position_is_enumerated() -> No
         for part in divided(subject.model.eval(), batch, rule):
             tally.add(teacher_forced(subject.model, part, rule))
     assert largest.numbers <= NUMBERS and 0 < tally.figures("val")["val/nll"] < 10
-    assert 4 * 64 * 512 * 512 * subject.model.decoder.from_context.out_features > 4e9
+    model: Any = subject.model
+    assert 4 * 64 * 512 * 512 * model.decoder.from_context.out_features > 4e9
 
 
 def test_alignment_is_absent_where_no_gold_is_known() -> None:
@@ -183,5 +187,6 @@ def test_same_follows_the_objective(attention: str, rule: str) -> None:
         for name in ("same", rule)
     )
     batch = one.task.train(0)
-    outputs = [b.model(batch, drawing(torch.Generator()), (), rule_of(b.mechanism)) for b in (one, other)]
+    randomness = Randomness(torch.Generator())
+    outputs = [taken_by(b.model, batch, rule_of(b.mechanism), randomness) for b in (one, other)]
     assert torch.equal(outputs[0].logits, outputs[1].logits)

@@ -14,8 +14,8 @@ from torch.nn.utils import get_total_norm
 from attnlab.building import Built, assemble
 from attnlab.cli.train import train
 from attnlab.config.composing import compose
-from attnlab.models.seq2seq import token_losses
-from attnlab.randomness import drawing, generator_for
+from attnlab.models.model import taken_by, token_losses
+from attnlab.randomness import Randomness, generator_for
 from attnlab.runs import folders, limits
 from attnlab.runs import run as runs
 from attnlab.tasks.batch import PAD
@@ -31,12 +31,10 @@ def weighted(built: Built, positions: range) -> tuple[Tensor, dict[str, Tensor],
     total, tokens, returns = torch.zeros(()), 0, []
     for position in positions:
         batch = built.task.train(position)
-        generator = drawing(generator_for(0, "draws", position))
-        output = built.model(batch, generator, built.mechanism.estimator.controls)
-        losses, valid = token_losses(output.logits, batch.target), batch.target != PAD
-        surrogate = built.mechanism.estimator(
-            losses, losses.detach(), output.selection, valid, output.state.detach()
-        )
+        randomness = Randomness(generator_for(0, "draws", position))
+        taken = taken_by(built.model, batch, built.mechanism.selector, randomness)
+        losses, valid = token_losses(taken.logits, batch.target), batch.target != PAD
+        surrogate = built.mechanism.estimator(losses, taken, valid)
         total, tokens = total + surrogate.loss.sum(), tokens + int(valid.sum())
         returns.append(losses.detach().mean(0)[valid])
     named = dict(built.model.named_parameters())
@@ -72,7 +70,7 @@ def test_the_batches_of_a_step_weigh_by_their_tokens(
         built.training.load_state_dict(states[step])
         if attention == "hard_reinforce":
             state = states[step]
-            assert state["estimator.baseline.average"].item() == pytest.approx(average, rel=1e-6)
+            assert state["estimator.baselines.attention.average"].item() == pytest.approx(average, rel=1e-6)
         surrogate, gradients, returns = weighted(built, positions)
         mean = torch.cat(returns).double().mean().item()
         average, correction = 0.95 * average + 0.05 * mean, 0.95 * correction + 0.05
@@ -94,7 +92,7 @@ def test_the_batches_of_a_step_weigh_by_their_tokens(
 
 FOREIGN = """
 from torch import nn
-from attnlab.models.seq2seq import lstm
+from attnlab.models.recurrent import lstm
 
 def dropping(source_symbols, target_symbols, attention, *, rate: float):
     sizes = {"embedding_size": 5, "hidden_size": 6, "readout_size": 7, "layers": 1, "dropout": 0.0}

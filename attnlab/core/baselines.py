@@ -5,19 +5,16 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from attnlab.attention.interfaces import Baseline, Selection
+from attnlab.core.interfaces import Baseline, Selection, Site
 
 Returns = Float[Tensor, "K B T"]
-Valid = Bool[Tensor, "B T"]
-State = Float[Tensor, "B T Q"]
+Valid = Bool[Tensor, "#B #T"]
 
 
 class NoBaseline(Baseline):
     """Zero: plain REINFORCE. Williams 1992."""
 
-    def forward(
-        self, returns: Returns, selection: Selection, valid: Valid, state: State
-    ) -> Float[Tensor, "#K #B #T"]:
+    def forward(self, returns: Returns, site: Site, valid: Valid) -> Float[Tensor, "#K #B #T"]:
         return torch.zeros_like(returns[:1])
 
 
@@ -37,9 +34,7 @@ class MovingAverage(Baseline):
         self.register_buffer("average", torch.zeros((), dtype=torch.float64))
         self.register_buffer("correction", torch.zeros((), dtype=torch.float64))
 
-    def forward(
-        self, returns: Returns, selection: Selection, valid: Valid, state: State
-    ) -> Float[Tensor, "#K #B #T"]:
+    def forward(self, returns: Returns, site: Site, valid: Valid) -> Float[Tensor, "#K #B #T"]:
         fresh = self.correction == 0
         baseline = torch.where(fresh, 0.0, self.average / torch.where(fresh, 1.0, self.correction))
         return baseline.to(returns.dtype).view(1, 1, 1)
@@ -55,10 +50,8 @@ class LeaveOneOut(Baseline):
     """The mean return of the other draws, b_k = (sum_j r_j - r_k) / (n - 1), n >= 2. Kool et al. 2019; Mnih &
     Rezende 2016."""
 
-    def forward(
-        self, returns: Returns, selection: Selection, valid: Valid, state: State
-    ) -> Float[Tensor, "#K #B #T"]:
-        drawn = selection.mass > 0  # controls have mass 0
+    def forward(self, returns: Returns, site: Site, valid: Valid) -> Float[Tensor, "#K #B #T"]:
+        drawn = site.selection.mass > 0  # controls have mass 0
         total = torch.where(drawn, returns, 0.0).sum(0)
         return (total - returns) / (drawn.sum(0) - 1)
 
@@ -78,10 +71,8 @@ class SelfCritical(Baseline):
 
     controls = ("argmax",)
 
-    def forward(
-        self, returns: Returns, selection: Selection, valid: Valid, state: State
-    ) -> Float[Tensor, "#K #B #T"]:
-        return control(returns, selection)
+    def forward(self, returns: Returns, site: Site, valid: Valid) -> Float[Tensor, "#K #B #T"]:
+        return control(returns, site.selection)
 
 
 class SoftValue(Baseline):
@@ -90,33 +81,35 @@ class SoftValue(Baseline):
 
     controls = ("soft",)
 
-    def forward(
-        self, returns: Returns, selection: Selection, valid: Valid, state: State
-    ) -> Float[Tensor, "#K #B #T"]:
-        return control(returns, selection)
+    def forward(self, returns: Returns, site: Site, valid: Valid) -> Float[Tensor, "#K #B #T"]:
+        return control(returns, site.selection)
 
 
 class Learned(Baseline):
-    """b = v . tanh(W h + c) + d of the decoder state h before the choice, trained by regression on the mean
-    return.
+    """b = v . tanh(W q + c) + d of the query q, the decoder state before the choice, trained by regression on
+    the return, or its mean over draws that share a state.
 
-    It is 0 at the start. The regression reaches neither the state nor the scores. Mnih & Gregor 2014
+    It is 0 at the start. The regression reaches neither the query nor the scores. Mnih & Gregor 2014
     (1402.0030).
     """
 
-    def prepare(self, state_size: int) -> None:
-        last = nn.Linear(state_size, 1)
+    def prepare(self, query_size: int) -> None:
+        last = nn.Linear(query_size, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
-        self.network = nn.Sequential(nn.Linear(state_size, state_size), nn.Tanh(), last)
+        self.network = nn.Sequential(nn.Linear(query_size, query_size), nn.Tanh(), last)
 
-    def forward(
-        self, returns: Returns, selection: Selection, valid: Valid, state: State
-    ) -> Float[Tensor, "#K #B #T"]:
-        return self._of(state).detach()[None]
+    def forward(self, returns: Returns, site: Site, valid: Valid) -> Float[Tensor, "#K #B #T"]:
+        return self._of(site).detach()
 
-    def loss(self, returns: Returns, valid: Valid, state: State) -> Float[Tensor, "B T"]:
-        return nn.functional.smooth_l1_loss(self._of(state), returns.detach().mean(0), reduction="none")
+    def loss(self, returns: Returns, site: Site, valid: Valid) -> Float[Tensor, "B T"]:
+        value = self._of(site)
+        wanted = returns.detach() if len(value) > 1 else returns.detach().mean(0, keepdim=True)
+        return nn.functional.smooth_l1_loss(value, wanted, reduction="none").mean(0)
 
-    def _of(self, state: Tensor) -> Tensor:
-        return self.network(state.detach()).squeeze(-1)
+    def _of(self, site: Site) -> Float[Tensor, "#K B T"]:
+        value = self.network(site.query.detach()).squeeze(-1)
+        if site.reach != "all":
+            return value
+        counts = site.valid.expand_as(value)
+        return (value * counts).sum(-1, keepdim=True) / counts.sum(-1, keepdim=True).clamp_min(1)

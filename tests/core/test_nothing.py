@@ -2,15 +2,16 @@
 
 import pytest
 import torch
-from enumeration import Variant, variants
+from enumeration import Variant, surrogate_of, variants
 from torch import Tensor
 
-from attnlab.attention.attention import Attention
-from attnlab.attention.evaluation import RULES
-from attnlab.attention.interfaces import Mechanism, Selection, Selector
-from attnlab.attention.scores import Dot
-from attnlab.models.seq2seq import predict
-from attnlab.randomness import drawing
+from attnlab.core.attention import Attention
+from attnlab.core.choosing import choosing
+from attnlab.core.evaluation import RULES
+from attnlab.core.interfaces import Mechanism, Placement, Selection, Selector
+from attnlab.core.scores import Dot
+from attnlab.models.model import predict
+from attnlab.randomness import Randomness
 
 B, T, S, D = 3, 2, 5, 7
 VARIANTS = variants()
@@ -30,13 +31,16 @@ def read(
     states[~mask.any(1)] = 1e3  # what lies in padding may be anything
     query, keys, values = (leaf.clone().requires_grad_() for leaf in (query, states, states))
     attention = Attention(Dot(0.3), mechanism.selector)
-    memory, controls = attention.memory(keys, values, mask), () if rule else mechanism.estimator.controls
-    context, selection = attention(query, memory, drawing(seeded[2]), controls, rule)
+    chooser = choosing(
+        rule or mechanism.selector, Randomness(seeded[2]), {"attention": Placement(D)}, torch.zeros_like(mask)
+    )
+    context, selection = attention(query[None], attention.memory(keys, values, mask), chooser)
     context, weights = (part.expand(-1, B, T, -1) for part in (context, selection.weights))
-    for part in (context[:, 1, 1], weights[:, 1, 1], selection.probs[1, 1]):
+    for part in (context[:, 1, 1], weights[:, 1, 1], selection.probs[0, 1, 1]):
         assert (part == 0).all()
     assert all(part.isfinite().all() for part in selection)
-    torch.testing.assert_close(selection.mass.sum(0), torch.ones(B, T, dtype=torch.float64))
+    mass = selection.mass.expand(-1, B, T).sum(0)
+    torch.testing.assert_close(mass, torch.ones(B, T, dtype=torch.float64))
     return (context - 1).square().mean(-1), selection, [query, keys, values]
 
 
@@ -48,7 +52,7 @@ def test_in_training_the_loss_there_is_that_of_reading_nothing_and_reaches_nothi
     mechanism = variant.build()
     losses, selection, leaves = read(mechanism, kind)
     valid, state = torch.ones(B, T, dtype=torch.bool), torch.zeros(B, T, 1, dtype=torch.float64)
-    loss = mechanism.estimator(losses, losses.detach(), selection, valid, state).loss
+    loss = surrogate_of(mechanism, losses, selection, valid, state).loss
     assert loss.isfinite().all() and loss[1, 1].item() == pytest.approx(1.0)  # (0 - 1)^2
     for gradient in torch.autograd.grad(loss[1, 1], leaves, retain_graph=True, materialize_grads=True):
         assert (gradient == 0).all()

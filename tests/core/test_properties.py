@@ -14,15 +14,29 @@ import entmax
 import pytest
 import reinmax
 import torch
-from enumeration import CONTINUOUS, CONTROLS, Variant, is_random, law, objective, softmax, variants
+from enumeration import (
+    CONTINUOUS,
+    CONTROLS,
+    Forced,
+    Variant,
+    asked,
+    controls_of,
+    is_random,
+    law,
+    objective,
+    passed,
+    select,
+    softmax,
+    surrogate_of,
+    variants,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.attention.interfaces import AttentionInput, Mechanism, Selection
-from attnlab.attention.selectors import Enumeration
-from attnlab.mechanisms import gumbel, rebar
+from attnlab.core.interfaces import Mechanism, Selection
+from attnlab.core.selectors import Enumeration
 from attnlab.mechanisms.sets import SetMean, log_completion
 from attnlab.microscope.gradients import exact_gradient, sample_gradients
 from attnlab.randomness import Randomness
@@ -155,22 +169,20 @@ def estimate(
 ) -> Estimate:
     """One sample, through the selector and the estimator."""
     scores = problem.scores.masked_fill(problem.hidden, -torch.inf).requires_grad_()
-    randomness = Randomness(torch.Generator().manual_seed(seed), forced)
-    inputs = AttentionInput(scores, problem.mask, problem.gold)
-    selection = mechanism.selector(inputs, randomness, mechanism.estimator.controls)
+    selection = mechanism.selector(asked(scores, problem.mask, problem.gold), Forced(forced, seed))
     losses = (loss or problem.loss)(selection.weights)
     valid = torch.ones_like(scores[..., 0], dtype=torch.bool)
     state = torch.linspace(-1, 1, valid.numel(), dtype=scores.dtype).view(*valid.shape, 1)
-    value = mechanism.estimator(losses, losses.detach(), selection, valid, state).loss
+    value = surrogate_of(mechanism, losses, selection, valid, state).loss
     total = value.sum() + 0 * scores.masked_fill(problem.hidden, 0.0).sum()  # a control has no gradient
     return Estimate(selection, value.detach(), torch.autograd.grad(total, scores)[0])
 
 
 def positions_of(mechanism: Mechanism, selection: Selection) -> Tensor:
     """What to force to have the same draw again, K B T; -1 where a set had nothing left to take."""
-    weights = selection.weights[: len(selection.weights) - len(mechanism.estimator.controls)]
+    weights = selection.weights[: len(selection.weights) - len(controls_of(mechanism))]
     weights = weights[:1] if mechanism is MECHANISMS["rebar"] else weights  # the others are relaxed
-    weights = weights.expand(*weights.shape[:2], *selection.probs.shape[1:])
+    weights = weights.expand(*weights.shape[:2], *selection.probs.shape[2:])
     return torch.where(weights.any(-1), weights.argmax(-1), -1)
 
 
@@ -179,13 +191,12 @@ def noise_of(positions: Tensor, total: int) -> Iterator[None]:
     """The relaxations' noise is that of `total` fixed positions, read at some of them in some order."""
     calls = itertools.count()
 
-    def exponential(like: Tensor, samples: int, generator: torch.Generator) -> Tensor:
-        noise = torch.empty(samples, *like.shape[:-1], total, dtype=like.dtype)
-        return noise.exponential_(generator=torch.Generator().manual_seed(next(calls)))[..., positions]
+    def noise(self: Randomness, like: Tensor) -> Tensor:
+        wide = torch.empty(*like.shape[:-1], total, dtype=like.dtype)
+        return wide.exponential_(generator=torch.Generator().manual_seed(next(calls)))[..., positions]
 
     with pytest.MonkeyPatch.context() as patch:
-        for module in (gumbel, rebar):
-            patch.setattr(module, "exponential", exponential)
+        patch.setattr(Randomness, "noise", noise)
         yield
 
 
@@ -201,7 +212,8 @@ def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-10) -> None:
 @given(problems(ties=True))
 def test_weights_are_shares_of_one_and_none_lies_on_a_masked_position(name: str, problem: Problem):
     mechanism = MECHANISMS[name]
-    weights, mass, _, probs = estimate(mechanism, problem).selection
+    found = estimate(mechanism, problem).selection
+    weights, mass, probs = found.weights, found.mass, found.probs[0]
     absent = (mass == 0) & (weights == 0).all(-1)  # of a set that the source is too short for
     assert (weights >= 0).all() and (probs >= 0).all() and (probs[problem.hidden] == 0).all()
     assert not absent.any() or VARIANTS[name].name in ("unordered_set", "sum_and_sample")
@@ -231,7 +243,7 @@ def test_the_gradient_is_finite_sums_to_zero_and_is_exactly_zero_on_masked_posit
 @given(problems())
 def test_a_single_position_leaves_no_entropy_and_no_gradient(name: str, problem: Problem):
     found = estimate(MECHANISMS[name], problem._replace(mask=only(problem.mask)))
-    assert found.selection.probs.equal(only(problem.mask).expand_as(problem.scores).double())
+    assert found.selection.probs[0].equal(only(problem.mask).expand_as(problem.scores).double())
     assert (functional.entropy(found.selection.probs) == 0).all()
     close(found.gradient, torch.zeros_like(found.gradient), 1e-12)
 
@@ -329,10 +341,9 @@ def test_hard_weights_are_one_hot_bit_for_bit_and_never_on_a_masked_position(
     for part in mechanism[:3]:
         part.to(dtype)
     scores = problem.scores.to(dtype).masked_fill(problem.hidden, -torch.inf)
-    randomness = Randomness(torch.Generator().manual_seed(0), FREE)
-    inputs = AttentionInput(scores, problem.mask, problem.gold)
-    weights, mass, _, _ = mechanism.selector(inputs, randomness, mechanism.estimator.controls)
-    hard = 1 if name == "rebar" else len(weights) - mechanism.estimator.controls.count("soft")
+    weights, mass, *_ = select(mechanism, scores, problem.mask, FREE, gold=problem.gold)
+    mass = mass.expand(-1, *scores.shape[:2])
+    hard = 1 if name == "rebar" else len(weights) - controls_of(mechanism).count("soft")
     weights, mass = weights[:hard], mass[:hard]
     absent = (mass == 0) & (weights == 0).all(-1)
     assert weights.dtype == dtype and ((weights == 0) | (weights == 1)).all()
@@ -464,7 +475,7 @@ def test_every_sample_of_reinmax_has_the_gradient_of_the_reinmax_package_for_the
 def test_topk_keeps_k_positions_and_is_softmax_where_there_are_no_more(problem: Problem, k: int):
     found = estimate(Variant("topk", {"k": k}).build(beta=BETA), problem)
     there = problem.mask.sum(-1).expand_as(problem.scores[..., 0])
-    assert (found.selection.probs > 0).sum(-1).equal(there.clamp_max(k))
+    assert (found.selection.probs[0] > 0).sum(-1).equal(there.clamp_max(k))
     soft = estimate(Variant("soft", {}).build(beta=BETA), problem)
     all_kept = there <= k
     close(found.selection.weights[0][all_kept], soft.selection.weights[0][all_kept], 1e-12)
@@ -491,8 +502,7 @@ def set_of(members: Sequence[int], scores: Tensor) -> Selection:
     mask = torch.ones(1, 1, scores.size(-1), dtype=torch.bool)
     mechanism = Variant("unordered_set", {"samples": len(members)}).build(beta=BETA)
     mechanism.selector.to(scores.dtype)
-    randomness = Randomness(torch.Generator().manual_seed(0), torch.tensor(members).view(-1, 1, 1))
-    return mechanism.selector(AttentionInput(scores.view(1, 1, -1), mask, ~mask), randomness)
+    return select(mechanism, scores.view(1, 1, -1), mask, torch.tensor(members).view(-1, 1, 1))
 
 
 def without(members: Sequence[int], *gone: int) -> list[int]:
@@ -515,8 +525,8 @@ def sets(draw: st.DrawFn, size: int) -> tuple[list[int], Tensor]:
 def test_the_probability_of_a_set_is_the_sum_over_all_orders(size: int, data: st.DataObject):
     members, scores = data.draw(sets(size))
     probs = torch.softmax(BETA * scores, -1).tolist()
-    weights, mass, log_prob, law_ = set_of(members, scores)
-    found = log_completion(weights, log_prob, law_).exp().flatten().tolist()
+    weights, mass, log_prob, law_, _ = set_of(members, scores)
+    found = log_completion(weights, log_prob, law_[0]).exp().flatten().tolist()
     members = weights.argmax(-1).flatten().tolist()  # in the order of the selection
     for subset, chance in enumerate(found):
         held = [member for number, member in enumerate(members) if subset >> number & 1]
@@ -538,9 +548,10 @@ def test_the_baseline_of_a_member_weighs_the_set_by_shares_of_one(size: int, dat
     selection = set_of(members, scores)
     members = selection.weights.argmax(-1).flatten().tolist()
     valid, state = torch.ones(1, 1, dtype=torch.bool), torch.zeros(1, 1, 1, dtype=torch.float64)
+    site = passed(selection, state).sites["attention"]
     returns = torch.eye(size, dtype=torch.float64)[..., None, None]  # one member's loss at a time
     # s s'
-    shares = torch.stack([SetMean()(single, selection, valid, state).flatten() for single in returns], 1)
+    shares = torch.stack([SetMean()(single, site, valid).flatten() for single in returns], 1)
     for row, s in zip(shares.tolist(), members, strict=True):
         rest = in_any_order(without(members, s), probs, [s])
         expected = [probs[o] * in_any_order(without(members, s, o), probs, [s, o]) / rest for o in members]
@@ -552,21 +563,19 @@ def test_the_baseline_of_a_member_weighs_the_set_by_shares_of_one(size: int, dat
 def test_the_order_of_the_members_does_not_matter(problem: Problem, samples: int, random: Random):
     mechanism = Variant("unordered_set", {"samples": samples}).build(beta=BETA)
     scores = problem.scores.masked_fill(problem.hidden, -torch.inf).requires_grad_()
-    inputs = AttentionInput(scores, problem.mask, problem.gold)
-    weights, mass, log_prob, probs = mechanism.selector(
-        inputs, Randomness(torch.Generator().manual_seed(0), FREE)
-    )
+    drawn = select(mechanism, scores, problem.mask, FREE)
+    weights, mass, log_prob, *_ = drawn
     order = torch.tensor(random.sample(range(len(mass)), len(mass)))
     valid, state = torch.ones_like(mass[0], dtype=torch.bool), torch.zeros_like(scores[..., :1])
     found = []
     for selection in (
-        Selection(weights, mass, log_prob, probs),
-        Selection(weights[order], mass[order], log_prob[order], probs),
+        drawn,
+        drawn._replace(weights=weights[order], mass=mass[order], log_prob=log_prob[order]),
     ):
         losses = problem.loss(selection.weights)
-        value = mechanism.estimator(losses, losses, selection, valid, state).loss
+        value = surrogate_of(mechanism, losses, selection, valid, state).loss
         found.append(torch.autograd.grad(value.sum(), scores, retain_graph=True)[0])
-        found.append(log_completion(selection.weights, selection.log_prob, selection.probs)[0].exp())
+        found.append(log_completion(selection.weights, selection.log_prob, selection.probs[0])[0].exp())
     close(found[2], found[0], 1e-12)
     close(found[3], found[1], 1e-12)
 
@@ -579,12 +588,12 @@ def test_what_a_set_leaves_may_be_tiny_in_float32(gaps: list[float], size: int):
     probs = torch.softmax(BETA * scores.double(), -1).tolist()
     assert sum(probs[1:]) < 2.5e-8 and 1 - torch.tensor(probs[0], dtype=torch.float32) == 0
     for members in itertools.combinations(range(5), size):
-        weights, mass, log_prob, law_ = set_of(members, scores)
+        weights, mass, log_prob, law_, _ = set_of(members, scores)
         assert mass.dtype == torch.float32
         members = weights.argmax(-1).flatten().tolist()
         whole = in_any_order(members, probs)
         expected = [probs[s] * in_any_order(without(members, s), probs, [s]) / whole for s in members]
-        assert log_completion(weights, log_prob, law_)[0].exp().item() == pytest.approx(whole, rel=1e-4)
+        assert log_completion(weights, log_prob, law_[0])[0].exp().item() == pytest.approx(whole, rel=1e-4)
         assert mass.flatten().tolist() == pytest.approx(expected, rel=1e-4)
 
 
@@ -599,7 +608,7 @@ def test_samples_enough_for_all_positions_give_the_exact_gradient_in_every_draw(
     found = estimate(Variant(name, {"samples": samples}).build(beta=BETA), problem, seed=seed)
     scores = problem.scores.clone().requires_grad_()
     value = objective("expected", problem.loss, softmax(scores, problem.mask, BETA))
-    weights, mass, log_prob, _ = found.selection
+    weights, mass, *_ = found.selection
     close((mass * problem.loss(weights)).sum(0), value)
     close(found.gradient, torch.autograd.grad(value.sum(), scores)[0])
 
@@ -611,10 +620,7 @@ def test_members_that_a_short_source_does_not_have_are_absent(name: str):
     )[:, None]
     scores = torch.linspace(-1, 1, 20, dtype=torch.float64).sin().view(4, 1, 5)
     mechanism = Variant(name, {"samples": 4}).build(beta=BETA)
-    weights, mass, log_prob, _ = mechanism.selector(
-        AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, mask),
-        Randomness(torch.Generator().manual_seed(0), FREE),
-    )
+    weights, mass, log_prob, *_ = select(mechanism, scores, mask, FREE)
     present = mass > 0  # K B T
     assert present.sum(0).flatten().tolist() == [4, 3, 2, 1]
     # different ones, and none that is masked
@@ -681,7 +687,7 @@ def test_vmap_over_a_leading_axis_gives_what_a_loop_gives(name: str, problem: Pr
     stacked = [torch.stack((x, x.flip(-1), x.roll(1, -1))) for x in (scores, problem.mask, problem.gold)]
 
     def choose(scores: Tensor, mask: Tensor, gold: Tensor) -> Selection:
-        return selector(AttentionInput(scores, mask, gold), Randomness(torch.Generator(), FREE))
+        return selector(asked(scores, mask, gold), Randomness(torch.Generator()))
 
     mapped = torch.func.vmap(choose)(*stacked)
     assert isinstance(mapped, Selection)

@@ -1,5 +1,5 @@
-"""How well a query matches a key. Every score maps queries (B T Q) and keys (B S D) to scores (B T S), in any
-units.
+"""How well a query matches a key. Every score maps queries (... B T Q) and keys (B S D) to scores
+(... B T S), in any units; alternatives and heads are further axes, which broadcast.
 
 The factories at the end are what `score=NAME` picks; the model tells them the widths.
 """
@@ -8,11 +8,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+Query = Float[Tensor, "*K T Q"]
+Keys = Float[Tensor, "*B S D"]
+Scores = Float[Tensor, "*K T S"]
+
 
 class Score(nn.Module):
     """Interface: queries and keys -> one number for each pair of a target step and a source position."""
 
-    def forward(self, query: Float[Tensor, "B T Q"], keys: Float[Tensor, "B S D"]) -> Float[Tensor, "B T S"]:
+    def forward(self, query: Query, keys: Keys) -> Scores:
         raise NotImplementedError
 
 
@@ -24,8 +28,8 @@ class Dot(Score):
         super().__init__()
         self.scale = scale
 
-    def forward(self, query: Float[Tensor, "B T D"], keys: Float[Tensor, "B S D"]) -> Float[Tensor, "B T S"]:
-        return self.scale * query @ keys.transpose(1, 2)
+    def forward(self, query: Query, keys: Keys) -> Scores:
+        return self.scale * query @ keys.transpose(-1, -2)
 
 
 class General(Score):
@@ -35,8 +39,8 @@ class General(Score):
         super().__init__()
         self.project = nn.Linear(key_size, query_size, bias=False)
 
-    def forward(self, query: Float[Tensor, "B T Q"], keys: Float[Tensor, "B S D"]) -> Float[Tensor, "B T S"]:
-        return query @ self.project(keys).transpose(1, 2)
+    def forward(self, query: Query, keys: Keys) -> Scores:
+        return query @ self.project(keys).transpose(-1, -2)
 
 
 class Additive(Score):
@@ -48,8 +52,8 @@ class Additive(Score):
         self.key = nn.Linear(key_size, query_size, bias=False)
         self.combine = nn.Linear(query_size, 1, bias=False)
 
-    def forward(self, query: Float[Tensor, "B T Q"], keys: Float[Tensor, "B S D"]) -> Float[Tensor, "B T S"]:
-        pairs = self.query(query).unsqueeze(2) + self.key(keys).unsqueeze(1)  # B T S Q
+    def forward(self, query: Query, keys: Keys) -> Scores:
+        pairs = self.query(query).unsqueeze(-2) + self.key(keys).unsqueeze(-3)  # ... T S Q
         return self.combine(torch.tanh(pairs)).squeeze(-1)
 
 
@@ -57,9 +61,9 @@ class Cosine(Score):
     """q . k / (|q| |k|), between -1 and 1; Graves et al. 2014 (1410.5401, eq. 6). Choose beta of 5 or more
     with it."""
 
-    def forward(self, query: Float[Tensor, "B T D"], keys: Float[Tensor, "B S D"]) -> Float[Tensor, "B T S"]:
+    def forward(self, query: Query, keys: Keys) -> Scores:
         unit = nn.functional.normalize
-        return unit(query, dim=-1) @ unit(keys, dim=-1).transpose(1, 2)
+        return unit(query, dim=-1) @ unit(keys, dim=-1).transpose(-1, -2)
 
 
 def dot(query_size: int, key_size: int) -> Score:

@@ -9,17 +9,17 @@ import torch
 from enumeration import choose, names
 from torch import Tensor
 
-from attnlab.attention.distributions import Softmax
-from attnlab.attention.estimators import Pathwise
-from attnlab.attention.interfaces import AttentionInput, Categorical, Distribution, Mechanism, Surrogate
-from attnlab.attention.schedules import Scheduled, move_all, scheduled_in
-from attnlab.attention.selectors import Mixture
 from attnlab.building import assemble, make_part
 from attnlab.cli.evaluate import evaluate
 from attnlab.config.checking import ConfigurationError
 from attnlab.config.composing import choices, compose
 from attnlab.config.signatures import settings_of
 from attnlab.config.trust import EVERYTHING
+from attnlab.core.distributions import Softmax
+from attnlab.core.estimators import Pathwise
+from attnlab.core.interfaces import AttentionInput, Categorical, Distribution, Mechanism, Surrogate
+from attnlab.core.schedules import Scheduled, move_all, scheduled_in
+from attnlab.core.selectors import Mixture
 from attnlab.runs import folders
 from attnlab.runs.run import load, measure, train
 from attnlab.training.lightning_module import Training
@@ -71,12 +71,12 @@ def test_everything_scheduled_in_a_mechanism_moves_under_its_own_name():
     move_all(mechanism.selector, 2)
     found = {name: part.value.item() for name, part in scheduled_in(mechanism.selector).items()}
     assert found == pytest.approx({"beta": 1.4, "temperature": 0.5})
-    scores = torch.tensor([[[1.0, 0.0]]])
-    from attnlab.attention.interfaces import AttentionInput
+    scores = torch.tensor([[[[1.0, 0.0]]]])
+    from attnlab.core.interfaces import AttentionInput
 
-    mask = torch.ones(1, 1, 2, dtype=torch.bool)
+    mask = torch.ones(1, 1, 1, 2, dtype=torch.bool)
     probs = mechanism.distribution(AttentionInput(scores, mask, mask)).probs
-    assert probs[0, 0, 0].item() == pytest.approx(1 / (1 + 2.718281828459045**-1.4))
+    assert probs[0, 0, 0, 0].item() == pytest.approx(1 / (1 + 2.718281828459045**-1.4))
 
 
 WRONG = {

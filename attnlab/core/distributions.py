@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from attnlab import functional
-from attnlab.attention.interfaces import AttentionInput, Categorical, Distribution
-from attnlab.attention.schedules import Scheduled
+from attnlab.core.interfaces import AttentionInput, Categorical, Distribution
+from attnlab.core.schedules import Scheduled
 
 
 class Softmax(Distribution):
@@ -80,13 +80,13 @@ def _even(chosen: Tensor, like: Tensor) -> Categorical:
     return categorical(share / share.sum(-1, keepdim=True).clamp_min(1))
 
 
-def most_probable(probs: Float[Tensor, "B T S"]) -> Float[Tensor, "B T S"]:
+def most_probable(probs: Float[Tensor, "*shape S"]) -> Float[Tensor, "*shape S"]:
     """One-hot vectors of the most probable position (of equal ones, the first); zeros where nothing may be
     attended."""
     return functional.hardmax(probs.masked_fill(probs == 0, -torch.inf))
 
 
-def categorical(probs: Float[Tensor, "B T S"]) -> Categorical:
+def categorical(probs: Float[Tensor, "*shape S"]) -> Categorical:
     """The distribution of given probabilities, with the large finite `functional.lowest` for log 0."""
     present = probs > 0
     log_probs = torch.where(present, probs, 1.0).log()

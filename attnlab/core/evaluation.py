@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
-from attnlab.attention.interfaces import Distribution, Mechanism, Selector
-from attnlab.attention.selectors import Argmax, Enumeration, Mixture
+from attnlab.core.interfaces import Distribution, Mechanism, Selector
+from attnlab.core.selectors import Argmax, Enumeration, Mixture
 
 RULES: dict[str, Callable[[Distribution], Selector]] = {
     "soft": lambda distribution: Mixture(distribution.untruncated()),

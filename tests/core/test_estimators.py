@@ -11,9 +11,12 @@ from enumeration import (
     CONTROLS,
     GOLD,
     LAWS,
+    Forced,
     Variant,
+    asked,
     assert_same_gradient,
     certificate,
+    controls_of,
     distribution,
     enumerable,
     gradients,
@@ -25,19 +28,23 @@ from enumeration import (
     objective,
     one_hot,
     one_hot_rows,
+    passed,
     read,
     select,
     softmax,
+    surrogate_of,
     unwritten,
     variants,
 )
 from torch import Tensor, nn
 
-from attnlab.attention.attention import Attention
-from attnlab.attention.baselines import LeaveOneOut, MovingAverage
-from attnlab.attention.estimators import Marginal, Pathwise, Reinforce
-from attnlab.attention.interfaces import AttentionInput, Baseline, Mechanism, Selection
-from attnlab.models.seq2seq import Seq2Seq
+from attnlab.core.attention import Attention
+from attnlab.core.baselines import LeaveOneOut, MovingAverage
+from attnlab.core.estimators import Marginal, Pathwise, Reinforce
+from attnlab.core.interfaces import Baseline, Mechanism, Placement, Selection, Site
+from attnlab.core.selectors import Draws
+from attnlab.models.model import taken_by
+from attnlab.models.recurrent import Seq2Seq
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import BOS, EOS, PAD, Batch
 
@@ -102,7 +109,12 @@ LOSSES = {"linear": linear, "quadratic": quadratic, "nonlinear": nonlinear}
 
 def free() -> Randomness:
     """Nothing is forced."""
-    return Randomness(torch.Generator().manual_seed(0), torch.full((1, 1, 1), -1))
+    return Randomness(torch.Generator().manual_seed(0))
+
+
+def site_of(selection: Selection) -> Site:
+    """Where it was chosen, asked by the states of the tests."""
+    return passed(selection, STATE).sites["attention"]
 
 
 def with_history(mechanism: Mechanism) -> Mechanism:
@@ -162,7 +174,7 @@ def test_enumerated_and_pathwise_surrogates_have_the_value_of_their_objective(va
     else:
         selection = select(mechanism, scores, mask, torch.full((1, 1, 1), -1), gold=GOLD)
         losses = loss(selection.weights)
-        mean = mechanism.estimator(losses, losses, selection, torch.ones_like(valid), STATE).loss
+        mean = surrogate_of(mechanism, losses, selection, torch.ones_like(valid), STATE).loss
     exact = objective(mechanism.facts.objective, loss, probs, mechanism.facts.bound)
     torch.testing.assert_close(mean, exact, rtol=1e-12, atol=1e-12)
 
@@ -219,7 +231,7 @@ def test_padding_gets_no_surrogate_and_no_gradient(variant: Variant):
     selection = select(mechanism, scores, mask, torch.full((1, 1, 1), -1))
     losses = loss(selection.weights)
     valid = torch.tensor([[True, False]]).expand(B, T)
-    surrogate = mechanism.estimator(losses, losses.detach(), selection, valid, STATE)
+    surrogate = surrogate_of(mechanism, losses, selection, valid, STATE)
     assert (surrogate.loss[:, 1] == 0).all() and (surrogate.loss[:, 0] != 0).all()
     assert (surrogate.auxiliary[:, 1] == 0).all()
     # controls use no scores
@@ -236,7 +248,7 @@ def test_a_forward_pass_changes_no_state(variant: Variant):
     loss, _ = nonlinear()
     selection = select(mechanism, scores, mask, torch.full((1, 1, 1), -1))
     losses = loss(selection.weights)
-    mechanism.estimator(losses, losses, selection, valid, STATE).loss.sum().backward()
+    surrogate_of(mechanism, losses, selection, valid, STATE).loss.sum().backward()
     assert parts.state_dict().keys() == before.keys()
     assert all(value.equal(before[name]) for name, value in parts.state_dict().items())
 
@@ -251,7 +263,7 @@ def test_a_constant_loss_gives_every_draw_a_zero_gradient(variant: Variant, offs
         losses = 0 * selection.weights.sum(-1) + torch.full(
             (len(selection.weights), B, T), offset, dtype=scores.dtype
         )
-        surrogate = mechanism.estimator(losses, losses.detach(), selection, valid, STATE)
+        surrogate = surrogate_of(mechanism, losses, selection, valid, STATE)
         possible = torch.where(outcome.chance > 0, surrogate.loss, 0.0).sum() + 0 * scores.sum()
         assert gradients(possible, [scores]).abs().max() < 1e-12
 
@@ -269,7 +281,7 @@ def test_hard_weights_are_one_hot_bit_for_bit(variant: Variant, dtype: torch.dty
     weights = select(
         mechanism, scores, torch.ones(211, 1, 7, dtype=torch.bool), torch.full((1, 1, 1), -1)
     ).weights
-    weights = weights[: len(weights) - mechanism.estimator.controls.count("soft")]
+    weights = weights[: len(weights) - controls_of(mechanism).count("soft")]
     assert weights.dtype == dtype
     assert ((weights == 0) | (weights == 1)).all() and (weights.sum(-1) == 1).all()
 
@@ -279,12 +291,13 @@ def test_a_selection_has_one_unit_of_mass_and_one_way_for_the_gradient(variant: 
     mechanism = variant.build()
     scores, mask, _ = problem()
     selection = select(mechanism, scores, mask, torch.full((1, 1, 1), -1), gold=GOLD)
-    torch.testing.assert_close(selection.mass.sum(0), torch.ones(B, T, dtype=torch.float64))
-    torch.testing.assert_close(selection.probs, distribution(variant, scores, mask, 1.0))
+    mass = selection.mass.expand(-1, B, T)
+    torch.testing.assert_close(mass.sum(0), torch.ones(B, T, dtype=torch.float64))
+    torch.testing.assert_close(selection.probs[0], distribution(variant, scores, mask, 1.0))
     there = (selection.weights.sum(-1) - 1).abs() < 1e-12
-    absent = (selection.weights == 0).all(-1) & (selection.mass == 0) & (selection.log_prob == 0)
+    absent = (selection.weights == 0).all(-1) & (mass == 0) & (selection.log_prob == 0)
     assert (there if variant.name not in LAWS else there | absent).all()
-    controls = len(mechanism.estimator.controls)
+    controls = len(controls_of(mechanism))
     assert (selection.mass[len(selection.mass) - controls :] == 0).all()
     ways = [selection.weights.requires_grad, selection.mass.requires_grad, selection.log_prob.requires_grad]
     if not isinstance(mechanism.estimator, Pathwise | Marginal):  # draws
@@ -303,7 +316,7 @@ def test_log_prob_is_that_of_the_alternative_under_probs(variant: Variant):
     scores, mask, _ = problem()
     selection = select(mechanism, scores, mask, torch.full((1, 1, 1), -1))
     chance = (selection.weights * distribution(variant, scores, mask, 1.0)).sum(-1)  # K B T
-    controls = len(mechanism.estimator.controls)
+    controls = len(controls_of(mechanism))
     chance[len(chance) - controls :] = 1
     chance = torch.where((selection.weights == 0).all(-1), 1.0, chance)  # absent
     torch.testing.assert_close(selection.log_prob.exp(), chance)
@@ -312,8 +325,7 @@ def test_log_prob_is_that_of_the_alternative_under_probs(variant: Variant):
 def test_controls_come_last_with_no_mass_no_log_prob_and_no_gradient():
     scores, mask, _ = problem()
     mechanism = Variant("hard_reinforce", {"samples": 3, "baseline": "none"}).build()
-    inputs = AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, torch.zeros_like(mask))
-    selection = mechanism.selector(inputs, free(), ("argmax", "soft"))
+    selection = Draws(mechanism.distribution, 3, ("argmax", "soft"))(asked(scores, mask), free())
     probs = softmax(scores, mask, 1.0)
     assert selection.weights[3].equal(torch.nn.functional.one_hot(probs.argmax(-1), S).double())
     torch.testing.assert_close(selection.weights[4], probs.detach())
@@ -336,7 +348,7 @@ def test_what_is_not_forced_is_drawn_from_probs(variant: Variant):
     selection = select(
         mechanism, scores.expand(rows, 1, S), mask.expand(rows, 1, S), torch.full((1, 1, 1), -1), seed=5
     )
-    drawn = len(selection.weights) - len(mechanism.estimator.controls)
+    drawn = len(selection.weights) - len(controls_of(mechanism))
     probs = distribution(variant, scores[None, None], mask[None, None], 1.0)[0, 0]
     for alternative in selection.weights[:drawn]:
         frequency = alternative[:, 0].mean(0)
@@ -370,7 +382,7 @@ def test_a_set_that_is_not_forced_is_drawn_with_its_probability(variant: Variant
 class IncludingOwnSample(Baseline):
     """The mistake that leave-one-out avoids: the mean of all draws, the own one among them."""
 
-    def forward(self, returns: Tensor, selection: Selection, valid: Tensor, state: Tensor) -> Tensor:
+    def forward(self, returns: Tensor, site: Site, valid: Tensor) -> Tensor:
         return returns.mean(0, keepdim=True)
 
 
@@ -379,7 +391,8 @@ def test_a_baseline_with_its_own_sample_is_noticed_by_its_length_alone(samples: 
     scores, mask, valid = problem()
     loss, _ = nonlinear()
     mechanism = Variant("hard_reinforce", {"samples": samples, "baseline": "leave_one_out"}).build()
-    wrong = mechanism._replace(estimator=Reinforce(IncludingOwnSample()))
+    wrong = mechanism._replace(estimator=Reinforce(IncludingOwnSample))
+    wrong.estimator.prepare({"attention": Placement(1)})
     exact = gradients((objective("expected", loss, softmax(scores, mask, 1.0)) * valid).sum(), [scores])
     variant = Variant("hard_reinforce", {"samples": samples, "baseline": "leave_one_out"})
     mean = gradients(
@@ -394,8 +407,9 @@ def test_leave_one_out_is_the_mean_of_the_others_and_leaves_controls_out():
     returns = normal(4, B, T, seed=6)
     scores, mask, valid = problem()
     mechanism = Variant("hard_reinforce", {"samples": 3, "baseline": "leave_one_out"}).build()
-    selection = mechanism.selector(AttentionInput(scores, torch.ones_like(mask), mask), free(), ("soft",))
-    found = LeaveOneOut()(returns, selection, valid, STATE)
+    selector = Draws(mechanism.distribution, 3, ("soft",))
+    selection = selector(asked(scores, torch.ones_like(mask)), free())
+    found = LeaveOneOut()(returns, site_of(selection), valid)
     for own in range(3):
         others = [returns[other] for other in range(3) if other != own]
         torch.testing.assert_close(found[own], sum(others) / 2)
@@ -424,7 +438,7 @@ def test_self_critical_leaves_no_gradient_where_the_draw_is_the_argmax(samples: 
         forced = ((scores.argmax(-1) + shift) % S).expand(samples, B, T)
         selection = select(mechanism, scores, torch.ones_like(mask), forced)
         losses = loss(selection.weights)
-        surrogate = mechanism.estimator(losses, losses.detach(), selection, valid, STATE)
+        surrogate = surrogate_of(mechanism, losses, selection, valid, STATE)
         gradient = torch.autograd.grad(surrogate.loss.sum(), scores)[0][valid]
         assert (gradient == 0).all() if shift == 0 else (gradient != 0).any(-1).all()
 
@@ -434,17 +448,17 @@ def test_a_control_that_was_not_asked_for_gives_no_number(baseline: str):
     mechanism = Variant("hard_reinforce", {"samples": 2, "baseline": baseline}).build()
     scores, mask, valid = problem()
     loss, _ = nonlinear()
-    selection = mechanism.selector(AttentionInput(scores.masked_fill(~mask, -torch.inf), mask, GOLD), free())
+    selection = Draws(mechanism.distribution, 2)(asked(scores, mask), free())
     losses = loss(selection.weights)
-    assert mechanism.estimator(losses, losses.detach(), selection, valid, STATE).loss[valid].isnan().all()
+    assert surrogate_of(mechanism, losses, selection, valid, STATE).loss[valid].isnan().all()
 
 
 def current(average: MovingAverage) -> float:
     """What the moving average would subtract now, whatever the present returns are."""
     scores, mask, _ = problem()
     selection = select(Variant("hard_reinforce", {}).build(), scores, mask, torch.full((1, 1, 1), -1))
-    valid, state = torch.ones(B, T, dtype=torch.bool), STATE
-    one, other = (average(normal(4, B, T, seed=seed), selection, valid, state).item() for seed in (1, 2))
+    site, valid = site_of(selection), torch.ones(B, T, dtype=torch.bool)
+    one, other = (average(normal(4, B, T, seed=seed), site, valid).item() for seed in (1, 2))
     assert one == other
     return one
 
@@ -565,9 +579,8 @@ def every_estimate(variant: Variant, loss: Callable[[Tensor], Tensor]) -> tuple[
     selection = select(mechanism, scores, torch.ones(len(drawn), 1, 8, dtype=torch.bool), drawn.T[..., None])
     losses = loss(selection.weights.expand(-1, len(drawn), 1, 8))
     valid = torch.ones(len(drawn), 1, dtype=torch.bool)
-    surrogate = mechanism.estimator(
-        losses, losses.detach(), selection, valid, torch.zeros(len(drawn), 1, 1, dtype=torch.float64)
-    )
+    state = torch.zeros(len(drawn), 1, 1, dtype=torch.float64)
+    surrogate = surrogate_of(mechanism, losses, selection, valid, state)
     (gradient,) = torch.autograd.grad(surrogate.loss.sum(), scores)
     return torch.stack([outcome.chance for outcome in outcomes]), gradient[:, 0]
 
@@ -679,9 +692,9 @@ def averaged_over_draws(net: Seq2Seq, variant: Variant, mechanism: Mechanism, pr
     drawn = torch.stack([outcome.forced for outcome in outcomes])
     batch = Batch(*(x.repeat(len(drawn), *[1] * (x.ndim - 1)) for x in BATCH))
     forced = drawn.repeat_interleave(3, 0).T[..., None]  # K (O B) 1
-    output = net(batch, Randomness(torch.Generator().manual_seed(0), forced), mechanism.estimator.controls)
-    losses = negative_log_likelihood(output.logits, batch.target)
-    surrogate = mechanism.estimator(losses, losses, output.selection, batch.target != PAD, output.state).loss
+    taken = taken_by(net, batch, mechanism.selector, Forced(forced))
+    losses = negative_log_likelihood(taken.logits, batch.target)
+    surrogate = mechanism.estimator(losses, taken, batch.target != PAD).loss
     chance = torch.cat([outcome.chance for outcome in outcomes])
     return torch.where(chance > 0, chance * surrogate, 0.0).sum()
 
@@ -725,8 +738,8 @@ def test_draws_of_different_steps_do_not_interact(variant: Variant):
     alternatives = number_of_draws(mechanism)
 
     def losses(forced: Tensor) -> Tensor:
-        output = net(BATCH, Randomness(torch.Generator().manual_seed(0), forced.expand(alternatives, 3, 3)))
-        return negative_log_likelihood(output.logits, TARGET)
+        taken = taken_by(net, BATCH, mechanism.selector, Forced(forced.expand(alternatives, 3, 3)))
+        return negative_log_likelihood(taken.logits[:alternatives], TARGET)
 
     found = {}
     for choice in itertools.product(range(3), repeat=3):

@@ -7,7 +7,7 @@ import torch
 from enumeration import names, read
 from torch import Tensor
 
-from attnlab.attention.scores import Additive, General, Score
+from attnlab.core.scores import Additive, General, Score
 
 B, T, S, Q, D = 2, 3, 5, 7, 11
 

@@ -1,1 +1,0 @@
-"""Attention: interfaces, scores, distributions, selectors, estimators, baselines, evaluation rules."""

@@ -1,0 +1,2 @@
+"""What mechanisms are made of: interfaces, attention, scores,
+distributions, selectors, estimators, baselines."""
