@@ -14,7 +14,7 @@ from typing import Any
 from attnlab.files import regular
 from attnlab.runs import folders, stored
 from attnlab.runs.history import History, column, header_of, last_step
-from attnlab.runs.identity import effective
+from attnlab.runs.identity import effective, identity
 
 SET_ASIDE = re.compile(r"\.until-\d{8}-\d{6}")
 
@@ -62,6 +62,8 @@ class Run:
         and the hash in its name."""
         named = re.search(r"-([0-9a-f]{8})(\.until-|$)", self.folder.name)
         digest = named[1] if named else str(self.folder.resolve())
+        if "data" in self.sources and "own" not in self.sources:  # a hash over paths of modules
+            return identity(self.config, self.sources["data"])
         return self.sources.get("identity") or f"{digest} {sorted(effective(self.config).items())}"
 
     @cached_property

@@ -18,6 +18,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from attnlab.config.checking import ConfigurationError
+from attnlab.config.choices import TARGET, named, own
 from attnlab.config.composing import Composition
 from attnlab.files import read_object, write
 from attnlab.runs import stored
@@ -72,8 +73,26 @@ def folder_of(composition: Composition, data: Mapping[str, str] | None = None, n
     tree, choices = composition.tree, composition.choices
     place = Path(tree["runs_dir"]) / choices["task"] / choices["attention"]
     digest = identity(tree, data)
-    existing = sorted(place.glob(f"*-{digest}"), key=lambda folder: (read_results(folder) is None, folder))
+    same = [*place.glob(f"*-{digest}"), *_earlier(place, _changed(place)).get(digest, ())]
+    existing = sorted(same, key=lambda folder: (read_results(folder) is None, folder))
     return existing[0] if existing else place / f"{name or names([(composition, ())])[0]}-{digest}"
+
+
+@functools.cache
+def _earlier(place: Path, changed: int) -> dict[str, list[Path]]:
+    """Runs of a folder that were stored before choices were stored by name, by the identity they would have
+    now; read once as long as the folder does not change."""
+    found: dict[str, list[Path]] = {}
+    for path in sorted(place.glob("*/config.yaml")):
+        with contextlib.suppress(OSError, ValueError, ConfigurationError):
+            if path.parent.name[-9:-8] == "-" and TARGET in path.read_text(encoding="utf-8"):
+                tree, data = read_config(path.parent), read_sources(path.parent).get("data")
+                found.setdefault(identity(tree, data), []).append(path.parent)
+    return found
+
+
+def _changed(place: Path) -> int:
+    return place.stat().st_mtime_ns if place.is_dir() else 0
 
 
 def read_status(folder: Path) -> dict[str, Any]:
@@ -117,6 +136,7 @@ def write_sources(folder: Path, tree: Mapping[str, Any], data: Mapping[str, str]
     begun = read_sources(folder).get("code") if can_go_on(folder) else None
     sources = {"identity": identity(tree, data), "data": dict(data)}
     sources["code"] = gone_on(begun, code) if begun else dict(code)
+    sources["own"] = own(tree)
     write(folder / "sources.json", json.dumps(sources, indent=2) + "\n")
 
 
@@ -228,8 +248,8 @@ def move_aside(folder: Path) -> Path | None:
 
 
 def write_config(folder: Path, tree: Mapping[str, Any]) -> None:
-    """The resolved configuration as config.yaml."""
-    write(folder / "config.yaml", as_yaml(tree))
+    """The resolved configuration, with choices by name, as config.yaml."""
+    write(folder / "config.yaml", as_yaml(named(tree)))
 
 
 class _Plain(yaml.SafeDumper):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.config.checking import ConfigurationError, data_files
+from attnlab.config.choices import named
 from attnlab.config.trainer import OWNED
 
 WITHOUT_EFFECT = ("runs_dir", "fresh", "trainer.enable_progress_bar", *(f"trainer.{name}" for name in OWNED))
@@ -38,11 +39,12 @@ def data_digests(tree: Mapping[str, Any], unread: Collection[str] = ()) -> dict[
 
 
 def identity(tree: Mapping[str, Any], data: Mapping[str, str] | None = None) -> str:
-    """8 hex digits over every setting that can change a number, with data files by their contents.
+    """8 hex digits over every setting that can change a number, with choices by name and data files by their
+    contents.
 
     data: the digests of these files, where they have been read before.
     """
-    flat = effective(tree) | dict(data_digests(tree) if data is None else data)
+    flat = effective(named(tree)) | dict(data_digests(tree) if data is None else data)
     return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from attnlab.config.checking import GROUPS, ConfigurationError
+from attnlab.config.choices import TARGET, resolved
 from attnlab.files import regular
 
 LARGEST = 2**24  # bytes
@@ -44,14 +45,22 @@ def read_configuration(path: Path) -> dict[str, Any]:
         if not isinstance(tree, dict):
             raise ValueError("it is empty" if tree is None else f"it holds {_kind(tree)} and no settings")
         _refuse_other_keys(tree)
+        tree = resolved(tree, _own(path.with_name("sources.json")))
         callbacks = tree.setdefault("callbacks", {})
         if not isinstance(callbacks, dict) or not all(isinstance(node, dict) for node in callbacks.values()):
             raise ValueError(f"its callbacks are {_kind(callbacks)}")
         for group in GROUPS:
             node = tree.get(group)
-            if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
+            if not isinstance(node, dict) or not isinstance(node.get(TARGET), str):
                 raise ValueError(f"it names no {group}, as the half of a file would")
         return tree
+
+
+def _own(sources: Path) -> dict[str, str]:
+    """Where choices lie that are not attnlab's; {} where that is not known."""
+    with contextlib.suppress(Damaged):
+        return read_sources(sources).get("own", {})
+    return {}
 
 
 def read_status(path: Path) -> dict[str, Any]:
@@ -82,7 +91,7 @@ def read_sources(path: Path) -> dict[str, Any]:
     """What a sources.json holds, its digests as texts; {} where there is none. Raises Damaged."""
     with _told(path):
         sources = _json(path)
-        for name, kind in {"identity": str, "data": dict, "code": dict}.items():
+        for name, kind in {"identity": str, "data": dict, "code": dict, "own": dict}.items():
             part = sources.get(name, kind())
             digests = part.values() if isinstance(part, dict) else [part]
             if not isinstance(part, kind) or not all(isinstance(digest, str) for digest in digests):

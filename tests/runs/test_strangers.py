@@ -74,7 +74,7 @@ TARGETS = [
     "attnlab.building.importlib.import_module",
     "attnlab.mechanisms.soft.soft.__globals__",
     "attnlab_evil.evil",
-    "attnlab.mechanisms.soft",
+    "attnlab.mechanisms.soft.averaged",
     "",
     "..",
 ]
@@ -274,7 +274,7 @@ def test_what_is_no_regular_file_is_named_and_not_waited_for(name: str, copy: Pa
 
 
 def test_digests_that_are_none_are_named(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (copy / "sources.json").write_text('{"code": {"attnlab/attention/interfaces.py": 3}}', encoding="utf-8")
+    (copy / "sources.json").write_text('{"code": {"attnlab/core/interfaces.py": 3}}', encoding="utf-8")
     assert "sources.json cannot be read: code is a mapping" in refused(copy, capsys)
     assert train([*TINY, f"runs_dir={copy.parents[2]}"], None) == 0
     assert "sources.json cannot be read: code is a mapping" in " ".join(capsys.readouterr().err.split())
@@ -294,10 +294,10 @@ def test_what_is_damaged_is_made_anew(name: str, copy: Path, capsys: pytest.Capt
 
 
 SHARED = """
-from attnlab.attention.interfaces import Distribution, Mechanism
-from attnlab.attention.distributions import Softmax, Uniform, categorical
-from attnlab.attention.estimators import Pathwise
-from attnlab.attention.selectors import Mixture
+from attnlab.core.interfaces import Distribution, Mechanism
+from attnlab.core.distributions import Softmax, Uniform, categorical
+from attnlab.core.estimators import Pathwise
+from attnlab.core.selectors import Mixture
 from attnlab.facts import Facts
 
 class Shared(Distribution):
