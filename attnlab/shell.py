@@ -1,6 +1,7 @@
 """Commands that a person can paste: one line each, for the interpreter that runs, activated or not."""
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -12,13 +13,27 @@ CHARTS = "http://localhost:6006/#custom_scalars&_smoothingWeight=0"
 Series and Scalars sort by tag, and smooth away what few validations say."""
 
 
+def installed() -> bool:
+    """Whether the program that runs is `attnlab COMMAND` and no script of a checkout."""
+    return Path(sys.argv[0]).stem == "attnlab" or not SCRIPTS.is_dir()
+
+
+def as_typed(text: str) -> str:
+    """A text that names scripts, as it reads for the program that runs."""
+    return re.sub(r"python scripts/(\w+)\.py", r"attnlab \1", text) if installed() else text
+
+
 def script(name: str, *arguments: object) -> str:
-    """One of our commands: `.venv/bin/python scripts/compare.py runs`."""
+    """One of our commands: `.venv/bin/python scripts/compare.py runs`, or `attnlab compare runs`."""
+    if installed():
+        return _line(*_program("attnlab", "attnlab"), name, *arguments)
     return _line(*_program("python"), _shown(SCRIPTS / f"{name}.py"), *arguments)
 
 
 def install(extra: str) -> str:
     """This program with one of its extras."""
+    if not SCRIPTS.is_dir():
+        return _line(*_program("python"), "-m", "pip", "install", f"attnlab[{extra}]")
     return _line(*_program("python"), "-m", "pip", "install", "-c", "constraints.txt", "-e", f".[{extra}]")
 
 

@@ -1,17 +1,8 @@
-"""A tour of argmax, hardmax, softmax, softargmax and beta, in ten minutes.
-
-  python scripts/tour.py
-  python scripts/tour.py --out notes/tour
-  python scripts/tour.py | less
-
-It prints a worked example and writes one page with figures and sliders
-(tour.html, which opens without a network, on a phone too), the figures as PNG,
-and a TensorBoard run with them.
-"""
+"""A tour of argmax, hardmax, softmax, softargmax and beta, in ten minutes."""
 
 import sys
 
-from attnlab.cli.tour import tour
+from attnlab.cli import tour
 
 if __name__ == "__main__":
-    sys.exit(tour(sys.argv[1:], __doc__))
+    sys.exit(tour.tour(sys.argv[1:], tour.__doc__))

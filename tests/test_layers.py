@@ -26,6 +26,7 @@ FLOORS = [
     {"comparison"},
     {"tour"},
     {"cli"},
+    {"__main__"},
 ]
 MODULES = sorted((ROOT / "attnlab").rglob("*.py"))
 

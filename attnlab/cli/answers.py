@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from importlib import metadata
 
+from attnlab import shell
 from attnlab.runs.folders import TERMINATION, RunBusy
 from attnlab.text import WIDTH, wrapped
 
@@ -18,8 +19,9 @@ SUCCESS, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 def parser(name: str, usage: str, doc: str | None) -> argparse.ArgumentParser:
     """For a script that takes options: its help has 80 columns, whatever the terminal has."""
     plain = functools.partial(argparse.RawDescriptionHelpFormatter, width=WIDTH)
+    program = f"attnlab {name}" if shell.installed() else f"{name}.py"
     options = argparse.ArgumentParser(
-        usage=f"{name}.py {usage}", description=doc, formatter_class=plain, allow_abbrev=False
+        usage=f"{program} {usage}", description=doc, formatter_class=plain, allow_abbrev=False
     )
     options.add_argument("--version", action="version", version=version(), help="versions, and no more")
     return options

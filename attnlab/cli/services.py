@@ -20,7 +20,7 @@ from attnlab.text import unbroken
 FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
 # whose outcome Hydra ignores: the Tab key would run any script
 ANY_SCRIPT = 'grep "@hydra.main" $file_path -q\n'
-OUR_SCRIPT = 'grep -q "from attnlab.cli.train import train" "$file_path" || return\n'
+OUR_SCRIPT = 'grep -q "from attnlab.cli import train" "$file_path" || return\n'
 
 
 def service(arguments: Sequence[str]) -> int:

@@ -1,5 +1,13 @@
-"""`scripts/tour.py`: parse, call, print; 0 for a tour, 2 for bad input. torch and matplotlib are imported
-late."""
+"""A tour of argmax, hardmax, softmax, softargmax and beta, in ten minutes.
+
+  python scripts/tour.py
+  python scripts/tour.py --out notes/tour
+  python scripts/tour.py | less
+
+It prints a worked example and writes one page with figures and sliders
+(tour.html, which opens without a network, on a phone too), the figures as PNG,
+and a TensorBoard run with them.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
