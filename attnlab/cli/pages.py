@@ -1,5 +1,6 @@
 """What the commands print: the report of a run and that of a sweep."""
 
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -80,10 +81,22 @@ def sweep_table(outcomes: Sequence[tuple["Job", "Outcome"]], skipped: Collection
 
 
 def _notes(folders_of_runs: Sequence[Path]) -> list[str]:
-    """What is to be known before believing the figures of some runs, each sentence once."""
+    """What is to be known before believing the figures of some runs; of sentences that differ in their
+    figures alone, the one with the largest."""
     kept = [folders.read_status(folder).get("notes") for folder in folders_of_runs]
-    said = Counter(str(note) for notes in kept if isinstance(notes, list) for note in notes)
-    lines = [f"{counted(number, 'run')}: {note}" for note, number in said.most_common(NOTES)]
+    kinds: dict[str, Counter[str]] = {}
+    for note in (str(note) for notes in kept if isinstance(notes, list) for note in notes):
+        kinds.setdefault(re.sub(r"\d[\d.,]*", "#", note), Counter())[note] += 1
+    said = sorted(kinds.values(), key=Counter.total, reverse=True)
+    lines = []
+    for notes in said[:NOTES]:
+        most = "" if len(notes) == 1 else ", the most in one"
+        lines.append(f"{counted(notes.total(), 'run')}{most}: {max(notes, key=_first_number)}")
     if len(said) > NOTES:
         lines.append(f"and {len(said) - NOTES} more: notes in the status.json of each run")
     return [f"\n{wrapped(line)}" for line in lines]
+
+
+def _first_number(note: str) -> float:
+    found = re.search(r"\d+(\.\d+)?", note)
+    return float(found[0]) if found else 0.0

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from attnlab.cli import pages
 from attnlab.cli.train import train
 from attnlab.comparison import load_runs
 from attnlab.config.places import CONFIGS
@@ -248,3 +249,15 @@ def test_a_sweep_over_a_mechanism_of_ones_own_is_planned(tmp_path: Path) -> None
     (tmp_path / "attention" / "mine.yaml").write_text(own, encoding="utf-8")
     jobs = plan([f"hydra.searchpath=['file://{tmp_path}']", "attention=mine,soft", "seed=0,1"])
     assert [job.composition.tree["attention"]["beta"] for job in jobs] == [2.5, 2.5, 1.0, 1.0]
+
+
+def test_sentences_that_differ_in_their_figures_alone_are_one_with_the_largest(tmp_path: Path) -> None:
+    for number, share in enumerate((0.3, 67.6, 5.0)):
+        notes = [f"val: {share:.2f}% of the outputs had not ended", "data: 3 lines are empty"]
+        (tmp_path / str(number)).mkdir()
+        folders.write_status(tmp_path / str(number), notes=notes)
+    places = [tmp_path / str(number) for number in range(3)]
+    assert pages._notes(places) == [
+        "\n3 runs, the most in one: val: 67.60% of the outputs had not ended",
+        "\n3 runs: data: 3 lines are empty",
+    ]
