@@ -12,7 +12,7 @@ from torch import nn
 from attnlab.config.composing import compose
 from attnlab.config.trust import EVERYTHING, refuse_untrusted
 from attnlab.core.attention import Attention
-from attnlab.core.evaluation import RULES
+from attnlab.core.evaluation import rule_of
 from attnlab.core.interfaces import Distribution, Estimator, Mechanism, Selector
 from attnlab.core.scores import Score
 from attnlab.facts import USAGE, Facts
@@ -79,7 +79,10 @@ def assemble(
         torch.manual_seed(derive(seed, "baseline"))
         mechanism.estimator.prepare(model.sites)
     refuse_reach(tree["attention"], mechanism, model)
-    training = Training(model, mechanism, task, make_part("optimizer", tree["optimizer"]), seed)
+    rule = tree["evaluate_as"]
+    rule_of(mechanism, rule)  # refuses what it cannot be read by
+    configure = make_part("optimizer", tree["optimizer"])
+    training = Training(model, mechanism, task, configure, seed, rule)
     return Built(dict(tree), mechanism, attentions[0], model, task, training)
 
 
@@ -125,11 +128,6 @@ def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:
     if not isinstance(made, kind):
         raise ValueError(f"{path}: {target} must return {what}, got {made!r:.60}")
     if isinstance(made, Mechanism):
-        if made.evaluate_as not in ("same", *RULES):
-            raise ValueError(
-                f"{path}: evaluate_as of {target} must be {' or '.join(('same', *RULES))}, got "
-                f"{made.evaluate_as!r}"
-            )
         if made.facts is None:
             raise ValueError(f"{path}: {target} states no facts; above it stands {USAGE}")
         for name, kind in PARTS.items():

@@ -1,16 +1,16 @@
 """Measure a finished run again, as it was trained or under other settings.
 
   python scripts/evaluate.py runs/reverse/soft/default-12345678
-  python scripts/evaluate.py RUN attention.evaluate_as=argmax
+  python scripts/evaluate.py RUN evaluate_as=argmax
   python scripts/evaluate.py RUN task.shortest=11 task.longest=20
 
 RUN is the folder of a run that is done. Nothing in it changes. Without more,
 the figures are those at the end of training, to the digit.
 
 KEY=VALUE changes a setting for this measurement: how the trained attention is
-read (attention.evaluate_as), the length of made data (task.shortest and
-task.longest), the files of task=pairs (task.val, task.test), where it is
-computed (trainer.accelerator). What is not named stays as in the config.yaml
+read (evaluate_as), the length of made data (task.shortest and task.longest),
+the files of task=pairs (task.val, task.test), where it is computed
+(trainer.accelerator). What is not named stays as in the config.yaml
 of the run; groups stay too, since another attention or model would have to be
 trained first.
 
@@ -36,9 +36,10 @@ from attnlab.config.arguments import HELP, options_and_trust, overrides_in
 from attnlab.config.checking import ConfigurationError, check, texts, unknown_keys
 from attnlab.config.help import keys_page
 from attnlab.config.overrides import key_of, parse
-from attnlab.config.trainer import measuring_conflicts
+from attnlab.config.trainer import OF_MEASURING, measuring_conflicts
 from attnlab.progress import tell
 from attnlab.runs import folders, measuring, stored
+from attnlab.runs.measuring import ASKED
 from attnlab.text import unbroken, wrapped
 
 
@@ -93,8 +94,7 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
 
     run.quiet()
     run.torch.set_num_threads(tree["threads"])
-    asked = [key for key in _keys_of(overrides) if key.startswith(ASKED) and not key.startswith(MEASURED)]
-    _refuse(dependence.without_effect(before, tree, asked, best, trusted, kept.vocabulary))
+    _refuse(dependence.without_effect(before, tree, best, trusted, kept.vocabulary))
     built = assemble(tree, trusted, kept=kept.vocabulary)
     results = run.measure(built, best, tell)
     print(table(results))
@@ -103,17 +103,13 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
     return SUCCESS
 
 
-MEASURED = ("task.", "batch_size", "threads", "attention.evaluate_as", "attention.beta", "attention.k")
-MEASURED += tuple(
-    f"trainer.{key}" for key in ("accelerator", "devices", "precision", "limit_val", "limit_test", "enable_")
-)
-"""What a measurement depends on beside the trained parameters."""
-ASKED = ("attention.", "score.", "model.")
-"""Groups whose other settings may decide how the trained parameters are read, as the objects show."""
+MEASURED = ("batch_size", "threads", "evaluate_as", *(f"trainer.{name}" for name in OF_MEASURING))
+"""What a measurement depends on beside the trained parameters and the objects of some groups."""
 
 
 def _refuse_without_effect(keys: list[str], tree: Mapping[str, Any]) -> None:
-    _refuse([key for key in keys if not key.startswith((*MEASURED, *ASKED))])
+    groups = tuple(f"{group}." for group in ASKED)
+    _refuse([key for key in keys if key not in MEASURED and not key.startswith(groups)])
     for key in keys:
         if key == "attention.beta" and tree["attention"].get("beta_schedule", "constant") != "constant":
             raise ConfigurationError(
@@ -127,11 +123,6 @@ def _refuse(keys: list[str]) -> None:
         raise ConfigurationError(
             f"{key} changes nothing that is measured; it decided how the run was trained"
         )
-
-
-def _keys_of(overrides: list[str]) -> list[str]:
-    """The keys of overrides such as `attention.beta=2`."""
-    return [override.partition("=")[0].lstrip("+") for override in overrides]
 
 
 def changed(tree: dict[str, Any], overrides: list[str]) -> list[str]:

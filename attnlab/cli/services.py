@@ -18,6 +18,8 @@ from attnlab.config.places import CONFIGS
 from attnlab.text import unbroken
 
 FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
+NO_WORD = re.compile(r"_target_|=_\w+$")
+"""What completion would offer and nobody types: factories, and files that others take over."""
 # whose outcome Hydra ignores: the Tab key would run any script
 ANY_SCRIPT = 'grep "@hydra.main" $file_path -q\n'
 OUR_SCRIPT = 'grep -q "from attnlab.cli import train" "$file_path" || return\n'
@@ -43,7 +45,7 @@ def service(arguments: Sequence[str]) -> int:
     except (HydraException, OmegaConfBaseException) as error:
         return said(BAD_INPUT, first_lines(error))
     text = printed.getvalue().replace(ANY_SCRIPT, OUR_SCRIPT).rstrip()
-    return shown(" ".join(word for word in text.split() if "_target_" not in word) if asked else text)
+    return shown(" ".join(word for word in text.split() if not NO_WORD.search(word)) if asked else text)
 
 
 def _hydra() -> None:

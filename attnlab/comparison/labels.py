@@ -8,8 +8,7 @@ from math import isfinite
 from pathlib import PurePath
 from typing import Any
 
-import yaml
-
+from attnlab.config.choice_files import settings_in
 from attnlab.config.places import CONFIGS
 
 ABSENT = "-"
@@ -99,7 +98,7 @@ def _defaults(choice: str) -> Settings:
     """The settings of a choice that comes with the package, by dotted keys; {} for others."""
     name = choice.rpartition(".")[2]
     for path in sorted(CONFIGS.glob(f"*/{name}.yaml")) if choice.startswith("attnlab.") else []:
-        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        settings = settings_in(path)
         if settings.get("_target_") == choice:
             return {f"{path.parent.name}.{key}": text_of(value) for key, value in settings.items()}
     return {}

@@ -5,6 +5,7 @@ from pathlib import Path
 from attnlab.config import trust
 from attnlab.config.checking import ConfigurationError
 from attnlab.config.engine import refuse_option, search_path
+from attnlab.config.moved import typed_today
 
 HELP = ("-h", "--help")
 
@@ -24,7 +25,7 @@ def overrides_in(arguments: list[str]) -> list[str]:
         elif argument.startswith("-"):
             refuse_option(argument)
         else:
-            overrides.append(argument)
+            overrides.append(typed_today(argument))
     return [*overrides, *search_path(own)]
 
 

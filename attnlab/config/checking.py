@@ -10,10 +10,11 @@ from typing import Any, get_args
 from pydantic import ConfigDict, ValidationError, create_model
 
 from attnlab.config import callback_policy, trainer
+from attnlab.config.moved import MOVED
 from attnlab.config.signatures import UnknownTarget, facts_of, settings_of, signature_of
 from attnlab.config.synonyms import choice_meant, key_meant
 from attnlab.files import is_file
-from attnlab.settings import BatchSize, Count, DataFileMark, Folder, Seed, Threads
+from attnlab.settings import BatchSize, Count, DataFileMark, EvaluateAs, Folder, Seed, Threads
 
 HANDED: dict[str, tuple[str, ...]] = {
     "attention": (),
@@ -32,6 +33,7 @@ ROOT: dict[str, Any] = {
     "threads": Threads,
     "checkpoint_every": Count,
     "runs_dir": Folder,
+    "evaluate_as": EvaluateAs,
     "fresh": bool,
 }
 
@@ -139,6 +141,11 @@ def _factory_problems(path: str, node: Any, choice: str, unread: Collection[str]
     except UnknownTarget as error:
         return [f"{path}._target_: {error}"]
     problems, rules, owned = list(_nested(path, node)), signature.rules, frozenset[str]()
+    problems += [
+        f"{path}._target_: {node['_target_']} takes {key}, which is a setting of the run: leave it out"
+        for key in rules
+        if f"{path}.{key}" in MOVED
+    ]
     if path == "trainer":  # whose every argument stands in its yaml
         problems += trainer.refused(node)
         owned = trainer.OWNED.keys()

@@ -4,7 +4,7 @@ import itertools
 import math
 from typing import Any
 
-from hydra.core.override_parser.types import Override, RangeSweep
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 
 from attnlab.config.checking import ConfigurationError
 from attnlab.config.composing import hydra_at
@@ -34,7 +34,10 @@ def _values(typed: str, override: Override) -> list[str]:
     named: Any = override._value
     if isinstance(named, RangeSweep) and not _is_short(named):
         raise ConfigurationError(f"{typed} names no values that can be counted, or more than {MOST}")
-    values = [f"{key_of(typed)}={value}" for value in override.sweep_string_iterator()]
+    found = override.sweep_string_iterator()
+    # a name with _ in front is that of a file which others take over, and no choice
+    chosen = (value for value in found if not (isinstance(named, Glob) and value.startswith("_")))
+    values = [f"{key_of(typed)}={value}" for value in chosen]
     if not values:
         raise ConfigurationError(f"{typed} names no value")
     return values

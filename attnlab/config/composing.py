@@ -20,11 +20,12 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from attnlab.config.checking import GROUPS, ConfigurationError, check, not_offered, texts, unknown_keys
 from attnlab.config.engine import places_in, refuse_foreign, refuse_hidden, refuse_in_experiment
+from attnlab.config.moved import move, typed_today
 from attnlab.config.overrides import first_lines, key_of, parse
 from attnlab.config.places import CONFIGS
 
@@ -64,6 +65,7 @@ def composer() -> Callable[[list[str]], Composition]:
     is_group = functools.cache(_is_group)
 
     def composed(overrides: list[str]) -> Composition:
+        overrides = [*map(typed_today, overrides)]
         refuse_foreign(overrides)
         try:
             with hydra_at(CONFIGS):
@@ -93,6 +95,8 @@ def _frame(chosen: list[Override], path: list[str]) -> Frame:
         others = [_text(override) for override in chosen if override.key_or_group != "experiment"]
         without = hydra_compose("train", [*others, *path], return_hydra_config=True)
         refuse_in_experiment(experiment, config.get("experiment"), config.hydra, without.hydra)
+    with open_dict(config):
+        move(config)
     choices = {name: value for name, value in config.hydra.runtime.choices.items() if name in GROUPS}
     bare = [f"{group}={choices[group]}" for group in ("attention", "task")]
     only = {override.key_or_group for override in chosen} <= {"attention", "task"}

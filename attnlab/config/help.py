@@ -9,10 +9,10 @@ import ast
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from attnlab import shell
 from attnlab.config.checking import GROUPS, ConfigurationError, not_offered
+from attnlab.config.choice_files import Key, keys_of
 from attnlab.config.composing import choices
 from attnlab.config.engine import places_in
 from attnlab.config.places import CONFIGS
@@ -21,16 +21,7 @@ from attnlab.text import filled
 
 ROOT = CONFIGS / "train.yaml"
 COLUMN = 32
-KEY = re.compile(r"""(\w+): +("[^"]*"|'[^']*'|[^\s#]+) *(?:# *(.*))?""")
 DEFAULT = re.compile(r"  - (\w+): (\w+) *(?:# *(.*))?")
-
-
-class Key(NamedTuple):
-    """A setting as a yaml file states it."""
-
-    name: str
-    default: str
-    meaning: str  # "" where there is no comment
 
 
 def help_page(doc: str, overrides: Sequence[str] = ()) -> str:
@@ -53,19 +44,9 @@ def keys_page(overrides: Sequence[str] = (), groups: Sequence[str] = GROUPS) -> 
     return "\n\n".join(_choice(group, chosen[group], places) for group in groups)
 
 
-def keys_of(path: Path) -> list[Key]:
-    """The settings at the top of a yaml file, without the factory's name."""
-    return [Key(*found) for found in _found(KEY, path) if found[0] != "_target_"]
-
-
 def _groups() -> list[tuple[str, str, str]]:
     """Each group with its default choice and its meaning."""
-    return _found(DEFAULT, ROOT)
-
-
-def _found(pattern: re.Pattern[str], path: Path) -> list[tuple[str, str, str]]:
-    """The three parts that a pattern finds in each of a file's lines that are like it."""
-    matches = map(pattern.fullmatch, path.read_text(encoding="utf-8").splitlines())
+    matches = map(DEFAULT.fullmatch, ROOT.read_text(encoding="utf-8").splitlines())
     return [(match[1], match[2], match[3] or "") for match in matches if match]
 
 
@@ -101,7 +82,7 @@ def _choice(group: str, choice: str, places: Sequence[Path]) -> str:
     path = next(path for place in places if (path := place / group / f"{choice}.yaml").is_file())
     about, keys = (
         "\n\n".join(filter(None, [_about(path), _facts(path)])),
-        [key._replace(name=f"{group}.{key.name}") for key in keys_of(path)],
+        [key._replace(name=f"{group}.{key.name}") for key in keys_of(path, places)],
     )
     parts = [f"Keys of {group}={choice}:" if keys else f"{group}={choice} has no keys:"]
     parts += ["\n".join(filled(line, 2) for line in _paragraphs(about))] if about else []

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Any
 
+from attnlab.config.choice_files import settings_in
 from attnlab.config.places import CONFIGS
 from attnlab.config.signatures import UnknownTarget, meaning_of
 from attnlab.text import filled
@@ -54,7 +55,7 @@ KEYS = {
     "numsamples nsamples k": "attention.samples",
     "inversetemperature": "attention.beta",
     "temp tau temperature": "attention.temperature",
-    "rule readout": "attention.evaluate_as",
+    "rule readout": "evaluate_as",
     "mechanism attn": "attention",
     "dataset data problem": "task",
     "optim optimiser": "optimizer",
@@ -110,9 +111,8 @@ def _inverse(value: Any) -> str:
 def _owners(group: str, name: str) -> Iterator[str]:
     """The choices that have a setting of a name, of one group or of every one."""
     for place in [group] if group else GROUPS:
-        has = re.compile(rf"^{re.escape(name)}:", re.MULTILINE)
-        paths = sorted((CONFIGS / place).glob("*.yaml"))
-        owners = [path.stem for path in paths if has.search(path.read_text(encoding="utf-8"))]
+        paths = sorted((CONFIGS / place).glob("[!_]*.yaml"))
+        owners = [path.stem for path in paths if name in settings_in(path)]
         if owners and name:
             yield f"; {place}.{name} is a setting of {place}={', '.join(owners)}"
 

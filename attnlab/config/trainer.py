@@ -97,6 +97,16 @@ OFFERED: dict[str, Any] = {
 }
 """The rules of the arguments that change something."""
 
+OF_MEASURING = (
+    "accelerator",
+    "devices",
+    "precision",
+    "limit_val_batches",
+    "limit_test_batches",
+    "enable_progress_bar",
+)
+"""Those of them that a measurement of a finished run depends on."""
+
 TELLS_ONE_FROM_ALL = tuple(
     f"trainer.{name}"
     for name in ("limit_train_batches", "limit_val_batches", "limit_test_batches", "val_check_interval")

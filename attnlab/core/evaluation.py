@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from attnlab.core.interfaces import Distribution, Mechanism, Selector
 from attnlab.core.selectors import Argmax, Enumeration, Mixture
+from attnlab.settings import EvaluateAs
 
 RULES: dict[str, Callable[[Distribution], Selector]] = {
     "soft": lambda distribution: Mixture(distribution.untruncated()),
@@ -18,13 +19,18 @@ FOLLOWS: dict[str, Callable[[Distribution], Selector]] = {
 }
 
 
-def rule_of(mechanism: Mechanism) -> Selector:
-    """The selector that evaluation reads with: the mechanism's `evaluate_as`, where `same` follows its
-    objective.
+def rule_of(mechanism: Mechanism, evaluate_as: EvaluateAs = "same") -> Selector:
+    """The selector that evaluation reads a mechanism with; `same` follows its objective.
 
     `soft` mixes the values of all positions, `topk` those that a truncated distribution keeps, `argmax` takes
-    the most probable position, `marginal` mixes the token probabilities of all positions.
+    the most probable position, `marginal` mixes the token probabilities of all positions. Raises ValueError
+    for `topk` where nothing is truncated.
     """
-    same = mechanism.evaluate_as == "same"
-    rule = FOLLOWS[mechanism.facts.objective] if same else RULES[mechanism.evaluate_as]
-    return rule(mechanism.distribution)
+    distribution = mechanism.distribution
+    if evaluate_as == "topk" and distribution.untruncated() is distribution:
+        raise ValueError(
+            "evaluate_as=topk reads the positions that attention=topk keeps, and this attention keeps all of "
+            "them: evaluate_as=soft reads them"
+        )
+    rule = FOLLOWS[mechanism.facts.objective] if evaluate_as == "same" else RULES[evaluate_as]
+    return rule(distribution)

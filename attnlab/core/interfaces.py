@@ -182,12 +182,10 @@ class Estimator(nn.Module):
 class Mechanism(NamedTuple):
     """What `attention=NAME` picks: the distribution, how to choose from it, and the surrogate that trains it.
 
-    evaluate_as: how it is read at evaluation; `same` follows the objective.
     facts: put there by the @Facts above the factory.
     """
 
     distribution: Distribution
     selector: Selector
     estimator: Estimator
-    evaluate_as: str
     facts: Facts = cast(Facts, None)

@@ -9,20 +9,20 @@ from attnlab.core.interfaces import Distribution, Mechanism
 from attnlab.core.schedules import scheduled
 from attnlab.core.selectors import Enumeration
 from attnlab.facts import Facts
-from attnlab.settings import Beta, EvaluateAs
+from attnlab.settings import Beta
 
 
-def expected(distribution: Distribution, evaluate_as: str) -> Mechanism:
+def expected(distribution: Distribution) -> Mechanism:
     """The mechanism of the loss expected under a distribution, enumerated."""
-    return Mechanism(distribution, Enumeration(distribution), Pathwise(), evaluate_as)
+    return Mechanism(distribution, Enumeration(distribution), Pathwise())
 
 
 @Facts(
     paper="Xu et al. 2015 (1502.03044)", objective="expected", unbiased=True, needs="value", evaluations="S"
 )
-def hard_exact(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def hard_exact(**beta: Unpack[Beta]) -> Mechanism:
     """sum_s p(s) loss(s) with p = softmax(beta * scores): the expected loss, enumerated."""
-    return expected(Softmax(scheduled("beta", beta)), evaluate_as)
+    return expected(Softmax(scheduled("beta", beta)))
 
 
 @Facts(
@@ -32,8 +32,8 @@ def hard_exact(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     needs="value",
     evaluations="S",
 )
-def hard_marginal(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def hard_marginal(**beta: Unpack[Beta]) -> Mechanism:
     """-log sum_s p(s) exp(-loss(s)) with p = softmax(beta * scores): the marginal likelihood of each step,
     enumerated."""
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(distribution, Enumeration(distribution), Marginal(), evaluate_as)
+    return Mechanism(distribution, Enumeration(distribution), Marginal())

@@ -17,7 +17,7 @@ from attnlab.core.interfaces import AttentionInput, Distribution, Mechanism, Sel
 from attnlab.core.schedules import Scheduled, scheduled
 from attnlab.facts import Facts
 from attnlab.randomness import Randomness, draw, one_hot
-from attnlab.settings import BetaAndTemperature, EvaluateAs, Size
+from attnlab.settings import BetaAndTemperature, Size
 
 
 def perturbed(position: Tensor, log_probs: Tensor, noise: Tensor) -> Tensor:
@@ -85,14 +85,14 @@ class GumbelRao(Selector):
     needs="mixture",
     evaluations=1,
 )
-def gumbel_softmax(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
+def gumbel_softmax(**settings: Unpack[BetaAndTemperature]) -> Mechanism:
     """weights = softmax((log p + G) / temperature) with Gumbel noise G and p = softmax(beta * scores).
 
     The bias goes to 0 with the temperature, while the variance grows.
     """
     distribution = Softmax(scheduled("beta", settings))
     selector = GumbelSoftmax(distribution, scheduled("temperature", settings))
-    return Mechanism(distribution, selector, Pathwise(), evaluate_as)
+    return Mechanism(distribution, selector, Pathwise())
 
 
 @Facts(
@@ -102,12 +102,12 @@ def gumbel_softmax(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTempera
     needs="gradient",
     evaluations=1,
 )
-def gumbel_straight_through(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
+def gumbel_straight_through(**settings: Unpack[BetaAndTemperature]) -> Mechanism:
     """weights = one-hot(D) + y - stop_gradient(y), y = softmax((log p + G) / temperature) and D its argmax.
 
     Biased at every temperature unless the loss is affine and the temperature goes to 0.
     """
-    return _straight_through(1, settings, evaluate_as)
+    return _straight_through(1, settings)
 
 
 @Facts(
@@ -117,9 +117,7 @@ def gumbel_straight_through(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaA
     needs="gradient",
     evaluations=1,
 )
-def gumbel_rao(
-    *, samples: Size, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]
-) -> Mechanism:
+def gumbel_rao(*, samples: Size, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
     """weights = one-hot(D) + y - stop_gradient(y), y = mean_j softmax((log p + G_j) / temperature) with G_j ~
     G | D.
 
@@ -128,10 +126,10 @@ def gumbel_rao(
     The bias is that of gumbel_straight_through, whatever the number of samples; the variance falls with
     it.
     """
-    return _straight_through(samples, settings, evaluate_as)
+    return _straight_through(samples, settings)
 
 
-def _straight_through(samples: int, settings: BetaAndTemperature, evaluate_as: EvaluateAs) -> Mechanism:
+def _straight_through(samples: int, settings: BetaAndTemperature) -> Mechanism:
     distribution = Softmax(scheduled("beta", settings))
     selector = GumbelRao(distribution, scheduled("temperature", settings), samples)
-    return Mechanism(distribution, selector, Pathwise(), evaluate_as)
+    return Mechanism(distribution, selector, Pathwise())

@@ -23,7 +23,7 @@ from attnlab.core.selectors import alone
 from attnlab.facts import Facts
 from attnlab.mechanisms.gumbel import perturbed, relax, reparametrised
 from attnlab.randomness import Randomness, draw, log_prob_of, one_hot
-from attnlab.settings import BetaAndTemperature, EvaluateAs, Positive
+from attnlab.settings import BetaAndTemperature, Positive
 
 
 class RelaxedPair(Selector):
@@ -73,7 +73,7 @@ class RelaxedGivenDraw(Baseline):
     needs="mixture",
     evaluations=3,
 )
-def rebar(*, eta: Positive, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
+def rebar(*, eta: Positive, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
     """loss(D) + stop_gradient(loss(D) - eta loss(y')) log p(D) + eta (loss(y) - loss(y')).
 
     D ~ p = softmax(beta * scores); y = softmax((log p + G) / temperature) with argmax D, and y' another one
@@ -83,4 +83,4 @@ def rebar(*, eta: Positive, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndT
     """
     distribution = Softmax(scheduled("beta", settings))
     selector = RelaxedPair(distribution, scheduled("temperature", settings), eta)
-    return Mechanism(distribution, selector, Reinforce(partial(RelaxedGivenDraw, eta)), evaluate_as)
+    return Mechanism(distribution, selector, Reinforce(partial(RelaxedGivenDraw, eta)))

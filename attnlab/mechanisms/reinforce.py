@@ -10,7 +10,7 @@ from attnlab.core.interfaces import Mechanism
 from attnlab.core.schedules import scheduled
 from attnlab.core.selectors import Draws
 from attnlab.facts import Facts
-from attnlab.settings import Beta, EvaluateAs, Size
+from attnlab.settings import Beta, Size
 
 BASELINES = {
     "none": baselines.NoBaseline,
@@ -37,7 +37,6 @@ def hard_reinforce(
     *,
     samples: Size,
     baseline: Literal["none", "moving_average", "leave_one_out", "self_critical", "soft", "learned"],
-    evaluate_as: EvaluateAs,
     **beta: Unpack[Beta],
 ) -> Mechanism:
     """mean_k loss(z_k) + stop_gradient(loss(z_k) - baseline) log p(z_k) with z_k ~ p = softmax(beta *
@@ -54,4 +53,4 @@ def hard_reinforce(
     distribution = Softmax(scheduled("beta", beta))
     make = BASELINES[baseline]
     selector = Draws(distribution, samples, make.controls)
-    return Mechanism(distribution, selector, Reinforce(make), evaluate_as)
+    return Mechanism(distribution, selector, Reinforce(make))

@@ -11,7 +11,7 @@ from attnlab.core.interfaces import AttentionInput, Distribution, Mechanism, Sel
 from attnlab.core.schedules import Scheduled, scheduled
 from attnlab.facts import Facts
 from attnlab.randomness import Randomness, draw, one_hot
-from attnlab.settings import BetaAndTemperature, EvaluateAs
+from attnlab.settings import BetaAndTemperature
 
 
 class ReinMax(Selector):
@@ -42,7 +42,7 @@ class ReinMax(Selector):
     needs="gradient",
     evaluations=1,
 )
-def reinmax(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) -> Mechanism:
+def reinmax(**settings: Unpack[BetaAndTemperature]) -> Mechanism:
     """weights = one-hot(D) + w - stop_gradient(w), where dw/dscores = 2 J(q) - J(p) / 2, J(q) = diag q - q
     q'.
 
@@ -60,4 +60,4 @@ def reinmax(*, evaluate_as: EvaluateAs, **settings: Unpack[BetaAndTemperature]) 
         )
     distribution = Softmax(scheduled("beta", settings))
     selector = ReinMax(distribution, scheduled("temperature", settings))
-    return Mechanism(distribution, selector, Pathwise(), evaluate_as)
+    return Mechanism(distribution, selector, Pathwise())

@@ -24,7 +24,7 @@ from attnlab.core.schedules import scheduled
 from attnlab.core.selectors import alone
 from attnlab.facts import Facts
 from attnlab.randomness import Randomness, log_prob_of, one_hot
-from attnlab.settings import Beta, EvaluateAs, Size
+from attnlab.settings import Beta, Size
 
 LARGEST_SET = 8  # 2^8 subsets a step
 
@@ -135,7 +135,7 @@ def log_completion(
     needs="value",
     evaluations="samples",
 )
-def unordered_set(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def unordered_set(*, samples: Size, **beta: Unpack[Beta]) -> Mechanism:
     """sum over s in S of p(s) R(S, s) (loss(s) + stop_gradient(loss(s) - b_s) log p(s)), S drawn without
     replacement.
 
@@ -151,4 +151,4 @@ def unordered_set(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta
         )
     distribution = Softmax(scheduled("beta", beta))
     selector = UnorderedSet(distribution, samples)
-    return Mechanism(distribution, selector, Reinforce(SetMean), evaluate_as)
+    return Mechanism(distribution, selector, Reinforce(SetMean))

@@ -10,7 +10,7 @@ from attnlab.core.schedules import scheduled
 from attnlab.facts import Facts
 from attnlab.mechanisms.enumeration import expected
 from attnlab.mechanisms.soft import averaged
-from attnlab.settings import Beta, EvaluateAs
+from attnlab.settings import Beta
 
 
 @Facts(
@@ -20,18 +20,18 @@ from attnlab.settings import Beta, EvaluateAs
     needs="mixture",
     evaluations=1,
 )
-def sparsemax(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def sparsemax(**beta: Unpack[Beta]) -> Mechanism:
     """weights = argmin_p |p - beta * scores|^2 on the simplex; the loss at the averaged value."""
-    return averaged(Sparse(functional.sparsemax, scheduled("beta", beta)), evaluate_as)
+    return averaged(Sparse(functional.sparsemax, scheduled("beta", beta)))
 
 
 @Facts(
     paper="Peters et al. 2019 (1905.05702)", objective="soft", unbiased=True, needs="mixture", evaluations=1
 )
-def entmax15(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def entmax15(**beta: Unpack[Beta]) -> Mechanism:
     """weights = argmax_p p . (beta * scores) + H(p) with the Tsallis entropy of alpha 1.5; the loss at the
     averaged value."""
-    return averaged(Sparse(functional.entmax15, scheduled("beta", beta)), evaluate_as)
+    return averaged(Sparse(functional.entmax15, scheduled("beta", beta)))
 
 
 @Facts(
@@ -41,10 +41,10 @@ def entmax15(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
     needs="value",
     evaluations="S",
 )
-def sparsemax_expected(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def sparsemax_expected(**beta: Unpack[Beta]) -> Mechanism:
     """sum_s p(s) loss(s) with p = sparsemax(beta * scores): the expected loss, enumerated; only the support
     counts."""
-    return expected(Sparse(functional.sparsemax, scheduled("beta", beta)), evaluate_as)
+    return expected(Sparse(functional.sparsemax, scheduled("beta", beta)))
 
 
 @Facts(
@@ -54,7 +54,7 @@ def sparsemax_expected(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mech
     needs="value",
     evaluations="S",
 )
-def entmax15_expected(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def entmax15_expected(**beta: Unpack[Beta]) -> Mechanism:
     """sum_s p(s) loss(s) with p = entmax15(beta * scores): the expected loss, enumerated; only the support
     counts."""
-    return expected(Sparse(functional.entmax15, scheduled("beta", beta)), evaluate_as)
+    return expected(Sparse(functional.entmax15, scheduled("beta", beta)))

@@ -12,7 +12,7 @@ from attnlab.core.interfaces import AttentionInput, Categorical, Mechanism, Sele
 from attnlab.core.schedules import scheduled
 from attnlab.facts import Facts
 from attnlab.randomness import Randomness, draw, one_hot
-from attnlab.settings import Beta, EvaluateAs
+from attnlab.settings import Beta
 
 
 class StraightThrough(Selector):
@@ -43,13 +43,13 @@ class ArgmaxStraightThrough(StraightThrough):
     needs="gradient",
     evaluations=1,
 )
-def hard_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def hard_straight_through(**beta: Unpack[Beta]) -> Mechanism:
     """weights = one-hot(z) + p - stop_gradient(p) with z ~ p = softmax(beta * scores).
 
     Biased except where the loss is affine in the weights.
     """
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(distribution, StraightThrough(distribution), Pathwise(), evaluate_as)
+    return Mechanism(distribution, StraightThrough(distribution), Pathwise())
 
 
 @Facts(
@@ -59,10 +59,10 @@ def hard_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> M
     needs="gradient",
     evaluations=1,
 )
-def argmax_straight_through(*, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def argmax_straight_through(**beta: Unpack[Beta]) -> Mechanism:
     """weights = hardmax(p) + p - stop_gradient(p), p = softmax(beta * scores): nothing is drawn.
 
     Strongly biased except where the loss is affine in the weights.
     """
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(distribution, ArgmaxStraightThrough(distribution), Pathwise(), evaluate_as)
+    return Mechanism(distribution, ArgmaxStraightThrough(distribution), Pathwise())

@@ -23,7 +23,7 @@ from attnlab.core.selectors import alone
 from attnlab.facts import Facts
 from attnlab.mechanisms.sets import counted, members
 from attnlab.randomness import Randomness, draw
-from attnlab.settings import Beta, EvaluateAs, Size
+from attnlab.settings import Beta, Size
 
 
 class SumAndSample(Selector):
@@ -67,7 +67,7 @@ class SummedMean(Baseline):
     needs="value",
     evaluations="samples",
 )
-def sum_and_sample(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def sum_and_sample(*, samples: Size, **beta: Unpack[Beta]) -> Mechanism:
     """sum over the samples - 1 most probable s of p(s) term(s), + (rest of p) term(z) with z drawn from the
     rest.
 
@@ -82,4 +82,4 @@ def sum_and_sample(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Bet
         )
     distribution = Softmax(scheduled("beta", beta))
     selector = SumAndSample(distribution, samples)
-    return Mechanism(distribution, selector, Reinforce(SummedMean), evaluate_as)
+    return Mechanism(distribution, selector, Reinforce(SummedMean))

@@ -11,7 +11,7 @@ from attnlab.core.interfaces import Estimator, Mechanism, Pass, Surrogate
 from attnlab.core.schedules import scheduled
 from attnlab.core.selectors import Draws
 from attnlab.facts import Facts
-from attnlab.settings import Beta, EvaluateAs, Size
+from attnlab.settings import Beta, Size
 
 
 class Vimco(Estimator):
@@ -42,7 +42,7 @@ class Vimco(Estimator):
     evaluations="samples",
     bound="samples",
 )
-def vimco(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Mechanism:
+def vimco(*, samples: Size, **beta: Unpack[Beta]) -> Mechanism:
     """-E log mean_k exp(-loss(z_k)) with z_k ~ p = softmax(beta * scores), which falls to the marginal as
     `samples` grows.
 
@@ -56,4 +56,4 @@ def vimco(*, samples: Size, evaluate_as: EvaluateAs, **beta: Unpack[Beta]) -> Me
             "its bound with one draw is the expected loss: use attention=hard_reinforce"
         )
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(distribution, Draws(distribution, samples), Vimco(), evaluate_as)
+    return Mechanism(distribution, Draws(distribution, samples), Vimco())

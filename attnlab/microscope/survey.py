@@ -6,11 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, get_args
 
 import torch
-import yaml
 from jaxtyping import Float
 from scipy.special import fdtrc
 from torch import Tensor
 
+from attnlab.config.choice_files import settings_in
 from attnlab.config.composing import choices
 from attnlab.config.places import CONFIGS
 from attnlab.config.signatures import settings_of
@@ -114,9 +114,7 @@ def jobs() -> list[list[str]]:
     """Overrides of every mechanism with its defaults, and with each of its baselines where it has some."""
     found = []
     for name in choices("attention"):
-        target = yaml.safe_load((CONFIGS / "attention" / f"{name}.yaml").read_text(encoding="utf-8"))[
-            "_target_"
-        ]
+        target = settings_in(CONFIGS / "attention" / f"{name}.yaml")["_target_"]
         baselines = [
             [f"attention.baseline={baseline}"] for baseline in get_args(settings_of(target).get("baseline"))
         ]

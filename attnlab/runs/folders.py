@@ -5,6 +5,7 @@ import functools
 import glob
 import json
 import os
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,8 +19,9 @@ import yaml
 from filelock import FileLock, Timeout
 
 from attnlab.config.checking import ConfigurationError
-from attnlab.config.choices import TARGET, named, own
+from attnlab.config.choices import named, own
 from attnlab.config.composing import Composition
+from attnlab.config.moved import NOT_STORED
 from attnlab.files import read_object, write
 from attnlab.runs import stored
 from attnlab.runs.codebase import Code, code_of, differing, gone_on, listed
@@ -29,6 +31,9 @@ from attnlab.runs.naming import names
 CHOSEN = ("attention", "task", "score", "model")
 """Groups whose choice is always shown."""
 
+
+TODAY = re.compile(rf"^({'|'.join(NOT_STORED)}):", re.MULTILINE)
+"""What stands in a configuration that was stored as it is today."""
 
 TERMINATION = "SIGTERM"
 """What a KeyboardInterrupt carries that was asked for by this signal."""
@@ -80,12 +85,12 @@ def folder_of(composition: Composition, data: Mapping[str, str] | None = None, n
 
 @functools.cache
 def _earlier(place: Path, changed: int) -> dict[str, list[Path]]:
-    """Runs of a folder that were stored before choices were stored by name, by the identity they would have
+    """Runs of a folder whose configuration is stored as earlier versions did, by the identity they would have
     now; read once as long as the folder does not change."""
     found: dict[str, list[Path]] = {}
     for path in sorted(place.glob("*/config.yaml")):
         with contextlib.suppress(OSError, ValueError, ConfigurationError):
-            if path.parent.name[-9:-8] == "-" and TARGET in path.read_text(encoding="utf-8"):
+            if path.parent.name[-9:-8] == "-" and not TODAY.search(path.read_text(encoding="utf-8")):
                 tree, data = read_config(path.parent), read_sources(path.parent).get("data")
                 found.setdefault(identity(tree, data), []).append(path.parent)
     return found

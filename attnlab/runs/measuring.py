@@ -11,6 +11,8 @@ from attnlab.runs.identity import data_digests
 
 TRAINING = "task.train"  # what a vocabulary is made from, and stands for afterwards
 EXAMS = ("task.val", "task.test")
+ASKED = ("attention", "score", "model", "task")
+"""Groups whose objects are asked whether a setting matters to a measurement."""
 READING = ("task.source_separator", "task.target_separator", "task.features_column")
 
 

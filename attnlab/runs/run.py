@@ -23,6 +23,7 @@ from attnlab.runs.limits import make_trainer, prepare, quiet, refuse_batches, re
 from attnlab.runs.metrics_file import MetricsFile
 from attnlab.runs.notes import notes
 from attnlab.runs.watchers import callbacks_of
+from attnlab.settings import EvaluateAs
 from attnlab.tasks.batch import Batch
 from attnlab.tasks.overlap import seen
 from attnlab.tasks.task import Collected
@@ -38,6 +39,7 @@ log.setLevel(logging.DEBUG)
 log.propagate = False
 
 NOTHING_SHOWN = folders.Shown()
+SOFT_AND_HARD: tuple[EvaluateAs, EvaluateAs] = ("soft", "argmax")
 
 
 class RunFailed(RuntimeError):
@@ -282,11 +284,11 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
     told("measuring what hardening its attention costs")
     results = training.figures
     accuracy = {}
-    for rule in ("soft", "argmax"):
-        training.mechanism, training.figures = built.mechanism._replace(evaluate_as=rule), {}
+    for rule in SOFT_AND_HARD:
+        training.evaluate_as, training.figures = rule, {}
         trainer.validate(training, verbose=False)
         accuracy[rule] = training.figures["val/sequence_accuracy"]
-    training.mechanism, training.figures = built.mechanism, results
+    training.evaluate_as, training.figures = built.config["evaluate_as"], results
     counts = built.task.counts if isinstance(built.task, Collected) else {}
     return results | {"val/soft_argmax_gap": accuracy["soft"] - accuracy["argmax"]} | dict(counts)
 

@@ -15,6 +15,7 @@ import yaml
 
 from attnlab.config.checking import GROUPS, ConfigurationError
 from attnlab.config.choices import TARGET, resolved
+from attnlab.config.moved import move
 from attnlab.files import regular
 
 LARGEST = 2**24  # bytes
@@ -46,6 +47,7 @@ def read_configuration(path: Path) -> dict[str, Any]:
             raise ValueError("it is empty" if tree is None else f"it holds {_kind(tree)} and no settings")
         _refuse_other_keys(tree)
         tree = resolved(tree, _own(path.with_name("sources.json")))
+        move(tree)
         callbacks = tree.setdefault("callbacks", {})
         if not isinstance(callbacks, dict) or not all(isinstance(node, dict) for node in callbacks.values()):
             raise ValueError(f"its callbacks are {_kind(callbacks)}")

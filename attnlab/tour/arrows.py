@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
-import yaml
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from attnlab.config.choice_files import settings_in
 from attnlab.config.places import CONFIGS
 from attnlab.microscope.gradients import Loss, exact_gradient, mechanism_of, sample_gradients
 from attnlab.tour.figures import GREY, SOFT, png
@@ -40,7 +40,7 @@ def cost(weights: Float[Tensor, "K N S"]) -> Float[Tensor, "K N"]:
 
 def settings_of(name: str) -> list[str]:
     """Overrides for a mechanism's defaults but for FEWER samples or positions."""
-    offered = yaml.safe_load((CONFIGS / "attention" / f"{name}.yaml").read_text(encoding="utf-8"))
+    offered = settings_in(CONFIGS / "attention" / f"{name}.yaml")
     fewer = [f"attention.{key}={value}" for key, value in FEWER.items() if key in offered]
     return [f"attention={name}", *fewer]
 

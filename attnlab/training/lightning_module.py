@@ -14,6 +14,7 @@ from attnlab.core.interfaces import Mechanism, Pass, Selector
 from attnlab.core.schedules import Scheduled, scheduled_in
 from attnlab.models.model import Model, taken_by, token_losses
 from attnlab.randomness import Randomness, derive, generator_for
+from attnlab.settings import EvaluateAs
 from attnlab.tasks.batch import PAD, Batch
 from attnlab.tasks.references import NO_REFERENCES
 from attnlab.tasks.task import Collected, Task
@@ -35,7 +36,15 @@ class Training(Recording):
     Layers that draw from torch's global generator repeat: it is seeded for every batch and every evaluation.
     """
 
-    def __init__(self, model: Model, mechanism: Mechanism, task: Task, configure: Configure, seed: int):
+    def __init__(
+        self,
+        model: Model,
+        mechanism: Mechanism,
+        task: Task,
+        configure: Configure,
+        seed: int,
+        evaluate_as: EvaluateAs = "same",
+    ):
         super().__init__()
         self.model = model
         self.mechanism = mechanism
@@ -45,6 +54,7 @@ class Training(Recording):
         self.references = task.references if isinstance(task, Collected) else {}
         self.configure = configure
         self.seed = seed
+        self.evaluate_as: EvaluateAs = evaluate_as
         self.parts: list[tuple[Batch, dict[str, Any]]] = []
         """The batches of the optimizer step being prepared, each with what its `training_step` gave."""
         self.between_batches: Callable[[], object] = bool
@@ -55,7 +65,7 @@ class Training(Recording):
     @property
     def rule(self) -> Selector:
         """What evaluation reads with; no part of the module, so that checkpoints do not depend on it."""
-        return rule_of(self.mechanism)
+        return rule_of(self.mechanism, self.evaluate_as)
 
     @cached_property
     def scheduled(self) -> dict[str, Scheduled]:

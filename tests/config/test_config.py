@@ -240,14 +240,14 @@ from attnlab.core.distributions import Softmax
 from attnlab.core.estimators import Pathwise
 from attnlab.core.selectors import Mixture
 from attnlab.facts import Facts
-from attnlab.settings import EvaluateAs, Positive
+from attnlab.settings import Positive
 
 
 @Facts(paper="none", objective="soft", unbiased=True, needs="mixture", evaluations=1)
-def warm(*, beta: Positive, evaluate_as: EvaluateAs) -> Mechanism:
+def warm(*, beta: Positive) -> Mechanism:
     """Soft attention at twice its temperature."""
     distribution = Softmax(beta / 2)
-    return Mechanism(distribution, Mixture(distribution), Pathwise(), evaluate_as)
+    return Mechanism(distribution, Mixture(distribution), Pathwise())
 '''
 
 
@@ -259,9 +259,7 @@ def test_a_mechanism_may_live_in_a_persons_own_package_and_folder(
     (tmp_path / "mine_warm" / "warm.py").write_text(MECHANISM, encoding="utf-8")
     folder = tmp_path / "settings" / "attention"
     folder.mkdir(parents=True)
-    (folder / "warm.yaml").write_text(
-        "_target_: mine_warm.warm.warm\nbeta: 3.0\nevaluate_as: same\n", encoding="utf-8"
-    )
+    (folder / "warm.yaml").write_text("_target_: mine_warm.warm.warm\nbeta: 3.0\n", encoding="utf-8")
     small = [
         "trainer.max_steps=2",
         "model.hidden_size=4",

@@ -7,7 +7,6 @@ from types import FunctionType
 from typing import Any
 
 import pytest
-import yaml
 from enumeration import PLACES
 from hydra import compose as hydra_compose
 from hypothesis import given, settings
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from attnlab.building import assemble
 from attnlab.config.checking import GROUPS, ROOT
+from attnlab.config.choice_files import settings_in
 from attnlab.config.composing import ConfigurationError, composer, hydra_at
 from attnlab.config.engine import is_launcher, search_path
 from attnlab.config.places import CONFIGS
@@ -41,13 +41,13 @@ ELSEWHERE = ("task.train", "task.val", "task.test")
 def files_in(folder: Path) -> list[Path]:
     """Every choice of a folder of configurations but the trainer's, which test_trainer looks at."""
     return [
-        path for group in GROUPS if group != "trainer" for path in sorted((folder / group).glob("*.yaml"))
+        path for group in GROUPS if group != "trainer" for path in sorted((folder / group).glob("[!_]*.yaml"))
     ]
 
 
 def keys_of(path: Path) -> Iterator[tuple[str, Any]]:
     """Every setting of a choice, with its default."""
-    for key, default in yaml.safe_load(path.read_text(encoding="utf-8")).items():
+    for key, default in settings_in(path).items():
         if key != "_target_" and f"{path.parent.name}.{key}" not in ELSEWHERE:
             yield key, default
 
@@ -112,11 +112,11 @@ def test_every_key_of_every_file_changes_the_run_and_what_is_built(path: Path) -
 OWN = '''
 from typing import Unpack
 from attnlab.mechanisms.soft import soft
-from attnlab.settings import Beta, EvaluateAs, Positive
+from attnlab.settings import Beta, Positive
 
-def mine(*, share: Positive, evaluate_as: EvaluateAs, **beta: Unpack[Beta]):
+def mine(*, share: Positive, **beta: Unpack[Beta]):
     """Soft attention with a setting that nothing reads."""
-    return soft(evaluate_as=evaluate_as, **beta)
+    return soft(**beta)
 '''
 
 
@@ -126,8 +126,7 @@ def test_a_setting_of_ones_own_that_nothing_reads_is_found(
     (tmp_path / "unread_setting.py").write_text(OWN, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "attention").mkdir()
-    soft = (CONFIGS / "attention" / "soft.yaml").read_text(encoding="utf-8").splitlines()[1:]
-    text = "\n".join(["_target_: unread_setting.mine", "share: 2.0", *soft])
+    text = "defaults: [_beta]\n_target_: unread_setting.mine\nshare: 2.0\n"
     (tmp_path / "attention" / "unread.yaml").write_text(text, encoding="utf-8")
     assert unheard(tmp_path / "attention" / "unread.yaml") == ["attention=unread: attention.share"]
 

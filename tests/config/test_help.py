@@ -10,17 +10,21 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from enumeration import choose, file_of, names
+from hydra import compose as hydra_compose
 
 from attnlab.cli.evaluate import evaluate
 from attnlab.cli.pages import table
 from attnlab.cli.train import train
 from attnlab.config.checking import GROUPS
 from attnlab.config.checking import ROOT as ROOT_KEYS
-from attnlab.config.composing import compose
-from attnlab.config.help import choices, help_page, keys_of
+from attnlab.config.choice_files import keys_of, settings_in
+from attnlab.config.composing import compose, hydra_at, plain
+from attnlab.config.engine import search_path
+from attnlab.config.help import choices, help_page
 from attnlab.config.places import CONFIGS
 from attnlab.runs.sweeps import plan
 
@@ -201,6 +205,7 @@ def complete(line: str) -> list[str]:
         ("attention=hard_reinforce attention.base", ["attention.baseline="]),
         ("batch", ["batch_size="]),
         ("attention._", []),
+        ("attention=_", []),
         ("attention='so", []),
     ],
 )
@@ -246,3 +251,29 @@ def test_completion_is_installed_by_the_line_in_help(tmp_path: Path) -> None:
 def test_the_figures_of_a_diverged_run_keep_their_columns() -> None:
     lines = table({"val/nll": 1.5e36, "test/nll": float("inf"), "val/error_rate": 0.5}).splitlines()
     assert {len(line) for line in lines} == {40} and "1.5e+36" in lines[2]
+
+
+def by_hydra(overrides: list[str]) -> dict[str, Any]:
+    """What Hydra composes, unchecked."""
+    with hydra_at(CONFIGS):
+        return plain(hydra_compose("train", overrides))
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+def test_what_the_files_of_a_choice_hold_is_what_hydra_composes(choice: str) -> None:
+    group, _, name = choice.partition("=")
+    assert settings_in(file_of(group, name)) == by_hydra(choose(group, name))[group]
+
+
+def test_a_file_of_ones_own_takes_over_from_ours_and_says_where_it_stands_itself(tmp_path: Path) -> None:
+    (tmp_path / "attention").mkdir()
+    (tmp_path / "attention" / "base.yaml").write_text("beta: 7.0  # of mine\nshare: 2.0  # kept\n", "utf-8")
+    mine = tmp_path / "attention" / "mine.yaml"
+    mine.write_text(
+        "defaults: [/attention/_beta@_here_, /score/dot, _self_, base]\n_target_: a.b\nbeta: 3.0\n", "utf-8"
+    )
+    found = {key.name: key for key in keys_of(mine)}
+    assert found["beta"] == ("beta", "7.0", "of mine") and found["share"].meaning == "kept"
+    composed = by_hydra([*search_path([tmp_path]), "attention=mine"])["attention"]
+    assert composed.pop("score") == {"_target_": "attnlab.core.scores.dot"}
+    assert settings_in(mine) == composed == {**composed, "beta": 7.0, "share": 2.0, "_target_": "a.b"}

@@ -13,7 +13,6 @@ from attnlab.building import assemble, make_part
 from attnlab.cli.evaluate import evaluate
 from attnlab.config.checking import ConfigurationError
 from attnlab.config.composing import choices, compose
-from attnlab.config.signatures import settings_of
 from attnlab.config.trust import EVERYTHING
 from attnlab.core.distributions import Softmax
 from attnlab.core.estimators import Pathwise
@@ -22,6 +21,7 @@ from attnlab.core.schedules import Scheduled, move_all, scheduled_in
 from attnlab.core.selectors import Mixture
 from attnlab.runs import folders
 from attnlab.runs.run import load, measure, train
+from attnlab.settings import EvaluateAs
 from attnlab.training.lightning_module import Training
 
 SMALL = [
@@ -194,7 +194,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize(
-    "override", ["optimizer.lr=1", "attention.samples=2", "seed=3", "model.hidden_size=6", "score.x=1"]
+    "override", ["optimizer.lr=1", "attention.samples=2", "seed=3", "model.dropout=0.5", "score.x=1"]
 )
 def test_evaluation_refuses_what_only_decided_the_training(
     override: str, finished: Path, capsys: pytest.CaptureFixture[str]
@@ -204,12 +204,6 @@ def test_evaluation_refuses_what_only_decided_the_training(
     assert re.search(
         "changes nothing that is measured|not a setting", " ".join(capsys.readouterr().err.split())
     )
-
-
-def rules_of(name: str) -> list[dict[str, str]]:
-    """The settings of every rule that a mechanism offers; none where it is read in one way only."""
-    settings = settings_of(compose(choose("attention", name)).tree["attention"]["_target_"])
-    return [{"evaluate_as": rule} for rule in get_args(settings.get("evaluate_as"))] or [{}]
 
 
 SLOWLY = {*choices("attention")} - {
@@ -225,13 +219,20 @@ SLOWLY = {*choices("attention")} - {
     "name",
     [pytest.param(x, marks=[pytest.mark.slow] if x in SLOWLY else []) for x in names("attention")],
 )
-def test_what_is_trained_is_evaluated_under_every_rule_that_it_offers(name: str, tmp_path: Path):
+def test_what_is_trained_is_read_by_every_rule_and_as_topk_where_it_truncates(name: str, tmp_path: Path):
     little = ["trainer.max_steps=2", "task.validation_examples=3", "task.test_examples=3"]
     composition = compose([*SMALL, *choose("attention", name), *little, f"runs_dir={tmp_path}"])
     train(composition.tree, place := folders.folder_of(composition))
-    for rule in rules_of(name):
-        tree = {**composition.tree, "attention": {**composition.tree["attention"], **rule}}
-        assert measure(assemble(tree, EVERYTHING), place / "checkpoints" / "best.ckpt")["val/nll"] > 0
+    refused = set()
+    for rule in get_args(EvaluateAs):
+        try:
+            built = assemble({**composition.tree, "evaluate_as": rule}, EVERYTHING)
+        except ValueError as error:
+            assert "keeps all of them" in str(error)
+            refused.add(rule)
+        else:
+            assert measure(built, place / "checkpoints" / "best.ckpt")["val/nll"] > 0
+    assert refused == (set() if name == "topk" else {"topk"})
 
 
 def test_a_constant_beta_is_logged_as_it_is_and_a_control_has_none(tmp_path: Path):
@@ -267,7 +268,7 @@ class Weighed(Pathwise):
 def test_numbers_of_one_name_move_apart_and_an_estimators_moves_too(tmp_path: Path) -> None:
     built = assemble(compose([*SMALL, f"runs_dir={tmp_path}"]).tree)
     chooses, tells = Twice(1.0), Twice(10.0)  # what is drawn from and what is read may be two objects
-    mechanism = Mechanism(tells, Mixture(chooses), Weighed(), "same")
+    mechanism = Mechanism(tells, Mixture(chooses), Weighed())
     built.attention.selector = mechanism.selector
     training = Training(
         built.model, mechanism, built.task, make_part("optimizer", built.config["optimizer"]), 0

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 
 import pytest
 import torch
-import yaml
 from torch import Tensor, nn
 
+from attnlab.config.choice_files import settings_in
 from attnlab.config.composing import choices
 from attnlab.config.engine import search_path
 from attnlab.core.distributions import Softmax
@@ -55,7 +55,7 @@ def choose(group: str, name: str) -> list[str]:
 
 def read(group: str, name: str) -> tuple[Callable[..., Any], dict[str, Any]]:
     """The factory that a yaml names, and its settings."""
-    settings = yaml.safe_load(file_of(group, name).read_text(encoding="utf-8"))
+    settings = settings_in(file_of(group, name))
     module, factory = settings.pop("_target_").rsplit(".", 1)
     return getattr(import_module(module), factory), settings
 

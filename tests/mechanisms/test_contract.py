@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 import torch
-import yaml
 from enumeration import PLACES, choose, file_of, names
 
 import attnlab
 from attnlab.building import assemble
 from attnlab.config.checking import HANDED, ROOT
+from attnlab.config.choice_files import settings_in
 from attnlab.config.composing import compose
 from attnlab.config.help import keys_page
 from attnlab.config.places import CONFIGS
@@ -27,13 +27,9 @@ FILES = sorted(
     path
     for group in ("attention", "score", "task", "model", "optimizer")
     for place in PLACES
-    for path in (place / group).glob("*.yaml")
+    for path in (place / group).glob("[!_]*.yaml")
 )
 TINY = ["model.hidden_size=6", "model.embedding_size=5", "model.readout_size=7", "batch_size=3"]
-
-
-def read(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 @functools.cache
@@ -44,7 +40,7 @@ def plain_tree() -> dict[str, Any]:
 def chosen(**groups: str) -> dict[str, Any]:
     """A small configuration with other choices, put together without Hydra, which would take most of the
     time."""
-    tree = plain_tree() | {group: read(file_of(group, name)) for group, name in groups.items()}
+    tree = plain_tree() | {group: settings_in(file_of(group, name)) for group, name in groups.items()}
     return tree | {
         "model": tree["model"]
         | {key: plain_tree()["model"][key] for key in ("hidden_size", "embedding_size")}
@@ -53,7 +49,7 @@ def chosen(**groups: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_yaml_holds_the_settings_of_the_factory_of_its_name(path: Path) -> None:
-    settings = read(path)
+    settings = settings_in(path)
     module, _, name = settings.pop("_target_").rpartition(".")
     assert name == path.stem or path.parent.name == "optimizer"
     assert set(settings) == set(settings_of(f"{module}.{name}", HANDED[path.parent.name]))
@@ -61,13 +57,13 @@ def test_a_yaml_holds_the_settings_of_the_factory_of_its_name(path: Path) -> Non
 
 
 def test_every_argument_of_lightnings_trainer_is_offered_or_owned() -> None:
-    settings = read(CONFIGS / "trainer" / "default.yaml")
+    settings = settings_in(CONFIGS / "trainer" / "default.yaml")
     assert set(settings) - {"_target_"} == set(OFFERED)
     assert sorted([*OFFERED, *OWNED]) == sorted(settings_of(settings["_target_"]))
 
 
 def test_the_root_keys_are_those_with_rules() -> None:
-    settings = read(CONFIGS / "train.yaml")
+    settings = settings_in(CONFIGS / "train.yaml")
     assert set(settings) - {"defaults", "hydra"} == set(ROOT)
 
 

@@ -179,10 +179,10 @@ def by_integral(original: Any, weights: Tensor, log_prob: Tensor, probs: Tensor)
 
 
 @Facts(paper="none", objective="expected", unbiased=True, needs="value", evaluations="samples")
-def set_of_one(original: Any, *, samples: int, evaluate_as: str, **beta: Any) -> Mechanism:
+def set_of_one(original: Any, *, samples: int, **beta: Any) -> Mechanism:
     distribution = distributions.Softmax(Scheduled(beta["beta"], name="beta"))
     estimator = estimators.Reinforce(sets.SetMean)
-    return Mechanism(distribution, sets.UnorderedSet(distribution, samples), estimator, evaluate_as)
+    return Mechanism(distribution, sets.UnorderedSet(distribution, samples), estimator)
 
 
 def even_share_for_the_rest(original: Any, selector: Any, inputs: Any, *rest: Any) -> Selection:

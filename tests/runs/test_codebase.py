@@ -15,12 +15,12 @@ TOY = [*LITTLE, "task.steps_per_epoch=5", "trainer.max_steps=10"]
 EXPLORE = """
 from attnlab.core.interfaces import Mechanism
 from attnlab.mechanisms.soft import soft
-from attnlab.settings import EvaluateAs, Positive
+from attnlab.settings import Positive
 from {package}.scale import SCALE
 
 
-def explore(*, beta: Positive, evaluate_as: EvaluateAs) -> Mechanism:
-    rest = dict(beta_schedule="constant", beta_end=None, beta_steps=None, evaluate_as=evaluate_as)
+def explore(*, beta: Positive) -> Mechanism:
+    rest = dict(beta_schedule="constant", beta_end=None, beta_steps=None)
     return soft(beta=beta * SCALE, **rest)
 """
 
@@ -31,7 +31,7 @@ def own_mechanism(place: Path, package: str) -> list[str]:
     (place / package / "explore.py").write_text(EXPLORE.format(package=package), encoding="utf-8")
     (place / package / "scale.py").write_text("SCALE = 1.0\n", encoding="utf-8")
     (place / "conf" / "attention").mkdir(parents=True)
-    settings = f"_target_: {package}.explore.explore\nbeta: 1.0\nevaluate_as: same\n"
+    settings = f"_target_: {package}.explore.explore\nbeta: 1.0\n"
     (place / "conf" / "attention" / "explore.yaml").write_text(settings, encoding="utf-8")
     return [f"--config-dir={place / 'conf'}", "attention=explore"]
 

@@ -136,7 +136,7 @@ def test_annotations_and_defaults_of_a_strangers_factory_are_not_evaluated(
 ) -> None:
     """Not even of a package that is trusted, until it is imported."""
     monkeypatch.syspath_prepend(tmp_path)
-    text = "def f(*, beta: __import__('pathlib').Path('{0}').touch(), evaluate_as=open('{0}', 'w')): ..."
+    text = "def f(*, beta: __import__('pathlib').Path('{0}').touch(), share=open('{0}', 'w')): ..."
     (tmp_path / "annotated.py").write_text(text.format(tmp_path / "RAN"), encoding="utf-8")
     rewritten(copy, attention___target_="annotated.f")
     assert "--trust annotated" in refused(copy, capsys)
@@ -148,10 +148,10 @@ OWN = '''
 from attnlab.mechanisms import soft
 
 
-def mine(*, beta: float, evaluate_as: str, **rest) -> object:
+def mine(*, beta: float, **rest) -> object:
     """Soft attention of one's own."""
     constant = {"beta_schedule": "constant", "beta_end": None, "beta_steps": None}
-    return soft.soft(beta=beta, evaluate_as=evaluate_as, **constant)
+    return soft.soft(beta=beta, **constant)
 '''
 
 
@@ -167,7 +167,7 @@ def test_code_that_the_user_trusts_runs(
     mine.write_text("_target_: mypackage.soft.mine\n", encoding="utf-8")
     assert evaluate([str(copy)], None) == 0
     before = capsys.readouterr().out
-    rewritten(copy, attention={"_target_": "mypackage.soft.mine", "beta": 1.0, "evaluate_as": "same"})
+    rewritten(copy, attention={"_target_": "mypackage.soft.mine", "beta": 1.0})
     assert "--trust mypackage" in refused(copy, capsys)
     assert "--trust mypackage" in refused(copy, capsys, "--trust", "mypack")
     options = way.replace("CONFIGS", str(tmp_path / "configs")).split()

@@ -245,7 +245,7 @@ def test_a_progress_line_says_how_much_is_left(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_sweep_over_a_mechanism_of_ones_own_is_planned(tmp_path: Path) -> None:
     (tmp_path / "attention").mkdir()
-    own = (CONFIGS / "attention" / "soft.yaml").read_text(encoding="utf-8").replace("beta: 1.0", "beta: 2.5")
+    own = (CONFIGS / "attention" / "soft.yaml").read_text(encoding="utf-8") + "beta: 2.5\n"
     (tmp_path / "attention" / "mine.yaml").write_text(own, encoding="utf-8")
     jobs = plan([f"hydra.searchpath=['file://{tmp_path}']", "attention=mine,soft", "seed=0,1"])
     assert [job.composition.tree["attention"]["beta"] for job in jobs] == [2.5, 2.5, 1.0, 1.0]

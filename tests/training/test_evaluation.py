@@ -10,7 +10,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from attnlab.building import Built, assemble, build
 from attnlab.config.composing import compose
-from attnlab.core.evaluation import rule_of
 from attnlab.models.decoding import greedy
 from attnlab.models.model import taken_by
 from attnlab.randomness import Randomness
@@ -29,14 +28,14 @@ RULES = ["soft", "argmax", "marginal"]
 
 
 def built(rule: str) -> Built:
-    return assemble(compose([*TINY, f"attention.evaluate_as={rule}", "attention.beta=3"]).tree)
+    return assemble(compose([*TINY, f"evaluate_as={rule}", "attention.beta=3"]).tree)
 
 
 def figures(model: Built, batches: Iterable[Batch]) -> dict[str, float]:
     tally = Tally()
     for batch in batches:
-        tally.add(teacher_forced(model.model, batch, rule_of(model.mechanism)))
-        tally.add(free_running(model.model, batch, rule_of(model.mechanism), 9))
+        tally.add(teacher_forced(model.model, batch, model.training.rule))
+        tally.add(free_running(model.model, batch, model.training.rule, 9))
     return tally.figures("val")
 
 
@@ -86,7 +85,7 @@ def test_figures_are_those_of_a_slow_computation_without_padding(rule: str) -> N
                 hits.append(gold[p.argmax()].item())
                 mass.append((p * gold).sum().item())
                 known.append(1.0)
-        guess = greedy(model, alone, rule_of(subject.mechanism), 9)[0].tolist()
+        guess = greedy(model, alone, subject.training.rule, 9)[0].tolist()
         unfinished.append(float(EOS not in guess))
         guess = guess[: guess.index(EOS)] if EOS in guess else guess
         reference = alone.target[0, :-1].tolist()
@@ -132,10 +131,10 @@ class Largest(TorchDispatchMode):
         return result
 
 
-def measured(subject: Built, rule: str, batch: Batch) -> tuple[dict[str, float], int]:
+def measured(subject: Built, rule: Any, batch: Batch) -> tuple[dict[str, float], int]:
     """The figures that training takes of a batch, and the size of the largest tensor on the way."""
     training = subject.training
-    training.mechanism = subject.mechanism._replace(evaluate_as=rule)
+    training.evaluate_as = rule
     training.tally = Tally()
     with Largest() as largest:
         training.eval().validation_step(batch, 0)
@@ -152,7 +151,7 @@ def test_a_batch_is_divided_as_memory_asks_and_its_figures_are_the_same(
     whole, largest = measured(subject, rule, batch)
     budget = largest // 4
     monkeypatch.setattr("attnlab.training.metrics.NUMBERS", budget)
-    assert [len(part.source) for part in divided(subject.model, batch, rule_of(subject.mechanism))] != [11]
+    assert [len(part.source) for part in divided(subject.model, batch, subject.training.rule)] != [11]
     divided_figures, divided_largest = measured(subject, rule, batch)
     assert divided_figures == pytest.approx(whole, abs=1e-12) and divided_largest <= budget
 
@@ -162,7 +161,7 @@ def test_an_exam_of_long_sources_fits_where_every_position_is_enumerated() -> No
     """512 positions, 64 examples, teacher-forced: over 4 GB of values alone in one piece."""
     overrides = ["task=copy", "task.shortest=512", "task.longest=512", "batch_size=64"]
     subject = build([*overrides, "attention=hard_marginal"])
-    batch, rule, tally = subject.task.train(0), rule_of(subject.mechanism), Tally()
+    batch, rule, tally = subject.task.train(0), subject.training.rule, Tally()
     with Largest() as largest:
         for part in divided(subject.model.eval(), batch, rule):
             tally.add(teacher_forced(subject.model, part, rule))
@@ -183,10 +182,10 @@ def test_alignment_is_absent_where_no_gold_is_known() -> None:
 )
 def test_same_follows_the_objective(attention: str, rule: str) -> None:
     one, other = (
-        assemble(compose([*TINY, f"attention={attention}", f"attention.evaluate_as={name}"]).tree)
+        assemble(compose([*TINY, f"attention={attention}", f"evaluate_as={name}"]).tree)
         for name in ("same", rule)
     )
     batch = one.task.train(0)
     randomness = Randomness(torch.Generator())
-    outputs = [taken_by(b.model, batch, rule_of(b.mechanism), randomness) for b in (one, other)]
+    outputs = [taken_by(b.model, batch, b.training.rule, randomness) for b in (one, other)]
     assert torch.equal(outputs[0].logits, outputs[1].logits)
