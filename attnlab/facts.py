@@ -5,7 +5,7 @@ It stands above the mechanism's factory in constants, so that it is read without
 
 import functools
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -47,20 +47,14 @@ class Facts(BaseModel):
     bound: Number = 0
     """Draws of the lower bound that is followed in place of the marginal itself (Burda et al. 2016); 0 = no
     bound."""
-    where: dict[str, dict[str, Any]] = Field(default={}, repr=False)
-    """Other facts under a setting: {"baseline=soft": {"needs": "mixture"}}."""
 
-    def model_post_init(self, context: Any) -> None:
-        for other in self.where.values():
-            Facts(**{**self.model_dump(exclude={"where"}), **other})  # refused where it cannot be
-
-    def at(self, settings: Mapping[str, Any]) -> "Facts":
-        """The facts of a mechanism with these settings."""
-        stated = self.model_dump(exclude={"where"})
-        for setting, other in self.where.items():
-            key, _, value = setting.partition("=")
-            stated |= other if str(settings.get(key)) == value else {}
-        return Facts(**{**stated, "bound": number(stated["bound"], settings)})
+    def at(self, settings: Mapping[str, Any], controls: Sequence[str] = ()) -> "Facts":
+        """The facts of a mechanism with these settings, whose baseline reads so many controls: each is one
+        more evaluation of the loss, that of the averaged value at a mixture."""
+        more = f"{self.evaluations} + {len(controls)}" if controls else self.evaluations
+        needs = "mixture" if "soft" in controls else self.needs
+        stated = {"evaluations": more, "needs": needs, "bound": number(self.bound, settings)}
+        return Facts(**{**self.model_dump(), **stated})
 
     def __call__(self, factory: Callable[..., Any]) -> Callable[..., Any]:
         """The factory, whose mechanisms now have these facts."""
@@ -68,7 +62,9 @@ class Facts(BaseModel):
         @functools.wraps(factory)
         def stated(*given: Any, **settings: Any) -> Any:
             defaults = getattr(factory, "__kwdefaults__", None) or {}
-            return factory(*given, **settings)._replace(facts=self.at({**defaults, **settings}))
+            made = factory(*given, **settings)
+            controls = getattr(made.selector, "controls", ())
+            return made._replace(facts=self.at({**defaults, **settings}, controls))
 
         return stated
 

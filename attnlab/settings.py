@@ -6,7 +6,7 @@ configurations are checked at once.
 """
 
 import os
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NamedTuple, TypedDict
 
 from pydantic import AfterValidator, Field
 
@@ -44,6 +44,16 @@ Probability = Annotated[float, Field(ge=0, lt=1)]
 class DataFileMark:
     """Marks a setting that names a data file: a run is identified by the file's contents, not by its path."""
 
+
+class CodeMark(NamedTuple):
+    """Marks a setting that names a class: by the name of a module of this package, where it comes with
+    attnlab, or by the path of one's own, mine.optimal.Optimal."""
+
+    package: str
+
+
+BaselineName = Annotated[str, CodeMark("attnlab.core.baselines")]
+"""What REINFORCE subtracts from the returns."""
 
 Folder = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser)]
 """The path of a folder, which need not exist; ~ is the home folder."""

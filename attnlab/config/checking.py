@@ -5,11 +5,12 @@ and one read back from a run's folder are checked alike.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import ConfigDict, ValidationError, create_model
 
 from attnlab.config import callback_policy, trainer
+from attnlab.config.code_names import mark_of, marked, problem_of
 from attnlab.config.moved import MOVED
 from attnlab.config.signatures import UnknownTarget, facts_of, settings_of, signature_of
 from attnlab.config.synonyms import choice_meant, key_meant
@@ -79,27 +80,35 @@ def data_files(tree: Mapping[str, Any]) -> dict[str, str]:
         f"{path}.{key}": node[key]
         for path, node in nodes.items()
         for key, rule in settings_of(node["_target_"], HANDED.get(path, ())).items()
-        if _names_data(rule) and isinstance(node.get(key), str)
+        if mark_of(rule, DataFileMark) and isinstance(node.get(key), str)
     }
 
 
-def _names_data(rule: Any) -> bool:
-    """Whether a rule is DataFile, or DataFile or something else."""
-    return isinstance(rule, DataFileMark) or any(map(_names_data, get_args(rule)))
+def own_code(tree: Mapping[str, Any]) -> dict[str, str]:
+    """Dotted key -> path, for every setting that names a class of one's own."""
+    nodes = {group: tree[group] for group in GROUPS if tree.get(group)}
+    return {
+        f"{path}.{key}": node[key]
+        for path, node in nodes.items()
+        for key in marked(_rules(path, node))
+        if "." in str(node.get(key))
+    }
 
 
 def texts(tree: Mapping[str, Any]) -> set[str]:
     """The keys of all settings whose rule is text, paths included."""
-    nodes = {f"{group}.": tree.get(group) for group in GROUPS}
-    nodes |= {f"callbacks.{name}.": node for name, node in (tree.get("callbacks") or {}).items()}
-    rules = {prefix + key: rule for prefix, node in nodes.items() for key, rule in _rules(node).items()}
+    nodes = {group: tree.get(group) for group in GROUPS}
+    nodes |= {f"callbacks.{name}": node for name, node in (tree.get("callbacks") or {}).items()}
+    rules = {
+        f"{path}.{key}": rule for path, node in nodes.items() for key, rule in _rules(path, node).items()
+    }
     return {key for key, rule in (ROOT | rules).items() if getattr(rule, "__origin__", rule) is str}
 
 
-def _rules(node: Any) -> dict[str, Any]:
+def _rules(path: str, node: Any) -> dict[str, Any]:
     """The rules of a node's settings; none where it names no factory, which `check` says."""
     try:
-        return settings_of(node["_target_"])
+        return settings_of(node["_target_"], HANDED.get(path, ()))
     except (UnknownTarget, KeyError, TypeError):
         return {}
 
@@ -158,9 +167,16 @@ def _factory_problems(path: str, node: Any, choice: str, unread: Collection[str]
     problems += _problems(path, settings, rules, where)
     node.update(settings)
     for key, rule in rules.items():
-        if _names_data(rule) and isinstance(settings.get(key), str) and f"{path}.{key}" not in unread:
+        if (
+            mark_of(rule, DataFileMark)
+            and isinstance(settings.get(key), str)
+            and f"{path}.{key}" not in unread
+        ):
             if settings[key] not in ("", "???") and not is_file(settings[key]):
                 problems.append(f"{path}.{key}: there is no file {settings[key]}")
+    for key, mark in marked(rules).items():
+        if isinstance(settings.get(key), str) and (said := problem_of(settings[key], mark)):
+            problems.append(f"{path}.{key}: {said}")
     return problems
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from attnlab.config.checking import own_code
 from attnlab.config.places import CONFIGS
 
 TARGET, CHOICE = "_target_", "_choice_"
@@ -21,13 +22,22 @@ def name_of(target: str) -> str:
 
 
 def named(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """A configuration with the name of each choice in the place of the path of its factory."""
-    return _mapped(tree, lambda _, key, value: (CHOICE, name_of(value)) if key == TARGET else (key, value))
+    """A configuration with the name of each choice in the place of the path of its factory, and that of each
+    class in the place of its path."""
+    classes = own_code(tree)
+
+    def look(path: str, key: str, value: Any) -> tuple[str, Any]:
+        if key == TARGET:
+            return CHOICE, name_of(value)
+        return key, name_of(value) if f"{path}.{key}" in classes else value
+
+    return _mapped(tree, look)
 
 
 def own(tree: Mapping[str, Any]) -> dict[str, str]:
-    """Where the factories lie that are not attnlab's own, by the dotted key of the choice."""
-    found: dict[str, str] = {}
+    """Where the factories lie that are not attnlab's own, by the dotted key of the choice; and the classes
+    that settings name, by that of the setting."""
+    found = own_code(tree)
 
     def look(path: str, key: str, value: Any) -> tuple[str, Any]:
         if key == TARGET and ours(path).get(name_of(value)) != value:
@@ -50,7 +60,8 @@ def resolved(tree: Mapping[str, Any], where: Mapping[str, str]) -> dict[str, Any
             moved = value.startswith("attnlab.") and ours(path).get(name_of(value))
             return key, moved or value
         if key != CHOICE:
-            return key, value
+            lies = where.get(f"{path}.{key}")
+            return key, lies if lies is not None and name_of(lies) == value else value
         target = where.get(path) or ours(path).get(str(value))
         if target is None or name_of(target) != value:
             raise ValueError(

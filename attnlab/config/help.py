@@ -11,12 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attnlab import shell
-from attnlab.config.checking import GROUPS, ConfigurationError, not_offered
-from attnlab.config.choice_files import Key, keys_of
+from attnlab.config.checking import GROUPS, HANDED, ConfigurationError, not_offered
+from attnlab.config.choice_files import Key, keys_of, settings_in
+from attnlab.config.code_names import marked, offered
 from attnlab.config.composing import choices
 from attnlab.config.engine import places_in
 from attnlab.config.places import CONFIGS
-from attnlab.config.signatures import facts_of
+from attnlab.config.signatures import UnknownTarget, facts_of, settings_of
 from attnlab.text import filled
 
 ROOT = CONFIGS / "train.yaml"
@@ -86,10 +87,21 @@ def _choice(group: str, choice: str, places: Sequence[Path]) -> str:
     )
     parts = [f"Keys of {group}={choice}:" if keys else f"{group}={choice} has no keys:"]
     parts += ["\n".join(filled(line, 2) for line in _paragraphs(about))] if about else []
-    parts += [_listed([key for key in keys if key.meaning])]
+    parts += [_listed([_with_words(key, path) for key in keys if key.meaning])]
     rest = [f"{key.name}={key.default}" for key in keys if not key.meaning]
     parts += [filled(f"And: {', '.join(rest)}.", 2)] if rest else []
     return "\n\n".join(part for part in parts if part)
+
+
+def _with_words(key: Key, path: Path) -> Key:
+    """A key of a choice; one that names a class, with the words that name one of attnlab's."""
+    group, _, name = key.name.partition(".")
+    try:
+        rules = settings_of(settings_in(path).get("_target_", ""), HANDED.get(group, ()))
+    except UnknownTarget:  # which a run is told
+        rules = {}
+    mark = marked(rules).get(name)
+    return key._replace(meaning=f"{key.meaning}: {', '.join(offered(mark))}") if mark else key
 
 
 def _about(path: Path) -> str:
@@ -115,13 +127,9 @@ def _facts(path: Path) -> str:
     if facts is None:
         return ""
     follows = facts.objective + (f", bound of {facts.bound} draws" if facts.bound else "")
-    costs = [str(facts.evaluations)]
-    costs += [
-        f"{other['evaluations']} with {key}" for key, other in facts.where.items() if "evaluations" in other
-    ]
     return (
         f"Paper: {facts.paper}.\nObjective: {follows}; {'unbiased' if facts.unbiased else 'biased'}.\n"
-        f"Evaluations of the loss: {', '.join(costs)}."
+        f"Evaluations of the loss: {facts.evaluations}."
     )
 
 

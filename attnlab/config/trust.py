@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.config import callback_policy
-from attnlab.config.checking import ConfigurationError
+from attnlab.config.checking import ConfigurationError, own_code
 from attnlab.config.places import CONFIGS
 
 EVERYTHING = ("*",)
@@ -26,19 +26,22 @@ def refuse_untrusted(tree: Mapping[str, Any], trusted: Collection[str]) -> None:
     """
     nodes = {group: node for group, node in tree.items() if isinstance(node, dict) and "_target_" in node}
     nodes |= {f"callbacks.{name}": node for name, node in tree.get("callbacks", {}).items()}
-    told = (_refusal(path, str(node.get("_target_")), trusted) for path, node in nodes.items())
+    told = (_refusal(f"{path}._target_", str(node.get("_target_")), trusted) for path, node in nodes.items())
     if problems := [sentence for sentence in told if sentence]:
+        raise ConfigurationError("\n".join(problems))
+    named = (_refusal(key, path, trusted) for key, path in own_code(tree).items())
+    if problems := [sentence for sentence in named if sentence]:
         raise ConfigurationError("\n".join(problems))
 
 
-def _refusal(path: str, target: str, trusted: Collection[str]) -> str:
-    group = path.partition(".")[0]
+def _refusal(key: str, target: str, trusted: Collection[str]) -> str:
+    group = key.partition(".")[0]
     if trusted == EVERYTHING or target in _named(group) or any(_inside(target, name) for name in trusted):
         return ""
     if group == "callbacks" and callback_policy.is_offered(target):
         return ""
     return (
-        f"{path}._target_: {target} is none of attnlab's own, and code that a run names runs only where you "
+        f"{key}: {target} is none of attnlab's own, and code that a run names runs only where you "
         f"trust it: --trust {target.partition('.')[0]}"
     )
 

@@ -141,6 +141,8 @@ class Baseline(nn.Module):
 
     controls: tuple[str, ...] = ()
     """Alternatives of mass 0 that it reads, "argmax" or "soft": the selector appends them."""
+    draws: int = 1
+    """How many draws it needs at least."""
 
     def prepare(self, query_size: int) -> None:
         """Make parameters that read queries of this width; called once, before training."""

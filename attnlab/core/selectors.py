@@ -3,6 +3,7 @@
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from attnlab.core.distributions import most_probable
@@ -27,6 +28,15 @@ class Argmax(Selector):
 
 
 CONTROLS = {"argmax": most_probable, "soft": Tensor.detach}
+
+
+def control(returns: Float[Tensor, "K B T"], selection: Selection) -> Float[Tensor, "1 B T"]:
+    """The return of the last alternative, which a selector appends for a baseline's `controls`, with mass 0.
+
+    NaN where the selector was not asked for it: the draw itself would stand there, and the estimate would be
+    wrong in silence.
+    """
+    return torch.where(selection.mass[-1:] == 0, returns[-1:], torch.nan)
 
 
 class Draws(Selector):

@@ -1,25 +1,16 @@
 """Hard attention by REINFORCE: positions are drawn in training, and the log-probability of a draw is pushed
 by its return."""
 
-from typing import Literal, Unpack
+from typing import Unpack
 
-from attnlab.core import baselines
+from attnlab.core.baselines import baseline_class
 from attnlab.core.distributions import Softmax
 from attnlab.core.estimators import Reinforce
 from attnlab.core.interfaces import Mechanism
 from attnlab.core.schedules import scheduled
 from attnlab.core.selectors import Draws
 from attnlab.facts import Facts
-from attnlab.settings import Beta, Size
-
-BASELINES = {
-    "none": baselines.NoBaseline,
-    "moving_average": baselines.MovingAverage,
-    "leave_one_out": baselines.LeaveOneOut,
-    "self_critical": baselines.SelfCritical,
-    "soft": baselines.SoftValue,
-    "learned": baselines.Learned,
-}
+from attnlab.settings import BaselineName, Beta, Size
 
 
 @Facts(
@@ -28,29 +19,19 @@ BASELINES = {
     unbiased=True,
     needs="value",
     evaluations="samples",
-    where={
-        "baseline=self_critical": {"evaluations": "samples + 1"},
-        "baseline=soft": {"evaluations": "samples + 1", "needs": "mixture"},
-    },
 )
-def hard_reinforce(
-    *,
-    samples: Size,
-    baseline: Literal["none", "moving_average", "leave_one_out", "self_critical", "soft", "learned"],
-    **beta: Unpack[Beta],
-) -> Mechanism:
+def hard_reinforce(*, samples: Size, baseline: BaselineName, **beta: Unpack[Beta]) -> Mechanism:
     """mean_k loss(z_k) + stop_gradient(loss(z_k) - baseline) log p(z_k) with z_k ~ p = softmax(beta *
     scores).
 
-    Raises ValueError for `leave_one_out` with a single sample.
+    Each control that a baseline reads is one more evaluation of the loss. Raises ValueError for fewer samples
+    than the baseline needs, as a single one for `leave_one_out`.
     """
-    if baseline == "leave_one_out" and samples < 2:
+    make = baseline_class(baseline)
+    if samples < make.draws:
         raise ValueError(
-            "baseline=leave_one_out compares each draw with the others and needs samples >= 2, got "
-            f"{samples}; "
-            "with one sample use none, moving_average, self_critical, soft or learned"
+            f"baseline={baseline} needs samples >= {make.draws}, got {samples}; baseline=none needs 1"
         )
     distribution = Softmax(scheduled("beta", beta))
-    make = BASELINES[baseline]
     selector = Draws(distribution, samples, make.controls)
     return Mechanism(distribution, selector, Reinforce(make))

@@ -3,7 +3,7 @@ eight positions."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -11,6 +11,7 @@ from scipy.special import fdtrc
 from torch import Tensor
 
 from attnlab.config.choice_files import settings_in
+from attnlab.config.code_names import marked, offered
 from attnlab.config.composing import choices
 from attnlab.config.places import CONFIGS
 from attnlab.config.signatures import settings_of
@@ -115,10 +116,9 @@ def jobs() -> list[list[str]]:
     found = []
     for name in choices("attention"):
         target = settings_in(CONFIGS / "attention" / f"{name}.yaml")["_target_"]
-        baselines = [
-            [f"attention.baseline={baseline}"] for baseline in get_args(settings_of(target).get("baseline"))
-        ]
-        found += [[f"attention={name}", *baseline] for baseline in baselines or [[]]]
+        named = {f"attention.{key}": offered(mark) for key, mark in marked(settings_of(target)).items()}
+        settings = [[f"{key}={word}"] for key, words in named.items() for word in words]
+        found += [[f"attention={name}", *setting] for setting in settings or [[]]]
     return found
 
 

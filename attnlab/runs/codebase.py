@@ -15,6 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from attnlab.config.checking import own_code
 from attnlab.config.sources import file_of
 
 PACKAGE = __name__.partition(".")[0]
@@ -26,8 +27,9 @@ Code = Mapping[str, str]
 
 
 def code_of(tree: Mapping[str, Any]) -> dict[str, str]:
-    """What lies on disk behind a configuration: all of attnlab; of each package or module of one's own that a
-    `_target_` names, and of those that these import, all; of an installed package the module named."""
+    """What lies on disk behind a configuration: all of attnlab; all of each package or module of one's own
+    that a `_target_` or a setting names, and of those that these import; of an installed package the module
+    named."""
     return {name: _digest(path.read_bytes()) for name, path in _files(tree).items()}
 
 
@@ -68,7 +70,8 @@ def listed(names: Sequence[str]) -> str:
 
 
 def _files(tree: Mapping[str, Any]) -> dict[str, Path]:
-    modules = [target.rpartition(".")[0] for target in _targets(tree)]
+    named = [*_targets(tree), *own_code(tree).values()]
+    modules = [path.rpartition(".")[0] for path in named]
     found, seen = dict(_own_files(PACKAGE)), {PACKAGE}
     waiting = [module.partition(".")[0] for module in modules]
     while waiting:

@@ -42,7 +42,7 @@ WRONG = {
     ),
     "unknown baseline": (
         ["attention=hard_reinforce", "attention.baseline=self"],
-        "attention.baseline: must be 'none', ",
+        "attention.baseline: must be one of learned, ",
     ),
     "negative seed": (["seed=-1"], "seed: must be greater than or equal to 0, got -1"),
     "batch of nothing": (["batch_size=0"], "batch_size: must be greater than or equal to 1, got 0"),

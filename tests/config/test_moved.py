@@ -15,10 +15,12 @@ from attnlab.config.engine import search_path
 from attnlab.runs import folders
 from attnlab.runs.sweeps import plan
 
-TOY = (
-    "attention=soft model.hidden_size=4 model.embedding_size=3 model.readout_size=4 batch_size=4 "
-    "trainer.max_steps=2 task.steps_per_epoch=2 task.validation_examples=4 task.test_examples=4"
-).split()
+TOY: list[str] = [
+    *(
+        "attention=soft model.hidden_size=4 model.embedding_size=3 model.readout_size=4 batch_size=4 "
+        "trainer.max_steps=2 task.steps_per_epoch=2 task.validation_examples=4 task.test_examples=4"
+    ).split()
+]
 
 
 @pytest.mark.parametrize("typed", ["attention.evaluate_as=argmax", "+attention.evaluate_as=argmax"])

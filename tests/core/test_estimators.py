@@ -39,7 +39,8 @@ from enumeration import (
 from torch import Tensor, nn
 
 from attnlab.core.attention import Attention
-from attnlab.core.baselines import LeaveOneOut, MovingAverage
+from attnlab.core.baselines.leave_one_out import LeaveOneOut
+from attnlab.core.baselines.moving_average import MovingAverage
 from attnlab.core.estimators import Marginal, Pathwise, Reinforce
 from attnlab.core.interfaces import Baseline, Mechanism, Placement, Selection, Site
 from attnlab.core.selectors import Draws

@@ -14,7 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from attnlab.core.attention import attend
-from attnlab.core.baselines import Learned, LeaveOneOut, MovingAverage, NoBaseline, SelfCritical
+from attnlab.core.baselines.learned import Learned
+from attnlab.core.baselines.leave_one_out import LeaveOneOut
+from attnlab.core.baselines.moving_average import MovingAverage
+from attnlab.core.baselines.none import NoBaseline
+from attnlab.core.baselines.self_critical import SelfCritical
 from attnlab.core.distributions import Softmax
 from attnlab.core.estimators import Pathwise, Reinforce
 from attnlab.core.interfaces import (

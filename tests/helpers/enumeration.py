@@ -11,7 +11,7 @@ import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, NamedTuple
 
 import pytest
 import torch
@@ -104,7 +104,8 @@ def variants(samples: Iterable[int] = (1, 2, 3)) -> list[Variant]:
         factory, settings = read("attention", name)
         options: dict[str, Iterable[Any]] = {}
         if "baseline" in settings:
-            options["baseline"] = get_args(get_type_hints(factory)["baseline"])
+            folder = CONFIGS.parent / "attnlab" / "core" / "baselines"
+            options["baseline"] = [path.stem for path in sorted(folder.glob("[!_]*.py"))]
         if "samples" in settings:
             options["samples"] = samples
         for values in itertools.product(*options.values()):

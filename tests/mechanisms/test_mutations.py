@@ -28,7 +28,9 @@ from planting import Mistake, plant
 from torch import Tensor
 
 from attnlab import functional, randomness
-from attnlab.core import attention, baselines, distributions, estimators
+from attnlab.core import attention, distributions, estimators
+from attnlab.core.baselines.leave_one_out import LeaveOneOut
+from attnlab.core.baselines.moving_average import MovingAverage
 from attnlab.core.interfaces import Categorical, Mechanism, Pass, Selection, Site, Surrogate
 from attnlab.core.schedules import Scheduled
 from attnlab.facts import Facts
@@ -311,14 +313,14 @@ MUTANTS: dict[str, Mutant] = {
         (mean(PLAIN), mean("unordered_set", **PAIR), model(PLAIN)),
     ),
     "a baseline contains its own sample": Mutant(
-        baselines.LeaveOneOut,
+        LeaveOneOut,
         "forward",
         mean_of_all_draws,
         (mean(ONE_OUT),),
         message=r"cosine (1\.0|0\.9999999)",  # the length alone tells
     ),
     "leave-one-out leaves nothing out": Mutant(
-        baselines.LeaveOneOut,
+        LeaveOneOut,
         "forward",
         mean_of_all_draws,
         (
@@ -327,7 +329,7 @@ MUTANTS: dict[str, Mutant] = {
         ),
     ),
     "a moving average takes in the returns before it is subtracted": Mutant(
-        baselines.MovingAverage,
+        MovingAverage,
         "forward",
         average_that_knows_the_present,
         (

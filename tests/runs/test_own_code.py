@@ -332,7 +332,7 @@ UNSTATED = {
     "unbiased=1 > 0": "states facts that are no constants, 1 > 0",
     "evaluations=1.5": "facts that cannot be; evaluations: must be a number or a sum that names",
     "cost=3": "states facts that cannot be; cost: Extra inputs are not permitted",
-    "where={'share=1.0': {'needs': 'all'}}": "facts that cannot be; needs: Input should be 'value'",
+    "needs='all'": "facts that cannot be; needs: Input should be 'value'",
 }
 
 
