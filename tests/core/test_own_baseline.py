@@ -37,8 +37,8 @@ def function(): ...
 '''
 TOY: list[str] = [
     *(
-        "attention=hard_reinforce model.hidden_size=4 model.embedding_size=3 model.readout_size=4 batch_size=4 "
-        "trainer.max_steps=2 task.steps_per_epoch=2 task.validation_examples=4 task.test_examples=4"
+        "attention=hard_reinforce model.hidden_size=4 model.embedding_size=3 model.readout_size=4 "
+        "batch_size=4 trainer.max_steps=2 task.steps_per_epoch=2 task.validation_examples=4 task.test_examples=4"
     ).split()
 ]
 

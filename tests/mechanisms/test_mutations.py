@@ -22,6 +22,7 @@ import test_gumbel
 import test_model
 import test_randomness
 import test_runs
+import test_sites
 import torch
 from enumeration import Variant
 from planting import Mistake, plant
@@ -31,6 +32,7 @@ from attnlab import functional, randomness
 from attnlab.core import attention, distributions, estimators
 from attnlab.core.baselines.leave_one_out import LeaveOneOut
 from attnlab.core.baselines.moving_average import MovingAverage
+from attnlab.core.baselines.none import NoBaseline
 from attnlab.core.interfaces import Categorical, Mechanism, Pass, Selection, Site, Surrogate
 from attnlab.core.schedules import Scheduled
 from attnlab.facts import Facts
@@ -250,6 +252,36 @@ def identity_without_the_seed(original: Any, tree: Mapping[str, Any]) -> str:
 # --- which check catches which ---
 
 
+def returns_of_its_own_step(original: Any, losses: Tensor, valid: Tensor, reach: str) -> Tensor:
+    return original(losses, valid, "step" if reach == "later" else reach)
+
+
+def returns_up_to_a_step(original: Any, losses: Tensor, valid: Tensor, reach: str) -> Tensor:
+    found = original(losses, valid, reach)
+    return torch.where(valid, losses, 0.0).cumsum(-1) if reach == "later" else found
+
+
+def returns_with_padding(original: Any, losses: Tensor, valid: Tensor, reach: str) -> Tensor:
+    return original(losses, torch.ones_like(valid), reach)
+
+
+def returns_of_the_first_step(original: Any, losses: Tensor, valid: Tensor, reach: str) -> Tensor:
+    return losses[..., :1] if reach == "all" else original(losses, valid, reach)
+
+
+def log_prob_of_one_head(original: Any, numbers: Tensor) -> Tensor:
+    return numbers.select(2, 0) if numbers.ndim > 3 else original(numbers)
+
+
+def site_that_is_left_out(original: Any, estimator: Any, losses: Tensor, taken: Pass, valid: Tensor) -> Any:
+    _, *rest = taken.sites.items()
+    return original(estimator, losses, taken._replace(sites=dict(rest)), valid)
+
+
+def draws_that_all_alternatives_share(original: Any, log_probs: Tensor, source: Any) -> Tensor:
+    return original(log_probs, source)[:1].expand(log_probs.shape[:-1])
+
+
 def reinforce(baseline: str, samples: int) -> Variant:
     return Variant("hard_reinforce", {"baseline": baseline, "samples": samples})
 
@@ -281,6 +313,12 @@ PAIR, TRIPLE = ({"samples": n} for n in (2, 3))
 REBAR = partial(
     test_gumbel.test_the_mean_gradient_of_rebar_is_that_of_the_expected_loss, 1.0, "nonlinear", 1.0, 0.5
 )
+PATHS = test_sites.test_the_mean_over_every_path_is_the_gradient_of_the_expected_loss
+FEEDING, LAYERS, BOTH = (
+    partial(PATHS, case, 1, NoBaseline)
+    for case in ("input feeding", "two layers of two heads", "encoder and decoder")
+)
+ROLLOUTS = partial(PATHS, "input feeding", 2, LeaveOneOut)
 DRAWN_JOINTLY = partial(
     test_randomness.test_draws_of_different_alternatives_rows_and_steps_are_jointly_independent
 )
@@ -497,6 +535,26 @@ MUTANTS: dict[str, Mutant] = {
     "a figure is a mean of means over batches": Mutant(
         evaluation, "teacher_forced", mean_of_means, (partial(BATCHES, "argmax", 4),)
     ),
+    "a choice that reaches on is paid for its own step alone": Mutant(
+        estimators, "returns_of", returns_of_its_own_step, (FEEDING, LAYERS, ROLLOUTS)
+    ),
+    "a choice is paid for what came before it": Mutant(
+        estimators, "returns_of", returns_up_to_a_step, (FEEDING, LAYERS)
+    ),
+    "a choice that reaches on is paid for padding": Mutant(
+        estimators, "returns_of", returns_with_padding, (FEEDING, BOTH)
+    ),
+    "a choice of the encoder is paid for the first step": Mutant(
+        estimators, "returns_of", returns_of_the_first_step, (BOTH,)
+    ),
+    "one of several heads is credited": Mutant(estimators, "over_heads", log_prob_of_one_head, (LAYERS,)),
+    "one of two sites is credited": Mutant(
+        estimators.Reinforce, "forward", site_that_is_left_out, (LAYERS, BOTH)
+    ),
+    "a baseline contains its own rollout": Mutant(LeaveOneOut, "forward", mean_of_all_draws, (ROLLOUTS,)),
+    "all rollouts take one way": Mutant(
+        randomness, "draw", draws_that_all_alternatives_share, (DRAWN_JOINTLY,)
+    ),
     "the mask comes after the softmax": Mutant(
         distributions.Softmax,
         "forward",
@@ -537,7 +595,7 @@ MUTANTS: dict[str, Mutant] = {
 
 def shown(check: Check) -> str:
     """A check as pytest names a test."""
-    return f"{check.func.__name__}[{'-'.join(map(str, check.args))}]"
+    return f"{check.func.__name__}[{'-'.join(getattr(x, '__name__', str(x)) for x in check.args)}]"
 
 
 CHECKS = {shown(check): check for mutant in MUTANTS.values() for check in mutant.checks}
