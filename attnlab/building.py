@@ -20,6 +20,7 @@ from attnlab.models.model import Model
 from attnlab.randomness import derive, part
 from attnlab.tasks.task import Task
 from attnlab.training.lightning_module import Training
+from attnlab.training.metrics import Measure, metrics_of
 
 
 class Built(NamedTuple):
@@ -82,8 +83,18 @@ def assemble(
     rule = tree["evaluate_as"]
     rule_of(mechanism, rule)  # refuses what it cannot be read by
     configure = make_part("optimizer", tree["optimizer"])
-    training = Training(model, mechanism, task, configure, seed, rule)
+    metrics = _own_metrics(tree["metrics"])
+    training = Training(model, mechanism, task, configure, seed, rule, metrics)
     return Built(dict(tree), mechanism, attentions[0], model, task, training)
+
+
+def _own_metrics(paths: Sequence[str]) -> Sequence[Measure]:
+    try:
+        return metrics_of(paths)
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith("metrics: "):
+            raise
+        raise ValueError(f"metrics: what is named there {failure(error)}") from error
 
 
 def refuse_reach(node: Mapping[str, Any], mechanism: Mechanism, model: Model) -> None:
@@ -117,13 +128,7 @@ def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:
     except BaseException as error:
         if isinstance(error, ValueError) and target.startswith("attnlab."):  # a refusal
             raise
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        said = "".join(traceback.TracebackException.from_exception(error).format_exception_only()).strip()
-        # a refusal of a person's own is theirs to word; a library's error may be pages long
-        reason = said if isinstance(error, ValueError) else said.splitlines()[0]
-        raise ValueError(
-            f"{path}: {target} fails with {reason} ({last.filename}, line {last.lineno})"
-        ) from error
+        raise ValueError(f"{path}: {target} {failure(error)}") from error
     kind, what = KINDS[path.partition(".")[0]]
     if not isinstance(made, kind):
         raise ValueError(f"{path}: {target} must return {what}, got {made!r:.60}")
@@ -134,6 +139,15 @@ def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:
             if not isinstance(part := getattr(made, name), kind):
                 raise ValueError(f"{path}: {name} of {target} must be a {kind.__name__}, got {part!r:.60}")
     return made
+
+
+def failure(error: BaseException) -> str:
+    """That code of a person's own failed, why, and where."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    said = "".join(traceback.TracebackException.from_exception(error).format_exception_only()).strip()
+    # a refusal of a person's own is theirs to word; a library's error may be pages long
+    reason = said if isinstance(error, ValueError) else said.splitlines()[0]
+    return f"fails with {reason} ({last.filename}, line {last.lineno})"
 
 
 KINDS: dict[str, tuple[Any, str]] = {

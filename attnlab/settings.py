@@ -46,14 +46,18 @@ class DataFileMark:
 
 
 class CodeMark(NamedTuple):
-    """Marks a setting that names a class: by the name of a module of this package, where it comes with
-    attnlab, or by the path of one's own, mine.optimal.Optimal."""
+    """Marks a setting that names code: by the name of a module of a package, where it comes with attnlab, or
+    by the path of one's own, mine.optimal.Optimal."""
 
-    package: str
+    kind: Literal["class", "function"]
+    package: str = ""  # none: all that comes with attnlab is there anyway
 
 
-BaselineName = Annotated[str, CodeMark("attnlab.core.baselines")]
+BaselineName = Annotated[str, CodeMark("class", "attnlab.core.baselines")]
 """What REINFORCE subtracts from the returns."""
+
+Metrics = Annotated[list[str], CodeMark("function")]
+"""Metrics of one's own, beside those of every exam."""
 
 Folder = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser)]
 """The path of a folder, which need not exist; ~ is the home folder."""

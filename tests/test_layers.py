@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"", "facts", "settings", "text", "files"},
+    {"", "facts", "metric", "settings", "text", "files"},
     {"shell", "progress"},
     {"functional"},
     {"randomness"},

@@ -26,7 +26,8 @@ def make(
     run is done."""
     value_of, source = values_of(runs, metric)
     left_out = [(run, "", run.problem) for run in runs if not run.config]
-    better, _, bounds = facts(metric)
+    known = facts(metric)
+    better, bounds = known.better, known.bounds
     rows = []
     for group in group_runs(runs, by):
         counted, reasons = _standing(group.runs, value_of, metric)
@@ -172,6 +173,6 @@ def _pairs(rows: list[Row], metric: str, by: Sequence[str], method: str) -> list
     for first, second in chosen:
         seeds = [seed for seed in first.values if seed in second.values]
         vectors.append(tuple(np.array([row.values[seed] for seed in seeds]) for row in (first, second)))
-    better, _, bounds = facts(metric)
-    results = compare(vectors, better != "lower", INTERVALS[method], bounds)
+    known = facts(metric)
+    results = compare(vectors, known.better != "lower", INTERVALS[method], known.bounds)
     return [Pair(a.group.label, b.group.label, found) for (a, b), found in zip(chosen, results, strict=True)]

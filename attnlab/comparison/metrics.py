@@ -1,46 +1,59 @@
 """What is known of a figure by its tag: which way is better, its unit, and its bounds."""
 
-from math import inf
-from typing import NamedTuple
+import functools
+from ast import FunctionDef
+from collections.abc import Mapping
+from typing import Any
 
+from attnlab.config.places import PACKAGE
+from attnlab.config.signatures import stated_by
+from attnlab.config.sources import parsed
+from attnlab.metric import POSITIVE, SHARE, Metric
 
-class Facts(NamedTuple):
-    """Of a figure."""
-
-    better: str  # higher, lower, or "" where neither is
-    unit: str
-    bounds: tuple[float, float]
-
-
-SHARE, POSITIVE, ANY = (0.0, 1.0), (0.0, inf), (-inf, inf)
-FACTS = {
-    "accuracy": Facts("higher", "share, 0 to 1", SHARE),
-    "mass": Facts("higher", "share, 0 to 1", SHARE),
-    "nll": Facts("lower", "nats a token", POSITIVE),
-    "word_error_rate": Facts("lower", "share of sources, 0 to 1", SHARE),
-    "error_rate": Facts("lower", "edits a symbol", POSITIVE),  # symbol_error_rate too
-    "edit_distance": Facts("lower", "symbols", POSITIVE),
-    "unfinished": Facts("lower", "share, 0 to 1", SHARE),
-    "unknown_examples": Facts("", "lines", POSITIVE),
-    "accuracy_ceiling": Facts("", "share, 0 to 1", SHARE),
-    "attention_entropy": Facts("", "nats", POSITIVE),
-    "soft_argmax_gap": Facts("", "soft minus argmax accuracy", (-1.0, 1.0)),
-    "examples_per_second": Facts("higher", "examples a second", POSITIVE),
-    "surrogate": Facts("", "nats a token", ANY),  # that of REINFORCE rises as the model learns
-    "cosine": Facts("higher", "", (-1.0, 1.0)),
-    "relative_bias": Facts("lower", "", POSITIVE),
-    "relative_variance": Facts("lower", "", POSITIVE),
-    "cost": Facts("lower", "", POSITIVE),
+METRICS = "attnlab.training.metrics"
+OTHERS = {
+    "accuracy": Metric(better="higher", unit="share, 0 to 1", bounds=SHARE),
+    "mass": Metric(better="higher", unit="share, 0 to 1", bounds=SHARE),
+    "unknown_examples": Metric(better="", unit="lines", bounds=POSITIVE),
+    "accuracy_ceiling": Metric(better="", unit="share, 0 to 1", bounds=SHARE),
+    "soft_argmax_gap": Metric(better="", unit="soft minus argmax accuracy", bounds=(-1.0, 1.0)),
+    "examples_per_second": Metric(better="higher", unit="examples a second", bounds=POSITIVE),
+    "surrogate": Metric(better="", unit="nats a token"),  # that of REINFORCE rises as the model learns
+    "cosine": Metric(better="higher", unit="", bounds=(-1.0, 1.0)),
+    "relative_bias": Metric(better="lower", unit="", bounds=POSITIVE),
+    "relative_variance": Metric(better="lower", unit="", bounds=POSITIVE),
+    "cost": Metric(better="lower", unit="", bounds=POSITIVE),
 }
-"""By the end of a tag's last part, the first that fits."""
+"""Of figures that no exam measures, by the end of a tag's last part, the first that fits."""
+OWN: dict[str, Metric] = {}
+"""Of metrics of a person's own, as the runs that were read say."""
 
 
-def facts(metric: str) -> Facts:
+@functools.cache
+def ours() -> dict[str, Metric]:
+    """What every metric of an exam states above its function, by its name."""
+    found: dict[str, Metric] = {}
+    for path in sorted(PACKAGE.parent.joinpath(*METRICS.split(".")).glob("[!_]*.py")):
+        module = f"{METRICS}.{path.stem}"
+        for node in parsed(module).body:
+            if isinstance(node, FunctionDef) and (said := stated_by(f"{module}.{node.name}", Metric)):
+                found[node.name] = said
+    return found
+
+
+def note(stated: Mapping[str, Any]) -> None:
+    """Take in what a run says of metrics of a person's own, {name: what @Metric(...) holds}."""
+    OWN.update({name: Metric(**said) for name, said in stated.items()})
+
+
+def facts(metric: str) -> Metric:
     """Of a tag such as val/token_accuracy; neither way is better where nothing is known."""
     if metric.startswith("grad_norm"):
-        return Facts("", "before clipping" * (not metric.endswith("clipped")), POSITIVE)
+        return Metric(better="", unit="before clipping" * (not metric.endswith("clipped")), bounds=POSITIVE)
     name = metric.rpartition("/")[2]
-    return next((found for end, found in FACTS.items() if name.endswith(end)), Facts("", "", ANY))
+    if said := ours().get(name) or OWN.get(name):
+        return said
+    return next((said for end, said in OTHERS.items() if name.endswith(end)), Metric(better="", unit=""))
 
 
 def axis_label(metric: str) -> str:

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from attnlab.comparison.metrics import note
 from attnlab.files import regular
 from attnlab.runs import folders, stored
 from attnlab.runs.history import History, column, header_of, last_step
@@ -167,6 +168,7 @@ def _read(folder: Path) -> Run:
     damage = stored.damage(folder)
     config = {} if "config.yaml" in damage else folders.read_config(folder)
     run = Run(folder, config, status, results, "done", "")
+    note(run.sources.get("metrics", {}))
     state, problem = ("unreadable", next(iter(damage.values()))) if damage else _standing(run)
     return Run(folder, config, status, results, state, problem)
 

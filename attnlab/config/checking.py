@@ -10,12 +10,12 @@ from typing import Any
 from pydantic import ConfigDict, ValidationError, create_model
 
 from attnlab.config import callback_policy, trainer
-from attnlab.config.code_names import mark_of, marked, problem_of
+from attnlab.config.code_names import mark_of, marked, named_in, problem_of
 from attnlab.config.moved import MOVED
 from attnlab.config.signatures import UnknownTarget, facts_of, settings_of, signature_of
 from attnlab.config.synonyms import choice_meant, key_meant
 from attnlab.files import is_file
-from attnlab.settings import BatchSize, Count, DataFileMark, EvaluateAs, Folder, Seed, Threads
+from attnlab.settings import BatchSize, Count, DataFileMark, EvaluateAs, Folder, Metrics, Seed, Threads
 
 HANDED: dict[str, tuple[str, ...]] = {
     "attention": (),
@@ -35,6 +35,7 @@ ROOT: dict[str, Any] = {
     "checkpoint_every": Count,
     "runs_dir": Folder,
     "evaluate_as": EvaluateAs,
+    "metrics": Metrics,
     "fresh": bool,
 }
 
@@ -58,7 +59,7 @@ def check(
     """
     problems = list(problems)
     root = {key: value for key, value in tree.items() if key in ROOT or key not in (*GROUPS, "callbacks")}
-    problems += _problems("", root, ROOT)
+    problems += [*_problems("", root, ROOT), *_code_problems("", root, ROOT)]
     tree |= root
     for group in GROUPS:
         problems += _factory_problems(group, tree.get(group), choices.get(group, ""), unread)
@@ -85,13 +86,16 @@ def data_files(tree: Mapping[str, Any]) -> dict[str, str]:
 
 
 def own_code(tree: Mapping[str, Any]) -> dict[str, str]:
-    """Dotted key -> path, for every setting that names a class of one's own."""
-    nodes = {group: tree[group] for group in GROUPS if tree.get(group)}
+    """Where the code of one's own lies that settings name: a path by the dotted key of the setting and its
+    name, attention.baseline.Optimal."""
+    nodes = {f"{group}.": (tree[group], _rules(group, tree[group])) for group in GROUPS if tree.get(group)}
+    nodes[""] = tree, ROOT
     return {
-        f"{path}.{key}": node[key]
-        for path, node in nodes.items()
-        for key in marked(_rules(path, node))
-        if "." in str(node.get(key))
+        f"{prefix}{key}.{name.rpartition('.')[2]}": name
+        for prefix, (node, rules) in nodes.items()
+        for key in marked(rules)
+        for name in named_in(node.get(key))
+        if "." in name
     }
 
 
@@ -174,10 +178,14 @@ def _factory_problems(path: str, node: Any, choice: str, unread: Collection[str]
         ):
             if settings[key] not in ("", "???") and not is_file(settings[key]):
                 problems.append(f"{path}.{key}: there is no file {settings[key]}")
+    return [*problems, *_code_problems(f"{path}.", settings, rules)]
+
+
+def _code_problems(prefix: str, settings: Mapping[str, Any], rules: Mapping[str, Any]) -> Iterator[str]:
     for key, mark in marked(rules).items():
-        if isinstance(settings.get(key), str) and (said := problem_of(settings[key], mark)):
-            problems.append(f"{path}.{key}: {said}")
-    return problems
+        for name in named_in(settings.get(key)):
+            if said := problem_of(name, mark):
+                yield f"{prefix}{key}: {said}"
 
 
 def _nested(path: str, node: Mapping[str, Any]) -> Iterator[str]:

@@ -23,20 +23,22 @@ def name_of(target: str) -> str:
 
 def named(tree: Mapping[str, Any]) -> dict[str, Any]:
     """A configuration with the name of each choice in the place of the path of its factory, and that of each
-    class in the place of its path."""
-    classes = own_code(tree)
+    class or function in the place of its path."""
+    paths = own_code(tree)
+
+    def short(key: str, value: Any) -> Any:
+        is_own = isinstance(value, str) and paths.get(f"{key}.{name_of(value)}") == value
+        return name_of(value) if is_own else value
 
     def look(path: str, key: str, value: Any) -> tuple[str, Any]:
-        if key == TARGET:
-            return CHOICE, name_of(value)
-        return key, name_of(value) if f"{path}.{key}" in classes else value
+        return (CHOICE, name_of(value)) if key == TARGET else (key, _each(short, f"{path}.{key}", value))
 
     return _mapped(tree, look)
 
 
 def own(tree: Mapping[str, Any]) -> dict[str, str]:
-    """Where the factories lie that are not attnlab's own, by the dotted key of the choice; and the classes
-    that settings name, by that of the setting."""
+    """Where the factories lie that are not attnlab's own, by the dotted key of the choice; and the code
+    that settings name."""
     found = own_code(tree)
 
     def look(path: str, key: str, value: Any) -> tuple[str, Any]:
@@ -60,8 +62,7 @@ def resolved(tree: Mapping[str, Any], where: Mapping[str, str]) -> dict[str, Any
             moved = value.startswith("attnlab.") and ours(path).get(name_of(value))
             return key, moved or value
         if key != CHOICE:
-            lies = where.get(f"{path}.{key}")
-            return key, lies if lies is not None and name_of(lies) == value else value
+            return key, _each(lambda at, name: where.get(f"{at}.{name}", name), f"{path}.{key}", value)
         target = where.get(path) or ours(path).get(str(value))
         if target is None or name_of(target) != value:
             raise ValueError(
@@ -77,6 +78,12 @@ def ours(path: str) -> dict[str, str]:
     """Name -> path of its factory, for what attnlab offers in a group: that of the dotted key of a choice."""
     texts = (file.read_text(encoding="utf-8") for file in (CONFIGS / path.partition(".")[0]).glob("*.yaml"))
     return {name_of(target): target for text in texts for target in _TARGETS.findall(text)}
+
+
+def _each(change: Callable[[str, Any], Any], key: str, value: Any) -> Any:
+    """A value, or each of a list, changed, given the dotted key that it stands under."""
+    key = key.lstrip(".")
+    return [change(key, part) for part in value] if isinstance(value, list) else change(key, value)
 
 
 def _mapped(

@@ -1,11 +1,12 @@
 """Settings that lie elsewhere than they did: what is typed, and what is stored, under the key of before."""
 
+import copy
 from collections.abc import MutableMapping
 from typing import Any
 
 MOVED = {"attention.evaluate_as": "evaluate_as"}
 """Where a setting lay -> where it lies."""
-NOT_STORED = {"evaluate_as": "same"}
+NOT_STORED: dict[str, Any] = {"evaluate_as": "same", "metrics": []}
 """What holds for a run that was stored before a setting was there."""
 
 
@@ -24,4 +25,4 @@ def move(tree: MutableMapping[Any, Any]) -> None:
         if isinstance(node, MutableMapping) and name in node:
             tree[today] = node.pop(name)
     for name, value in NOT_STORED.items():
-        tree.setdefault(name, value)
+        tree.setdefault(name, copy.deepcopy(value))

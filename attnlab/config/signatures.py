@@ -9,7 +9,7 @@ import functools
 import typing
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any, NamedTuple, Union
+from typing import Any, NamedTuple, TypeVar, Union
 
 from pydantic import ValidationError
 from typing_extensions import is_typeddict
@@ -17,6 +17,7 @@ from typing_extensions import is_typeddict
 from attnlab.config.annotations import LIBRARIES, UNDERSTOOD, Unreadable, constant_of, rule_of
 from attnlab.config.sources import Found, UnknownTarget, found_at, lookup, parsed
 from attnlab.facts import Facts
+from attnlab.metric import Metric
 
 __all__ = ["Signature", "UnknownTarget", "facts_of", "settings_of", "signature_of"]
 
@@ -63,19 +64,27 @@ def meaning_of(target: str) -> str:
     return " ".join((doc or "").partition("\n\n")[0].split())
 
 
-@functools.cache
+Stated = TypeVar("Stated", Facts, Metric)
+
+
 def facts_of(target: str) -> Facts | None:
     """What `@Facts(...)` says above the factory of a mechanism at a dotted path; None where there is none.
     Raises UnknownTarget, in one sentence, for facts that cannot be read or cannot be."""
+    return stated_by(target, Facts)
+
+
+@functools.cache
+def stated_by(target: str, kind: type[Stated]) -> Stated | None:
+    """The record of a kind that stands in constants above a function. Raises UnknownTarget."""
     module, _, name = target.rpartition(".")
     found = lookup(module, name)
     if found is None:
         return None
     for node in getattr(found.node, "decorator_list", []):
-        if isinstance(node, ast.Call) and _is_facts(found_at(node.func, found.module)):
+        if isinstance(node, ast.Call) and _is(found_at(node.func, found.module), kind):
             try:
-                stated = {str(word.arg): constant_of(word.value, found.module) for word in node.keywords}
-                return Facts(**stated)
+                said = {str(word.arg): constant_of(word.value, found.module) for word in node.keywords}
+                return kind(**said)
             except Unreadable as error:
                 raise UnknownTarget(f"{target} states facts that are no constants, {error}") from None
             except ValidationError as error:
@@ -86,8 +95,9 @@ def facts_of(target: str) -> Facts | None:
     return None
 
 
-def _is_facts(found: Found | None) -> bool:
-    return found is not None and f"{found.module}.{getattr(found.node, 'name', '')}" == "attnlab.facts.Facts"
+def _is(found: Found | None, kind: type) -> bool:
+    name = getattr(found.node, "name", "") if found is not None else ""
+    return found is not None and f"{found.module}.{name}" == f"{kind.__module__}.{kind.__name__}"
 
 
 def constructor_of(found: Found) -> Found | None:

@@ -13,7 +13,7 @@ from attnlab.config.checking import data_files
 from attnlab.models.model import predict, taken_by
 from attnlab.randomness import Randomness
 from attnlab.runs.measuring import ASKED
-from attnlab.training.metrics import alignment
+from attnlab.training.answers import alignment
 from attnlab.training.resuming import read
 
 

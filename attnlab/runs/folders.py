@@ -22,7 +22,9 @@ from attnlab.config.checking import ConfigurationError
 from attnlab.config.choices import named, own
 from attnlab.config.composing import Composition
 from attnlab.config.moved import NOT_STORED
+from attnlab.config.signatures import stated_by
 from attnlab.files import read_object, write
+from attnlab.metric import Metric
 from attnlab.runs import stored
 from attnlab.runs.codebase import Code, code_of, differing, gone_on, listed
 from attnlab.runs.identity import effective, identity
@@ -32,7 +34,7 @@ CHOSEN = ("attention", "task", "score", "model")
 """Groups whose choice is always shown."""
 
 
-TODAY = re.compile(rf"^({'|'.join(NOT_STORED)}):", re.MULTILINE)
+TODAY = re.compile(rf"^{[*NOT_STORED][-1]}:", re.MULTILINE)
 """What stands in a configuration that was stored as it is today."""
 
 TERMINATION = "SIGTERM"
@@ -142,6 +144,8 @@ def write_sources(folder: Path, tree: Mapping[str, Any], data: Mapping[str, str]
     sources = {"identity": identity(tree, data), "data": dict(data)}
     sources["code"] = gone_on(begun, code) if begun else dict(code)
     sources["own"] = own(tree)
+    stated = {path.rpartition(".")[2]: stated_by(path, Metric) for path in tree["metrics"]}
+    sources["metrics"] = {name: said.model_dump() for name, said in stated.items() if said}
     write(folder / "sources.json", json.dumps(sources, indent=2) + "\n")
 
 

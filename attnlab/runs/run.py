@@ -22,7 +22,7 @@ from attnlab.runs.identity import data_digests, refuse_other_data
 from attnlab.runs.limits import make_trainer, prepare, quiet, refuse_batches, refuse_numbers, refuse_precision
 from attnlab.runs.metrics_file import MetricsFile
 from attnlab.runs.notes import notes
-from attnlab.runs.watchers import callbacks_of
+from attnlab.runs.watchers import callbacks_of, refuse_metrics
 from attnlab.settings import EvaluateAs
 from attnlab.tasks.batch import Batch
 from attnlab.tasks.overlap import seen
@@ -30,7 +30,7 @@ from attnlab.tasks.task import Collected
 from attnlab.training.callbacks.checkpoints import Checkpoints
 from attnlab.training.callbacks.gradient_norms import over_training
 from attnlab.training.callbacks.progress import Progress
-from attnlab.training.metrics import divergence
+from attnlab.training.exams import divergence
 from attnlab.training.resuming import DamagedCheckpoint, Start, mend_best, read, starting_point
 from attnlab.training.resuming import load as load
 
@@ -63,6 +63,7 @@ def train(
     torch.set_num_threads(tree["threads"])
     data = data_digests(tree) if data is None else data
     built = prepare(tree)
+    refuse_metrics(built)
     watchers = callbacks_of(built)
     code = loaded_code_of(tree)
     refuse_other_data(tree, data)  # digests from before and after the reading are those of what was read

@@ -17,6 +17,7 @@ from attnlab.config.checking import GROUPS, ConfigurationError
 from attnlab.config.choices import TARGET, resolved
 from attnlab.config.moved import move
 from attnlab.files import regular
+from attnlab.metric import Metric
 
 LARGEST = 2**24  # bytes
 DEEPEST = 20  # levels of a configuration
@@ -98,6 +99,10 @@ def read_sources(path: Path) -> dict[str, Any]:
             digests = part.values() if isinstance(part, dict) else [part]
             if not isinstance(part, kind) or not all(isinstance(digest, str) for digest in digests):
                 raise ValueError(f"{name} is {_kind(part)} and no digests")
+        if not isinstance(stated := sources.get("metrics", {}), dict):
+            raise ValueError(f"metrics are {_kind(stated)}")
+        for said in stated.values():
+            Metric(**(said if isinstance(said, dict) else {"said": said}))  # refused where it cannot be
         return sources
 
 

@@ -2,8 +2,8 @@
 
 import pytorch_lightning as pl
 
-from attnlab.building import Built, make_part
-from attnlab.training.metrics import Tally, free_running, teacher_forced
+from attnlab.building import Built, failure, make_part
+from attnlab.training.exams import Tally, free_running, teacher_forced
 
 
 def callbacks_of(built: Built) -> list[pl.Callback]:
@@ -24,7 +24,7 @@ def callbacks_of(built: Built) -> list[pl.Callback]:
         name: found for name, found in zip(built.config["callbacks"], map(_monitored, callbacks), strict=True)
     }
     if any(watched.values()):
-        known = _validated(built)
+        known = validated(built)
         for name, figure in watched.items():
             if figure and figure not in known:
                 raise ValueError(
@@ -39,12 +39,24 @@ def _monitored(callback: pl.Callback) -> str:
     return monitor if isinstance(monitor, str) else ""
 
 
-def _validated(built: Built) -> list[str]:
+def refuse_metrics(built: Built) -> None:
+    """Raises ValueError for metrics of a person's own that fail, as a batch of the validation shows."""
+    try:
+        if built.config["metrics"]:
+            validated(built)
+    except Exception as error:
+        if isinstance(error, ValueError) and str(error).startswith("metrics: "):
+            raise
+        raise ValueError(f"metrics: one of {', '.join(built.config['metrics'])} {failure(error)}") from error
+
+
+def validated(built: Built) -> list[str]:
     """The figures that a validation takes, by their tags, as its first batch shows."""
     training, tally = built.training, Tally()
     training.eval()
     batch = next(iter(built.task.validation()))
-    tally.add(teacher_forced(training.model, batch, training.rule))
-    tally.add(free_running(training.model, batch, training.rule, built.task.longest_target))
+    tally.add(teacher_forced(training.model, batch, training.rule, training.metrics))
+    limit = built.task.longest_target
+    tally.add(free_running(training.model, batch, training.rule, limit, metrics=training.metrics))
     training.train()
     return sorted(tally.figures("val"))

@@ -2,7 +2,7 @@
 counted."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -46,32 +46,25 @@ def references_of(rows: Iterable[Row], encoded: Iterable[Encoded]) -> References
     return dict(found)
 
 
-def word_figures(
-    references: References, lines: Iterable[tuple[list[int], list[int], list[int]]]
-) -> dict[str, tuple[float, float]]:
-    """Numerators and denominators of figures over distinct sources; the best of a source's references counts.
+class Compared(NamedTuple):
+    """An output, as one of its source."""
 
-    lines: source, target (with EOS) and output (without) of each line. word_error_rate (WER) is the share of
-    sources whose output is none of their references; symbol_error_rate (PER, where symbols are phonemes) the
-    mean over sources of the smallest edit distance / length of the reference; edit_distance the mean over
-    sources of the smallest edit distance.
-    """
-    above, sources = Counter[str](), 0.0
+    share: float  # of the source, all of whose outputs count as one
+    distances: list[int]  # edits to each target of the source
+    rates: list[float]  # the same over the length of that target
+
+
+def compared(
+    references: References, lines: Iterable[tuple[list[int], list[int], list[int]]]
+) -> Iterator[Compared]:
+    """Outputs against all targets of their sources. lines: source, target (with EOS) and output (without)."""
     for source, target, output in lines:
         alike = references[tuple(source), tuple(target)]
         for word in alike:
             distances = [Levenshtein.distance(output, reference) for reference in word.references]
             each = zip(distances, word.references, strict=True)
-            share = word.share / len(alike)
-            sources += share
-            above["word_error_rate"] += share * (min(distances) > 0)  # pyright: ignore[reportArgumentType]
-            rate = min(distance / len(reference) for distance, reference in each)
-            above["symbol_error_rate"] += share * rate  # pyright: ignore[reportArgumentType]
-            above["edit_distance"] += share * min(distances)  # pyright: ignore[reportArgumentType]
-    return {
-        name: (float(above[name]), sources)
-        for name in ("word_error_rate", "symbol_error_rate", "edit_distance")
-    }
+            rates = [distance / len(reference) for distance, reference in each]
+            yield Compared(word.share / len(alike), distances, rates)
 
 
 def accuracy_ceiling(encoded: Iterable[Encoded]) -> float:

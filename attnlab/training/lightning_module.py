@@ -1,7 +1,7 @@
 """The LightningModule: surrogate in training, figures under the evaluation rule, everything a function of
 (seed, step)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -19,9 +19,10 @@ from attnlab.tasks.batch import PAD, Batch
 from attnlab.tasks.references import NO_REFERENCES
 from attnlab.tasks.task import Collected, Task
 from attnlab.training.accumulation import group, joined
+from attnlab.training.exams import OURS, Tally, divided, first_examples, free_running, teacher_forced
 from attnlab.training.finite import NonFiniteLoss, naming_nan
 from attnlab.training.loading import Batches, held, resumable
-from attnlab.training.metrics import Tally, divided, first_examples, free_running, teacher_forced
+from attnlab.training.metrics import Measure
 from attnlab.training.optimizers import Configure, clip
 from attnlab.training.recording import Recording
 
@@ -44,6 +45,7 @@ class Training(Recording):
         configure: Configure,
         seed: int,
         evaluate_as: EvaluateAs = "same",
+        metrics: Sequence[Measure] = OURS,
     ):
         super().__init__()
         self.model = model
@@ -55,6 +57,7 @@ class Training(Recording):
         self.configure = configure
         self.seed = seed
         self.evaluate_as: EvaluateAs = evaluate_as
+        self.metrics = metrics
         self.parts: list[tuple[Batch, dict[str, Any]]] = []
         """The batches of the optimizer step being prepared, each with what its `training_step` gave."""
         self.between_batches: Callable[[], object] = bool
@@ -160,8 +163,8 @@ class Training(Recording):
     def _examine(self, batch: Batch, exam: str) -> None:
         references, limit = self.references.get(exam, NO_REFERENCES), 2 * self.task.longest_target
         for part in divided(self.model, batch, self.rule):
-            self.tally.add(teacher_forced(self.model, part, self.rule))
-            self.tally.add(free_running(self.model, part, self.rule, limit, references))
+            self.tally.add(teacher_forced(self.model, part, self.rule, self.metrics))
+            self.tally.add(free_running(self.model, part, self.rule, limit, references, self.metrics))
 
     def on_validation_epoch_end(self) -> None:
         if self.trainer.sanity_checking:  # some batches, of a model that has not been trained

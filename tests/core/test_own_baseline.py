@@ -38,7 +38,8 @@ def function(): ...
 TOY: list[str] = [
     *(
         "attention=hard_reinforce model.hidden_size=4 model.embedding_size=3 model.readout_size=4 "
-        "batch_size=4 trainer.max_steps=2 task.steps_per_epoch=2 task.validation_examples=4 task.test_examples=4"
+        "batch_size=4 trainer.max_steps=2 task.steps_per_epoch=2 task.validation_examples=4 "
+        "task.test_examples=4"
     ).split()
 ]
 
@@ -63,7 +64,7 @@ def test_it_trains_is_stored_by_its_name_and_is_evaluated_where_it_is_trusted(
     stored = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     assert stored["attention"]["baseline"] == "Halfway"
     sources = folders.read_sources(folder)
-    assert sources["own"] == {"attention.baseline": f"{mine}.Halfway"}
+    assert sources["own"] == {"attention.baseline.Halfway": f"{mine}.Halfway"}
     assert f"{mine.replace('.', '/')}.py" in sources["code"]
     assert folders.read_config(folder)["attention"] == composition.tree["attention"]
     capsys.readouterr()

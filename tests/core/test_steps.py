@@ -19,7 +19,7 @@ from attnlab.models.decoding import greedy
 from attnlab.models.model import taken_by
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import BOS
-from attnlab.training.metrics import alignment
+from attnlab.training.answers import alignment
 
 T, S = 4, 5
 

@@ -38,8 +38,8 @@ from attnlab.core.schedules import Scheduled
 from attnlab.facts import Facts
 from attnlab.mechanisms import gumbel, rebar, sets, sum_and_sample, vimco
 from attnlab.runs import folders
+from attnlab.training import exams as evaluation
 from attnlab.training import lightning_module as training
-from attnlab.training import metrics as evaluation
 
 Check = partial[None]
 """A test of another file with its parameters; `monkeypatch` and `tmp_path` are filled in."""

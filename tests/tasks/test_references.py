@@ -17,7 +17,7 @@ from attnlab.randomness import Randomness
 from attnlab.tasks.batch import EOS, PAD, UNK, Batch
 from attnlab.tasks.overlap import seen
 from attnlab.tasks.pairs import Pairs, pairs
-from attnlab.training.metrics import Tally, free_running
+from attnlab.training.exams import Tally, free_running
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 

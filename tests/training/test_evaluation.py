@@ -14,7 +14,7 @@ from attnlab.models.decoding import greedy
 from attnlab.models.model import taken_by
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import EOS, PAD, Batch
-from attnlab.training.metrics import NUMBERS, Tally, divided, free_running, teacher_forced
+from attnlab.training.exams import NUMBERS, Tally, divided, free_running, teacher_forced
 
 TINY = [
     "task=sort",
@@ -150,7 +150,7 @@ def test_a_batch_is_divided_as_memory_asks_and_its_figures_are_the_same(
     batch = subject.task.train(3)
     whole, largest = measured(subject, rule, batch)
     budget = largest // 4
-    monkeypatch.setattr("attnlab.training.metrics.NUMBERS", budget)
+    monkeypatch.setattr("attnlab.training.exams.NUMBERS", budget)
     assert [len(part.source) for part in divided(subject.model, batch, subject.training.rule)] != [11]
     divided_figures, divided_largest = measured(subject, rule, batch)
     assert divided_figures == pytest.approx(whole, abs=1e-12) and divided_largest <= budget

@@ -19,7 +19,7 @@ from attnlab.randomness import Randomness, generator_for
 from attnlab.runs import folders, limits
 from attnlab.runs import run as runs
 from attnlab.tasks.batch import PAD
-from attnlab.training.metrics import teacher_forced
+from attnlab.training.exams import teacher_forced
 
 PLAIN = ["optimizer=sgd", "optimizer.momentum=0", "trainer.gradient_clip_val=null"]
 UNEQUAL = [*LITTLE, "task=copy", "task.shortest=1", "task.longest=9", "task.steps_per_epoch=5"]
