@@ -6,13 +6,13 @@ import io
 import re
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from attnlab import shell
 from attnlab.cli.answers import BAD_INPUT, said, shown
+from attnlab.config import doors
 from attnlab.config.overrides import first_lines
 from attnlab.config.places import CONFIGS
 from attnlab.text import unbroken
@@ -41,20 +41,9 @@ def service(arguments: Sequence[str]) -> int:
     quiet = contextlib.redirect_stderr(io.StringIO()) if asked else contextlib.nullcontext()
     try:
         with contextlib.redirect_stdout(io.StringIO()) as printed, quiet:
-            _hydra()
+            assert any(flag in sys.argv for flag in FLAGS)
+            doors.answer(CONFIGS, "train")
     except (HydraException, OmegaConfBaseException) as error:
         return said(BAD_INPUT, first_lines(error))
     text = printed.getvalue().replace(ANY_SCRIPT, OUR_SCRIPT).rstrip()
     return shown(" ".join(word for word in text.split() if not NO_WORD.search(word)) if asked else text)
-
-
-def _hydra() -> None:
-    """Hydra reads the command line for itself."""
-    import hydra
-
-    @hydra.main(version_base="1.3", config_path=str(CONFIGS), config_name="train")
-    def nothing(config: Any) -> None:
-        """Never reached: each of the flags ends before the job."""
-
-    assert any(flag in sys.argv for flag in FLAGS)
-    nothing()

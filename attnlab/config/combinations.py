@@ -2,12 +2,12 @@
 
 import itertools
 import math
-from typing import Any
 
 from hydra.core.override_parser.types import Glob, Override, RangeSweep
 
 from attnlab.config.checking import ConfigurationError
 from attnlab.config.composing import hydra_at
+from attnlab.config.doors import parsed_value
 from attnlab.config.overrides import key_of, parse
 from attnlab.config.places import CONFIGS
 
@@ -31,7 +31,7 @@ def _values(typed: str, override: Override) -> list[str]:
     """What a key of a sweep is set to, job by job. Raises ConfigurationError."""
     if not override.is_discrete_sweep():
         raise ConfigurationError(f"{typed} names no values; they are listed, 1,2,3, or counted, range(1,4)")
-    named: Any = override._value
+    named = parsed_value(override)
     if isinstance(named, RangeSweep) and not _is_short(named):
         raise ConfigurationError(f"{typed} names no values that can be counted, or more than {MOST}")
     found = override.sweep_string_iterator()

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
@@ -24,6 +23,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
 from attnlab.config.checking import GROUPS, ConfigurationError, check, not_offered, texts, unknown_keys
+from attnlab.config.doors import apply
 from attnlab.config.engine import places_in, refuse_foreign, refuse_hidden, refuse_in_experiment
 from attnlab.config.moved import move, typed_today
 from attnlab.config.overrides import first_lines, key_of, parse
@@ -115,8 +115,7 @@ def _with(frame: Frame, settings: list[Override]) -> Composition:
     )
     known = [setting for setting in settings if _adds(setting) or setting.key_or_group not in unknown]
     config = copy.deepcopy(frame.config)
-    # as Hydra does after composing, which takes ten times as long
-    ConfigLoaderImpl._apply_overrides_to_config(known, config)
+    apply(known, config)
     tree = plain(config)
     check(tree, frame.choices, unknown.values())
     return Composition(tree, frame.defaults, frame.choices)

@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import Override, QuotedString
 from hydra.errors import HydraException
 
 from attnlab.config.checking import GROUPS, ConfigurationError
+from attnlab.config.doors import parsed_value
 from attnlab.config.places import CONFIGS
 from attnlab.files import is_file
 
@@ -84,7 +85,7 @@ def _parsed(typed: str, is_text: bool, sweep: bool) -> Override:
 
 def _says_it_in_hydra(override: Override, value: str) -> bool:
     """Whether a text is written in Hydra's language, or reads the same without it."""
-    read: Any = override._value
+    read = parsed_value(override)
     return isinstance(read, QuotedString) or (
         isinstance(read, str) and (read == value or "${" in value or "\\" in value)
     )

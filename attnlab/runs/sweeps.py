@@ -11,16 +11,12 @@ import json
 import os
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
-from hydra._internal.callbacks import Callbacks
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.utils import JobStatus
 from hydra.errors import HydraException
-from hydra.types import HydraContext, RunMode
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from attnlab.config import doors
 from attnlab.config.checking import ConfigurationError
 from attnlab.config.combinations import expanded
 from attnlab.config.composing import Composition, composer, hydra_at
@@ -109,21 +105,15 @@ def launch(jobs: list[Job], overrides: list[str]) -> None:
     _, hydra = _separated(overrides)
     try:
         with hydra_at(CONFIGS), watching(jobs):
-            engine = GlobalHydra.instance().hydra
-            assert engine is not None
             # other processes start in other folders
             place = Path(jobs[0].composition.tree["runs_dir"]).absolute()
             sweep = [f"hydra.sweep.dir={quoted(str(place))}", *LAUNCHED]
-            config = engine.compose_config(None, [*hydra, *sweep], RunMode.MULTIRUN, from_shell=False)
-            launcher = make(cast(dict[str, Any], OmegaConf.to_container(config.hydra.launcher, resolve=True)))
-            context = HydraContext(config_loader=engine.config_loader, callbacks=Callbacks(config))
-            launcher.setup(hydra_context=context, task_function=carry_out, config=config)
-            returned = launcher.launch([_job_overrides(job) for job in jobs], 0)
+            reasons = doors.launch(make, carry_out, [*hydra, *sweep], [*map(_job_overrides, jobs)])
     except (HydraException, OmegaConfBaseException, ImportError) as error:
         raise ConfigurationError(first_lines(error)) from None
-    for job, result in zip(jobs, returned, strict=False):
-        if result.status == JobStatus.FAILED:  # around the job, not in it: its process or its launcher
-            folders.note_failure(job.folder, str(result._return_value))
+    for job, reason in zip(jobs, reasons, strict=False):
+        if reason is not None:
+            folders.note_failure(job.folder, reason)
 
 
 def carry_out(config: Any) -> str:
