@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 __all__ = ["attention", "build", "functional", "mechanism"]
 __version__ = "0.1.0"
 
-HOMES = {"attention": "api", "build": "building", "mechanism": "api"}
+_HOMES = {"attention": "api", "build": "building", "mechanism": "api"}
 
 
 def __getattr__(name: str) -> Any:
     """torch is imported when it is needed: configurations are checked without it."""
-    if name in HOMES:
-        return getattr(import_module(f"attnlab.{HOMES[name]}"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"attnlab.{_HOMES[name]}"), name)
     if name == "functional":
         return import_module("attnlab.functional")
     raise AttributeError(f"module 'attnlab' has no attribute {name!r}")

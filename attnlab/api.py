@@ -29,7 +29,7 @@ def mechanism(name: str, *, query_size: int = 1, **settings: Any) -> Mechanism:
     return made
 
 
-class Attended(NamedTuple):
+class _Attended(NamedTuple):
     """What attention read, the choice behind it, and what trains it."""
 
     output: Float[Tensor, "K *rows T E"]
@@ -69,7 +69,7 @@ def attention(
     mechanism: str | Mechanism,
     scale: float | None = None,
     generator: torch.Generator | None = None,
-) -> Attended:
+) -> _Attended:
     """values read by a choice from scale * query . key: with `soft`, torch's `scaled_dot_product_attention`.
 
     attn_mask: True = may be attended, or numbers to add to the scores; it broadcasts to (..., T, S). scale:
@@ -93,7 +93,7 @@ def attention(
     inputs = AttentionInput(shown, mask, torch.zeros_like(mask), step)
     selection = chosen.selector(inputs, Randomness(generator))
     read = attend(selection.weights, rows(value)).expand(-1, -1, query.size(-2), -1)
-    return Attended(read.reshape(len(read), *leading, *read.shape[2:]), selection, chosen, rows(query)[None])
+    return _Attended(read.reshape(len(read), *leading, *read.shape[2:]), selection, chosen, rows(query)[None])
 
 
 @functools.cache

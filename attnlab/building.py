@@ -79,7 +79,7 @@ def assemble(
         model: Model = make_part("model", tree["model"], task.source_symbols, task.target_symbols, attention)
         torch.manual_seed(derive(seed, "baseline"))
         mechanism.estimator.prepare(model.sites)
-    refuse_reach(tree["attention"], mechanism, model)
+    _refuse_reach(tree["attention"], mechanism, model)
     rule = tree["evaluate_as"]
     rule_of(mechanism, rule)  # refuses what it cannot be read by
     configure = make_part("optimizer", tree["optimizer"])
@@ -97,7 +97,7 @@ def _own_metrics(paths: Sequence[str]) -> Sequence[Measure]:
         raise ValueError(f"metrics: what is named there {failure(error)}") from error
 
 
-def refuse_reach(node: Mapping[str, Any], mechanism: Mechanism, model: Model) -> None:
+def _refuse_reach(node: Mapping[str, Any], mechanism: Mechanism, model: Model) -> None:
     """Raises ValueError for a mechanism that goes through positions step by step, where a choice reaches on,
     has several heads or is not alone."""
     sites = model.sites
@@ -129,13 +129,13 @@ def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:
         if isinstance(error, ValueError) and target.startswith("attnlab."):  # a refusal
             raise
         raise ValueError(f"{path}: {target} {failure(error)}") from error
-    kind, what = KINDS[path.partition(".")[0]]
+    kind, what = _KINDS[path.partition(".")[0]]
     if not isinstance(made, kind):
         raise ValueError(f"{path}: {target} must return {what}, got {made!r:.60}")
     if isinstance(made, Mechanism):
         if made.facts is None:
             raise ValueError(f"{path}: {target} states no facts; above it stands {USAGE}")
-        for name, kind in PARTS.items():
+        for name, kind in _PARTS.items():
             if not isinstance(part := getattr(made, name), kind):
                 raise ValueError(f"{path}: {name} of {target} must be a {kind.__name__}, got {part!r:.60}")
     return made
@@ -150,7 +150,7 @@ def failure(error: BaseException) -> str:
     return f"fails with {reason} ({last.filename}, line {last.lineno})"
 
 
-KINDS: dict[str, tuple[Any, str]] = {
+_KINDS: dict[str, tuple[Any, str]] = {
     "attention": (Mechanism, "a Mechanism of attnlab.core.interfaces"),
     "score": (nn.Module, "a Score of attnlab.core.scores"),
     "task": (Task, "a Task of attnlab.tasks.task"),
@@ -158,7 +158,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "optimizer": (Callable, "a function, as attnlab.training.optimizers.Configure says"),
     "callbacks": (pl.Callback, "a Callback of pytorch_lightning"),
 }
-PARTS = {"distribution": Distribution, "selector": Selector, "estimator": Estimator, "facts": Facts}
+_PARTS = {"distribution": Distribution, "selector": Selector, "estimator": Estimator, "facts": Facts}
 """What a mechanism is made of."""
 
 

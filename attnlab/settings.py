@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=1, lt=2**63)]
 Size = Annotated[int, Field(ge=1, le=2**16)]
 """A whole number from 1 to 65,536: widths, draws, different symbols. More than that no machine holds."""
 
-Length = Annotated[int, Field(ge=1, le=2**14)]
+_Length = Annotated[int, Field(ge=1, le=2**14)]
 """A whole number from 1 to 16,384: symbols in a sequence, each of which may be attended from each."""
 
 Layers = Annotated[int, Field(ge=1, le=1000)]
@@ -108,8 +108,8 @@ class Sequences(Exam):
     """The settings of a task over sequences: `shortest` to `longest` symbols, out of `symbols` different
     ones."""
 
-    shortest: Length
-    longest: Length
+    shortest: _Length
+    longest: _Length
     symbols: Size
 
 

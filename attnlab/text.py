@@ -5,14 +5,14 @@ import base64
 import textwrap
 
 WIDTH = 80
-UNBROKEN = "\N{NO-BREAK SPACE}"
+_UNBROKEN = "\N{NO-BREAK SPACE}"
 
 
 def filled(text: str, indent: int = 0, hang: int = 0) -> str:
     """One paragraph, `indent` columns from the left; what goes on below is `hang` columns further in."""
     first, below = " " * indent, " " * (indent + hang)
     wrapper = textwrap.TextWrapper(WIDTH, first, below, break_long_words=False, break_on_hyphens=False)
-    return wrapper.fill(text).replace(UNBROKEN, " ")
+    return wrapper.fill(text).replace(_UNBROKEN, " ")
 
 
 def wrapped(text: str) -> str:
@@ -22,7 +22,7 @@ def wrapped(text: str) -> str:
 
 def unbroken(command: str) -> str:
     """A command that is to be pasted, and so stays in one line where the text around it is filled."""
-    return command.replace(" ", UNBROKEN)
+    return command.replace(" ", _UNBROKEN)
 
 
 def counted(count: int, noun: str) -> str:

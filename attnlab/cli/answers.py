@@ -13,7 +13,7 @@ from attnlab import shell
 from attnlab.runs.folders import TERMINATION, RunBusy
 from attnlab.text import WIDTH, wrapped
 
-SUCCESS, FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+SUCCESS, FAILED, BAD_INPUT, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
 
 
 def parser(name: str, usage: str, doc: str | None) -> argparse.ArgumentParser:
@@ -57,7 +57,7 @@ def answered(command: Callable[[], int], interrupted: Callable[[], str] = lambda
     except OSError as error:
         return said(BAD_INPUT, f"{error.strerror}: {error.filename}" if error.filename else str(error))
     except KeyboardInterrupt as interruption:
-        return said(TERMINATED if TERMINATION in interruption.args else INTERRUPTED, interrupted())
+        return said(_TERMINATED if TERMINATION in interruption.args else _INTERRUPTED, interrupted())
 
 
 def shown(page: str) -> int:

@@ -25,14 +25,14 @@ from attnlab.comparison.reading import Run, load_runs
 from attnlab.progress import tell
 from attnlab.text import counted, filled
 
-BETA, OTHER, GAP = "beta.png", "against.png", "val/soft_argmax_gap"
-PLOTS = ("figures.png", "curves.png", BETA, OTHER)
+BETA, _OTHER, GAP = "beta.png", "against.png", "val/soft_argmax_gap"
+_PLOTS = ("figures.png", "curves.png", BETA, _OTHER)
 FIGURES = (
     "Mean and 95 % interval of each group; a small dot is a seed. Numbers of seeds stand in brackets where "
     "groups have more and less."
 )
 CURVES = "Mean over seeds and 95 % interval at each step, of the parameters of that step."
-AGAINST = "Mean and 95 % interval over seeds. A gradient norm is the mean over the logged steps of training."
+_AGAINST = "Mean and 95 % interval over seeds. A gradient norm is the mean over the logged steps of training."
 
 
 def compare(arguments: Sequence[str], doc: str | None) -> int:
@@ -103,14 +103,16 @@ def _compare(runs: Sequence[Run], options: argparse.Namespace) -> str:
         note = CURVES + (f" {metric} is measured at the end; this is {tag}." if tag != metric else "")
         plotted["curves.png"] = "Learning curves", plots.learning(drawn, comparison, tag), note
     if series:
-        note = AGAINST + (f" No run has {GAP}, the gap between soft and argmax." if GAP not in series else "")
+        note = _AGAINST + (
+            f" No run has {GAP}, the gap between soft and argmax." if GAP not in series else ""
+        )
         name = key.rpartition(".")[2]
-        plotted[BETA if name == "beta" else OTHER] = f"Against {name}", plots.against(series, key), note
+        plotted[BETA if name == "beta" else _OTHER] = f"Against {name}", plots.against(series, key), note
 
     out = options.out or Path("comparison") / metric.replace("/", "-")
     out.mkdir(parents=True, exist_ok=True)
     names = ["report.html", *tables.write(comparison, out), *plotted]
-    for name in PLOTS:
+    for name in _PLOTS:
         (out / name).unlink(missing_ok=True)
     for name, (_, figure, _) in plotted.items():
         (out / name).write_bytes(plots.png(figure))

@@ -103,13 +103,13 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
     return SUCCESS
 
 
-MEASURED = ("batch_size", "threads", "evaluate_as", *(f"trainer.{name}" for name in OF_MEASURING))
+_MEASURED = ("batch_size", "threads", "evaluate_as", *(f"trainer.{name}" for name in OF_MEASURING))
 """What a measurement depends on beside the trained parameters and the objects of some groups."""
 
 
 def _refuse_without_effect(keys: list[str], tree: Mapping[str, Any]) -> None:
     groups = tuple(f"{group}." for group in ASKED)
-    _refuse([key for key in keys if key not in MEASURED and not key.startswith(groups)])
+    _refuse([key for key in keys if key not in _MEASURED and not key.startswith(groups)])
     for key in keys:
         if key == "attention.beta" and tree["attention"].get("beta_schedule", "constant") != "constant":
             raise ConfigurationError(

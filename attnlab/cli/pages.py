@@ -34,15 +34,15 @@ def noted(notes: Iterable[object]) -> str:
     return "".join(f"\n{wrapped(str(note))}\n" for note in notes)
 
 
-NOTES = 4
+_NOTES = 4
 """As many sentences about the runs of a sweep; all of them are in each run's status.json."""
 # said in sentences where there is anything to say
-SAID = ("unfinished", "unknown_examples", "accuracy_ceiling")
+_SAID = ("unfinished", "unknown_examples", "accuracy_ceiling")
 
 
 def table(results: Mapping[str, float]) -> str:
     """val and test figures side by side, one figure a line."""
-    names = [tag.partition("/")[2] for tag in results if tag.startswith("val/") and not tag.endswith(SAID)]
+    names = [tag.partition("/")[2] for tag in results if tag.startswith("val/") and not tag.endswith(_SAID)]
     lines = [f"{'':20}{'val':>10}{'test':>10}"]
     for name in sorted(names, key=lambda name: (not name.startswith("sequence"), name)):
         values = [results.get(f"{split}/{name}") for split in ("val", "test")]
@@ -89,11 +89,11 @@ def _notes(folders_of_runs: Sequence[Path]) -> list[str]:
         kinds.setdefault(re.sub(r"\d[\d.,]*", "#", note), Counter())[note] += 1
     said = sorted(kinds.values(), key=Counter.total, reverse=True)
     lines = []
-    for notes in said[:NOTES]:
+    for notes in said[:_NOTES]:
         most = "" if len(notes) == 1 else ", the most in one"
         lines.append(f"{counted(notes.total(), 'run')}{most}: {max(notes, key=_first_number)}")
-    if len(said) > NOTES:
-        lines.append(f"and {len(said) - NOTES} more: notes in the status.json of each run")
+    if len(said) > _NOTES:
+        lines.append(f"and {len(said) - _NOTES} more: notes in the status.json of each run")
     return [f"\n{wrapped(line)}" for line in lines]
 
 

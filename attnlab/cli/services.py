@@ -18,11 +18,11 @@ from attnlab.config.places import CONFIGS
 from attnlab.text import unbroken
 
 FLAGS = ("--cfg", "-c", "--info", "-i", "--shell-completion", "-sc", "--hydra-help", "--version", "--resolve")
-NO_WORD = re.compile(r"_target_|=_\w+$")
+_NO_WORD = re.compile(r"_target_|=_\w+$")
 """What completion would offer and nobody types: factories, and files that others take over."""
 # whose outcome Hydra ignores: the Tab key would run any script
-ANY_SCRIPT = 'grep "@hydra.main" $file_path -q\n'
-OUR_SCRIPT = 'grep -q "from attnlab.cli import train" "$file_path" || return\n'
+_ANY_SCRIPT = 'grep "@hydra.main" $file_path -q\n'
+_OUR_SCRIPT = 'grep -q "from attnlab.cli import train" "$file_path" || return\n'
 
 
 def service(arguments: Sequence[str]) -> int:
@@ -45,5 +45,5 @@ def service(arguments: Sequence[str]) -> int:
             doors.answer(CONFIGS, "train")
     except (HydraException, OmegaConfBaseException) as error:
         return said(BAD_INPUT, first_lines(error))
-    text = printed.getvalue().replace(ANY_SCRIPT, OUR_SCRIPT).rstrip()
-    return shown(" ".join(word for word in text.split() if not NO_WORD.search(word)) if asked else text)
+    text = printed.getvalue().replace(_ANY_SCRIPT, _OUR_SCRIPT).rstrip()
+    return shown(" ".join(word for word in text.split() if not _NO_WORD.search(word)) if asked else text)

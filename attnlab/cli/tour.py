@@ -16,7 +16,7 @@ from attnlab import shell
 from attnlab.cli.answers import answered, parser, shown
 from attnlab.progress import counting, tell
 
-PAGE, TENSORBOARD = "tour.html", "tensorboard"
+PAGE, _TENSORBOARD = "tour.html", "tensorboard"
 
 
 def tour(arguments: Sequence[str], doc: str | None) -> int:
@@ -62,10 +62,10 @@ def _write(out: Path) -> str:
     for name, png in images.items():
         (out / name).write_bytes(png)
     (out / PAGE).write_text(page.page(drawn, gallery), encoding="utf-8")
-    board.write(images, out / TENSORBOARD)
+    board.write(images, out / _TENSORBOARD)
     said = {
         "page": f"{out / PAGE}, for a browser; it needs no network",
         "figures": f"{len(images)}, in {out}",
-        "tensorboard": shell.tensorboard(out / TENSORBOARD),
+        "tensorboard": shell.tensorboard(out / _TENSORBOARD),
     }
     return "\n".join(f"{name:12} {value}" for name, value in said.items())

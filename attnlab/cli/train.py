@@ -46,7 +46,7 @@ from attnlab.runs import folders, stored
 from attnlab.runs.identity import data_digests
 from attnlab.text import counted, wrapped
 
-SWEEP_GOES_ON = "the same command runs what is missing, each run from its last checkpoint if it has one"
+_SWEEP_GOES_ON = "the same command runs what is missing, each run from its last checkpoint if it has one"
 
 
 def train(arguments: list[str], doc: str | None) -> int:
@@ -63,8 +63,8 @@ def train(arguments: list[str], doc: str | None) -> int:
     if set(FLAGS) & set(arguments):
         return answered(lambda: service(arguments))
     if rest != arguments:
-        return answered(lambda: train_many(overrides_in(rest)), lambda: f"interrupted; {SWEEP_GOES_ON}")
-    return answered(lambda: train_one(overrides_in(rest)), lambda: interruption(overrides_in(rest)))
+        return answered(lambda: _train_many(overrides_in(rest)), lambda: f"interrupted; {_SWEEP_GOES_ON}")
+    return answered(lambda: _train_one(overrides_in(rest)), lambda: interruption(overrides_in(rest)))
 
 
 def interruption(overrides: list[str]) -> str:
@@ -79,7 +79,7 @@ def interruption(overrides: list[str]) -> str:
     return f"interrupted; the same command goes on from the last checkpoint, of step {step:,}"
 
 
-def train_one(overrides: list[str]) -> int:
+def _train_one(overrides: list[str]) -> int:
     """Train, go on with, or report the run that the overrides describe."""
     if launcher := next(filter(is_launcher, overrides), None):
         raise ConfigurationError(f"{launcher} is for sweeps, and this is one run: a sweep needs -m")
@@ -144,7 +144,7 @@ def _other_code(folder: Path, tree: Mapping[str, Any]) -> str:
     return f"\n{words}: figures may differ" if words else ""
 
 
-def train_many(overrides: list[str]) -> int:
+def _train_many(overrides: list[str]) -> int:
     """Train every run of a sweep that is not done yet, and tell what became of each."""
     tell("planning the sweep; loading torch")
     from attnlab.runs import sweeps

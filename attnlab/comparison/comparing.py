@@ -16,15 +16,15 @@ from attnlab.comparison.records import WORK, Comparison, Pair, Row, across_tasks
 from attnlab.comparison.statistics import INTERVALS, compare, summarise
 from attnlab.text import counted as number_of
 
-METRIC = "test/sequence_accuracy"  # on examples by which no checkpoint was chosen
+_METRIC = "test/sequence_accuracy"  # on examples by which no checkpoint was chosen
 
 
 def make(
-    runs: Sequence[Run], metric: str = METRIC, by: Sequence[str] = (), method: str = "student"
+    runs: Sequence[Run], metric: str = _METRIC, by: Sequence[str] = (), method: str = "student"
 ) -> Comparison:
     """Compare runs by a metric. Raises ValueError for a metric or a key that none of them has, or where no
     run is done."""
-    value_of, source = values_of(runs, metric)
+    value_of, source = _values_of(runs, metric)
     left_out = [(run, "", run.problem) for run in runs if not run.config]
     known = facts(metric)
     better, bounds = known.better, known.bounds
@@ -71,7 +71,7 @@ def ordered(rows: Sequence[Row], better: str) -> list[Row]:
     return [row for row, _ in sorted(zip(rows, telling, strict=True), key=place)]
 
 
-def values_of(runs: Sequence[Run], metric: str) -> tuple[Callable[[Run], float | None], list[str]]:
+def _values_of(runs: Sequence[Run], metric: str) -> tuple[Callable[[Run], float | None], list[str]]:
     """How a run's value is found: in its results, or, for a figure that is no result, the last one logged;
     and a word on it.
 

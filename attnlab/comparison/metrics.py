@@ -11,7 +11,7 @@ from attnlab.config.sources import parsed
 from attnlab.metric import POSITIVE, SHARE, Metric
 
 METRICS = "attnlab.training.metrics"
-OTHERS = {
+_OTHERS = {
     "accuracy": Metric(better="higher", unit="share, 0 to 1", bounds=SHARE),
     "mass": Metric(better="higher", unit="share, 0 to 1", bounds=SHARE),
     "unknown_examples": Metric(better="", unit="lines", bounds=POSITIVE),
@@ -53,7 +53,7 @@ def facts(metric: str) -> Metric:
     name = metric.rpartition("/")[2]
     if said := ours().get(name) or OWN.get(name):
         return said
-    return next((said for end, said in OTHERS.items() if name.endswith(end)), Metric(better="", unit=""))
+    return next((said for end, said in _OTHERS.items() if name.endswith(end)), Metric(better="", unit=""))
 
 
 def axis_label(metric: str) -> str:

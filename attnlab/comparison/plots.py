@@ -18,9 +18,9 @@ from attnlab.comparison.records import Comparison, Field, Row, fields
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito
 DARK = ("#4da3e0", "#f08a4b", "#2fc79a", "#e0a0c4", "#f0b429", "#8fd0f5", "#e8e8e8")
-MARKERS = "osD^vPX"
-TOGETHER, APART, ROWS = 7, 12, 40  # curves in one panel, curves with a panel each, groups in a plot
-WIDTH, LINE = 5.2, 0.17  # inches: a phone shows letters of nine points then; a line of text
+_MARKERS = "osD^vPX"
+_TOGETHER, _APART, ROWS = 7, 12, 40  # curves in one panel, curves with a panel each, groups in a plot
+WIDTH, _LINE = 5.2, 0.17  # inches: a phone shows letters of nine points then; a line of text
 SETTINGS: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
 
 
@@ -50,7 +50,7 @@ def figures(comparison: Comparison) -> Figure:
         [textwrap.fill(field.names[row.group.label] + f"\xa0({row.summary.n})" * counts, 27) for row in rows]
         for field, rows in zip(shown, panels, strict=True)
     ]
-    heights = [0.1 + sum(0.14 + LINE * (label.count("\n") + 1) for label in several) for several in labels]
+    heights = [0.1 + sum(0.14 + _LINE * (label.count("\n") + 1) for label in several) for several in labels]
     figure = _canvas(0.6 + sum(heights) + 0.35 * len(heights))
     axes: Any = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights)
     for axis, field, rows, ticks in zip(axes[:, 0], shown, panels, labels, strict=True):
@@ -79,10 +79,10 @@ def learning(curves: Sequence[Curve], comparison: Comparison, tag: str) -> Figur
     shown = [
         (field, [by_label[row.group.label] for row in rows if row.group.label in by_label])
         for field in fields(comparison)
-        for rows in [_in_order(comparison, best(field.rows, _share(APART, fields(comparison))))]
+        for rows in [_in_order(comparison, best(field.rows, _share(_APART, fields(comparison))))]
     ]
     shown = [(field, drawn) for field, drawn in shown if drawn]
-    if len(_names(comparison)) <= TOGETHER and len(shown) <= TOGETHER:
+    if len(_names(comparison)) <= _TOGETHER and len(shown) <= _TOGETHER:
         return _together(shown, _names(comparison), tag)
     return _apart(shown, tag)
 
@@ -104,7 +104,7 @@ def _apart(shown: Sequence[tuple[Field, list[Curve]]], tag: str) -> Figure:
     cells = [(curve, drawn) for _, drawn in shown for curve in drawn]
     titles = [textwrap.fill(curve.label, 30) for curve, _ in cells]
     lines, height = max(title.count("\n") + 1 for title in titles), (len(cells) + 1) // 2
-    figure = _canvas(0.6 + (1.15 + LINE * lines) * height)
+    figure = _canvas(0.6 + (1.15 + _LINE * lines) * height)
     panels: Any = figure.subplots(height, 2, sharex=True, sharey=True, squeeze=False)
     for panel in list(panels.flat)[len(cells) :]:
         panel.set_visible(False)
@@ -128,7 +128,7 @@ def _draw(panel: Any, curve: Curve, colour: str, marker: str) -> None:
 @rc_context(SETTINGS)
 def against(series: dict[str, list[Series]], key: str) -> Figure:
     """One panel a figure: its mean and interval against a number, one line for each kind of run."""
-    labels = list(dict.fromkeys(one.label for several in series.values() for one in several))[:TOGETHER]
+    labels = list(dict.fromkeys(one.label for several in series.values() for one in several))[:_TOGETHER]
     figure = _canvas(0.4 + 1.75 * len(series))
     panels: Any = figure.subplots(len(series), 1, sharex=True, squeeze=False)
     numbers = sorted({value for several in series.values() for one in several for value in one.numbers})
@@ -182,7 +182,7 @@ def words(comparison: Comparison) -> list[str]:
     shown = fields(comparison)
     counts = {
         name: sum(len(best(field.rows, _share(most, shown))) for field in shown)
-        for name, most in (("figures.png", ROWS), ("curves.png", APART))
+        for name, most in (("figures.png", ROWS), ("curves.png", _APART))
     }
     return [
         f"{name} shows {count} of the {every} groups: the best, and the worst; groups.csv has all"
@@ -193,7 +193,7 @@ def words(comparison: Comparison) -> list[str]:
 
 def _style(number: int) -> tuple[str, str]:
     """Colour and marker of the n-th group."""
-    return COLOURS[number % len(COLOURS)], MARKERS[number % len(MARKERS)]
+    return COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
 
 
 def _canvas(height: float) -> Figure:

@@ -17,7 +17,7 @@ from attnlab.runs import folders, stored
 from attnlab.runs.history import History, column, header_of, last_step
 from attnlab.runs.identity import effective, identity
 
-SET_ASIDE = re.compile(r"\.until-\d{8}-\d{6}")
+_SET_ASIDE = re.compile(r"\.until-\d{8}-\d{6}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,7 +153,7 @@ def search(place: Path, named: bool = False) -> Iterator[Path]:
     for folder, below, files in os.walk(place, followlinks=True):
         if "config.yaml" in files and "status.json" in files:
             below.clear()
-            if not SET_ASIDE.search(Path(folder).name) or (named and Path(folder) == place):
+            if not _SET_ASIDE.search(Path(folder).name) or (named and Path(folder) == place):
                 yield Path(folder)
 
 

@@ -19,7 +19,7 @@ class Picture(NamedTuple):
 
 
 PAIRS = 100  # listed on the page, those with the smallest p-values
-STYLE = """
+_STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --faint: #5c5c5c; --rule: #ddd; LIGHT }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e8e8e8; --paper: #16181b; --faint: #a5a5a5; --rule: #3a3f45; DARK } }
@@ -48,7 +48,7 @@ INTERVALS = {
     "bootstrap": "95 % BCa bootstrap interval of the mean over seeds (9,999 resamples, fixed seed), too "
     "narrow for few seeds",
 }
-HOW = """n counts seeds; a seed's figure is that of the best checkpoint of its run. A gradient norm is its
+_HOW = """n counts seeds; a seed's figure is that of the best checkpoint of its run. A gradient norm is its
 mean over the logged steps of training. std is the standard deviation with n - 1. The interval is a
 {interval}. A difference is first minus second, seed by seed, over the seeds that both groups have; "better"
 is the share of those seeds in which the first is better ("higher" for a figure that is neither), ties half.
@@ -88,12 +88,12 @@ def page(comparison: Comparison, pictures: Sequence[Picture], words: Sequence[st
     if comparison.left_out:
         items = [f"<li>{escape(run.name)}<br>{escape(reason)}</li>" for run, _, reason in comparison.left_out]
         parts.append(f'<h2 id="out">Not counted</h2><ul>{"".join(items)}</ul>')
-    how = escape(HOW.format(interval=INTERVALS[comparison.interval]))
+    how = escape(_HOW.format(interval=INTERVALS[comparison.interval]))
     parts.append(f'<h2>How this was computed</h2><p class="small">{how}</p>')
     title = escape(f"{comparison.metric}: comparison")
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
     head += f"<title>{title}</title>"
-    head += f"<style>{STYLE.replace('LIGHT', _variables(COLOURS)).replace('DARK', _variables(DARK))}</style>"
+    head += f"<style>{_STYLE.replace('LIGHT', _variables(COLOURS)).replace('DARK', _variables(DARK))}</style>"
     body = "\n".join(parts)
     return f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n'
 

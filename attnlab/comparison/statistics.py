@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import stats
 
-LEVEL, RESAMPLES, SEED = 0.95, 9999, 0
+_LEVEL, _RESAMPLES, _SEED = 0.95, 9999, 0
 ENUMERATED, DRAWN = 30, 100_000  # pairs up to which all sign flips are counted; flips drawn beyond
 COLUMNS = 100  # bootstrap intervals taken at once, which bounds the memory
 
@@ -54,11 +54,11 @@ Interval = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 def student(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Student's t: the mean plus and minus t(0.975, n - 1) standard errors."""
     n, mean = len(values), values.mean(axis=0)
-    half = stats.t.ppf((1 + LEVEL) / 2, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
+    half = stats.t.ppf((1 + _LEVEL) / 2, n - 1) * values.std(axis=0, ddof=1) / np.sqrt(n)
     return mean - half, mean + half
 
 
-def bootstrap(values: np.ndarray, resamples: int = RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
+def bootstrap(values: np.ndarray, resamples: int = _RESAMPLES) -> tuple[np.ndarray, np.ndarray]:
     """BCa: bias-corrected and accelerated quantiles of the means of resamples."""
     lower, upper = np.empty((2, values.shape[1]))
     for start in range(0, values.shape[1], COLUMNS):
@@ -68,20 +68,20 @@ def bootstrap(values: np.ndarray, resamples: int = RESAMPLES) -> tuple[np.ndarra
             np.mean,
             axis=0,
             n_resamples=resamples,
-            confidence_level=LEVEL,
+            confidence_level=_LEVEL,
             method="BCa",
-            rng=np.random.default_rng(SEED),
+            rng=np.random.default_rng(_SEED),
         ).confidence_interval
         lower[part], upper[part] = found.low, found.high
     return lower, upper
 
 
 INTERVALS: dict[str, Interval] = {"student": student, "bootstrap": bootstrap}
-UNBOUNDED: Bounds = (-np.inf, np.inf)
+_UNBOUNDED: Bounds = (-np.inf, np.inf)
 
 
 def interval(
-    values: np.ndarray, method: Interval = student, bounds: Bounds = UNBOUNDED
+    values: np.ndarray, method: Interval = student, bounds: Bounds = _UNBOUNDED
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean of every column of (n, columns), n >= 2, and its 95 % interval, cut at the bounds of the figure:
     the value itself where all are equal."""
@@ -94,7 +94,7 @@ def interval(
     return mean, lower, upper
 
 
-def summarise(values: np.ndarray, method: Interval = student, bounds: Bounds = UNBOUNDED) -> Summary:
+def summarise(values: np.ndarray, method: Interval = student, bounds: Bounds = _UNBOUNDED) -> Summary:
     """Mean, standard deviation and interval of the mean of a vector of finite values."""
     if len(values) < 2:
         return Summary(len(values), float(values[0]) if len(values) else None, None, None, None)
@@ -107,7 +107,7 @@ def compare(
     pairs: list[tuple[np.ndarray, np.ndarray]],
     higher: bool,
     method: Interval = student,
-    bounds: Bounds = UNBOUNDED,
+    bounds: Bounds = _UNBOUNDED,
 ) -> list[Paired]:
     """Every pair of equally long vectors, one value a shared seed; Holm counts the pairs that have a
     p-value. A difference of figures within bounds lies within their distance."""
@@ -119,7 +119,7 @@ def compare(
         columns = np.stack([differences[place] for place in places], axis=1)
         _, lower, upper = interval(columns, method, (-distance, distance))
         ends |= {place: (float(lower[i]), float(upper[i])) for i, place in enumerate(places)}
-    step = smallest_step(pairs)
+    step = _smallest_step(pairs)
     together = {
         place: simultaneous(differences[place], len(ends), step, (-distance, distance)) for place in ends
     }
@@ -137,7 +137,7 @@ def compare(
 
 
 def simultaneous(
-    differences: np.ndarray, pairs: int, step: float = 0.0, bounds: Bounds = UNBOUNDED
+    differences: np.ndarray, pairs: int, step: float = 0.0, bounds: Bounds = _UNBOUNDED
 ) -> Bounds:
     """Student's interval of the mean that holds together with those of all `pairs` in 95 % (Bonferroni 1936),
     so also for a pair that was chosen because it looks best.
@@ -147,12 +147,12 @@ def simultaneous(
     """
     n = len(differences)
     deviation = max(float(np.std(differences, ddof=1)), step / 2)
-    half = stats.t.ppf(1 - (1 - LEVEL) / 2 / pairs, n - 1) * deviation / np.sqrt(n)
+    half = stats.t.ppf(1 - (1 - _LEVEL) / 2 / pairs, n - 1) * deviation / np.sqrt(n)
     lower, upper = np.clip(np.mean(differences) + np.array([-half, half]), *bounds)
     return float(lower), float(upper)
 
 
-def smallest_step(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+def _smallest_step(pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
     """The smallest distance of two different figures; 0 where all are equal."""
     values = np.sort(np.concatenate([part for pair in pairs for part in pair] or [np.zeros(1)]))
     steps = np.diff(values)
@@ -177,7 +177,7 @@ def sign_flip_p(differences: np.ndarray) -> float:
         first, second = _signed_sums(differences[: n // 2]), np.sort(_signed_sums(differences[n // 2 :]))
         inside = np.searchsorted(second, least - first) - np.searchsorted(second, -least - first, "right")
         return 1 - int(np.maximum(inside, 0).sum()) / 2**n
-    signs = np.random.default_rng(SEED).choice([-1.0, 1.0], size=(DRAWN, n))
+    signs = np.random.default_rng(_SEED).choice([-1.0, 1.0], size=(DRAWN, n))
     return float((1 + np.sum(np.abs(signs @ differences) >= least)) / (1 + DRAWN))
 
 

@@ -29,7 +29,7 @@ from attnlab.runs.hparams import experiment, session_end, session_start
 CURVES = ("val/sequence_accuracy", "grad_norm_mean/attention", "val/attention_entropy")
 CURVES += ("val/alignment_accuracy", "val/nll", "train/nll", "grad_norm/attention")
 DRAWN, POINTS = 40, 100  # runs whose curves are written, and how many points of each
-SCREEN = 5  # columns of HParams
+_SCREEN = 5  # columns of HParams
 NAME = "events.out.tfevents.{time:.0f}.comparison"
 
 
@@ -69,7 +69,7 @@ def _runs(comparison: Comparison, tag: str, folder: Path, names: Sequence[str]) 
     settings = [_settings(run, varied) for _, run, _ in counted]
     columns = {key: value for found in settings for key, value in found.items()}
     finals = {_mean_tag(name): name for name in (comparison.metric, *BESIDE)}
-    metrics = dict.fromkeys(list(finals)[: max(2, SCREEN - len(columns))], "")
+    metrics = dict.fromkeys(list(finals)[: max(2, _SCREEN - len(columns))], "")
     for place, shown, (_, run, row) in zip(places, settings, counted, strict=True):
         figures = {name: value for name, final in finals.items() if (value := _final(run, final)) is not None}
         figures[_mean_tag(comparison.metric)] = row.counted[run]

@@ -55,7 +55,7 @@ WORDS: dict[str, Any] = {
 }
 """What a dotted name of an annotation means, by the module it is imported from."""
 
-MAKERS: dict[str, Any] = {
+_MAKERS: dict[str, Any] = {
     "pydantic.Field": pydantic.Field,
     "attnlab.settings.Field": pydantic.Field,
     "attnlab.settings.DataFileMark": rules.DataFileMark,
@@ -169,7 +169,7 @@ def _record(node: ast.ClassDef, module: str) -> Any:
 def _made(node: ast.expr, module: str) -> Any:
     """What stands behind Annotated: a call of one of the makers with constants, or a name for it."""
     if isinstance(node, ast.Call):
-        maker = MAKERS.get(_dotted(node.func, module))
+        maker = _MAKERS.get(_dotted(node.func, module))
         if maker is not None:
             settings = {word.arg: _constant(word.value, module) for word in node.keywords if word.arg}
             return maker(*(_constant(part, module) for part in node.args), **settings)
@@ -222,7 +222,7 @@ def _dotted(node: ast.expr, module: str) -> str:
             break
         place = further
         dotted = str(place)
-        if dotted in WORDS or dotted in MAKERS or not place.name or _is_class_of_library(place):
+        if dotted in WORDS or dotted in _MAKERS or not place.name or _is_class_of_library(place):
             break
     return str(place)
 

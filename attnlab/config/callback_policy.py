@@ -2,7 +2,7 @@
 
 from attnlab.config.sources import UnknownTarget, lookup, parsed
 
-LIGHTNING = "pytorch_lightning"
+_LIGHTNING = "pytorch_lightning"
 OFFERED = ("EarlyStopping",)
 """They work with checkpoints, resuming and the figures of a run."""
 
@@ -48,10 +48,10 @@ def defined_at(target: str) -> str:
     Lightning's stays as it is. Raises UnknownTarget for a module of Lightning that is not there.
     """
     target = (
-        f"{LIGHTNING}.{rest}" if (rest := target.removeprefix("lightning.pytorch.")) != target else target
+        f"{_LIGHTNING}.{rest}" if (rest := target.removeprefix("lightning.pytorch.")) != target else target
     )
     module, _, name = target.rpartition(".")
-    if module.partition(".")[0] != LIGHTNING:
+    if module.partition(".")[0] != _LIGHTNING:
         return target
     parsed(module)
     found = lookup(module, name)
@@ -60,7 +60,7 @@ def defined_at(target: str) -> str:
 
 def refusal(target: str) -> str:
     """Why a run cannot have a callback, by the path where it is defined; "" where it can."""
-    if target.partition(".")[0] != LIGHTNING or is_offered(target):
+    if target.partition(".")[0] != _LIGHTNING or is_offered(target):
         return ""
     name = target.rpartition(".")[2]
     return (
@@ -74,4 +74,4 @@ def is_offered(target: str) -> bool:
         module, _, name = defined_at(target).rpartition(".")
     except UnknownTarget:
         return False
-    return module.startswith(f"{LIGHTNING}.callbacks.") and name in OFFERED
+    return module.startswith(f"{_LIGHTNING}.callbacks.") and name in OFFERED

@@ -27,7 +27,7 @@ HANDED: dict[str, tuple[str, ...]] = {
 }
 """What the program hands to the factory of each group, by position; everything else is a setting."""
 GROUPS = tuple(HANDED)
-NESTED = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
+_NESTED = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 ROOT: dict[str, Any] = {
     "seed": Seed,
     "batch_size": BatchSize,
@@ -194,7 +194,7 @@ def _nested(path: str, node: Mapping[str, Any]) -> Iterator[str]:
     while waiting:
         where, value = waiting.pop()
         if isinstance(value, Mapping):
-            inside = [key for key in NESTED if key in value]
+            inside = [key for key in _NESTED if key in value]
             if inside:
                 yield f"{where}.{inside[0]}: only a group names a factory, and a setting holds plain values"
             waiting += [(f"{where}.{key}", part) for key, part in value.items()]

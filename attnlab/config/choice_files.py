@@ -13,7 +13,7 @@ import yaml
 from attnlab.config.places import CONFIGS
 
 _KEY = re.compile(r"""(\w+): +("[^"]*"|'[^']*'|[^\s#]+) *(?:# *(.*))?""")
-OF_HYDRA = ("_target_", "defaults")
+_OF_HYDRA = ("_target_", "defaults")
 
 
 class Key(NamedTuple):
@@ -24,7 +24,7 @@ class Key(NamedTuple):
     meaning: str  # "" where there is no comment
 
 
-def files_of(path: Path, places: Iterable[Path] = (CONFIGS,)) -> Iterator[Path]:
+def _files_of(path: Path, places: Iterable[Path] = (CONFIGS,)) -> Iterator[Path]:
     """The files whose settings a choice has, those that win last: itself, and what its `defaults` name beside
     it, `_beta`, or anywhere, `/attention/_beta@_here_`."""
     roots = [path.parents[1], *places]
@@ -41,7 +41,7 @@ def files_of(path: Path, places: Iterable[Path] = (CONFIGS,)) -> Iterator[Path]:
         found = (root / f"{name}.yaml" for root in roots)
         if (other := next(filter(Path.is_file, found), None)) not in (None, path):
             assert other is not None
-            yield from files_of(other, places)
+            yield from _files_of(other, places)
 
 
 def _split(entries: list[str]) -> tuple[list[str], list[str]]:
@@ -54,9 +54,9 @@ def keys_of(path: Path, places: Iterable[Path] = (CONFIGS,)) -> list[Key]:
     """The settings at the top of a choice's files, each with the comment behind it; the factory's name is
     none."""
     found: dict[str, Key] = {}
-    for file in files_of(path, places):
+    for file in _files_of(path, places):
         for line in file.read_text(encoding="utf-8").splitlines():
-            if (match := _KEY.fullmatch(line)) and match[1] not in OF_HYDRA:
+            if (match := _KEY.fullmatch(line)) and match[1] not in _OF_HYDRA:
                 said = match[3] or getattr(found.get(match[1]), "meaning", "")
                 found[match[1]] = Key(match[1], match[2], said)
     return list(found.values())
@@ -65,6 +65,6 @@ def keys_of(path: Path, places: Iterable[Path] = (CONFIGS,)) -> list[Key]:
 def settings_in(path: Path) -> dict[str, Any]:
     """The values of a choice, the factory's name included."""
     merged: dict[str, Any] = {}
-    for file in files_of(path):
+    for file in _files_of(path):
         merged |= yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     return {key: value for key, value in merged.items() if key != "defaults"}

@@ -16,7 +16,7 @@ TARGET, CHOICE = "_target_", "_choice_"
 _TARGETS = re.compile(rf"""^\s*{TARGET}:\s*["']?([\w.]+)""", re.MULTILINE)
 
 
-def name_of(target: str) -> str:
+def _name_of(target: str) -> str:
     """The name of a choice, whose factory is found under a dotted path."""
     return target.rpartition(".")[2]
 
@@ -27,11 +27,11 @@ def named(tree: Mapping[str, Any]) -> dict[str, Any]:
     paths = own_code(tree)
 
     def short(key: str, value: Any) -> Any:
-        is_own = isinstance(value, str) and paths.get(f"{key}.{name_of(value)}") == value
-        return name_of(value) if is_own else value
+        is_own = isinstance(value, str) and paths.get(f"{key}.{_name_of(value)}") == value
+        return _name_of(value) if is_own else value
 
     def look(path: str, key: str, value: Any) -> tuple[str, Any]:
-        return (CHOICE, name_of(value)) if key == TARGET else (key, _each(short, f"{path}.{key}", value))
+        return (CHOICE, _name_of(value)) if key == TARGET else (key, _each(short, f"{path}.{key}", value))
 
     return _mapped(tree, look)
 
@@ -42,7 +42,7 @@ def own(tree: Mapping[str, Any]) -> dict[str, str]:
     found = own_code(tree)
 
     def look(path: str, key: str, value: Any) -> tuple[str, Any]:
-        if key == TARGET and ours(path).get(name_of(value)) != value:
+        if key == TARGET and ours(path).get(_name_of(value)) != value:
             found[path] = value
         return key, value
 
@@ -59,12 +59,12 @@ def resolved(tree: Mapping[str, Any], where: Mapping[str, str]) -> dict[str, Any
 
     def look(path: str, key: str, value: Any) -> tuple[str, Any]:
         if key == TARGET and isinstance(value, str):  # stored by an earlier version
-            moved = value.startswith("attnlab.") and ours(path).get(name_of(value))
+            moved = value.startswith("attnlab.") and ours(path).get(_name_of(value))
             return key, moved or value
         if key != CHOICE:
             return key, _each(lambda at, name: where.get(f"{at}.{name}", name), f"{path}.{key}", value)
         target = where.get(path) or ours(path).get(str(value))
-        if target is None or name_of(target) != value:
+        if target is None or _name_of(target) != value:
             raise ValueError(
                 f"{path} is {value!r}, which attnlab does not offer, and where it lies is not known"
             )
@@ -77,7 +77,7 @@ def resolved(tree: Mapping[str, Any], where: Mapping[str, str]) -> dict[str, Any
 def ours(path: str) -> dict[str, str]:
     """Name -> path of its factory, for what attnlab offers in a group: that of the dotted key of a choice."""
     texts = (file.read_text(encoding="utf-8") for file in (CONFIGS / path.partition(".")[0]).glob("*.yaml"))
-    return {name_of(target): target for text in texts for target in _TARGETS.findall(text)}
+    return {_name_of(target): target for text in texts for target in _TARGETS.findall(text)}
 
 
 def _each(change: Callable[[str, Any], Any], key: str, value: Any) -> Any:

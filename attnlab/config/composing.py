@@ -38,7 +38,7 @@ class Composition(NamedTuple):
     choices: dict[str, str]  # group -> the file chosen
 
 
-class Frame(NamedTuple):
+class _Frame(NamedTuple):
     """What the choice of groups alone decides."""
 
     config: DictConfig  # every key with its default, Hydra's own included
@@ -61,7 +61,7 @@ def compose(overrides: list[str]) -> Composition:
 def composer() -> Callable[[list[str]], Composition]:
     """`compose` for many command lines: what the choice of groups alone decides is worked out once for each
     choice."""
-    frames: dict[tuple[str, ...], Frame] = {}
+    frames: dict[tuple[str, ...], _Frame] = {}
     is_group = functools.cache(_is_group)
 
     def composed(overrides: list[str]) -> Composition:
@@ -87,7 +87,7 @@ def composer() -> Callable[[list[str]], Composition]:
     return composed
 
 
-def _frame(chosen: list[Override], path: list[str]) -> Frame:
+def _frame(chosen: list[Override], path: list[str]) -> _Frame:
     refuse_hidden(places_in(path))
     _refuse_unless_offered(chosen, path)
     config = hydra_compose("train", [*map(_text, chosen), *path], return_hydra_config=True)
@@ -105,10 +105,10 @@ def _frame(chosen: list[Override], path: list[str]) -> Frame:
         check(
             defaults
         )  # which gives values the form of their rules, as those have that are compared with them
-    return Frame(config, plain(config), defaults, choices)
+    return _Frame(config, plain(config), defaults, choices)
 
 
-def _with(frame: Frame, settings: list[Override]) -> Composition:
+def _with(frame: _Frame, settings: list[Override]) -> Composition:
     """A frame with settings changed, and checked."""
     unknown = unknown_keys(
         {setting.key_or_group: setting.value() for setting in settings if not _adds(setting)}, frame.tree

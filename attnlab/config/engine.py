@@ -14,20 +14,20 @@ from attnlab.config.checking import GROUPS, ConfigurationError
 from attnlab.config.overrides import key_of, parse, quoted
 from attnlab.config.places import CONFIGS
 
-FOLDER = "use runs_dir: a run lies below it, in a folder named by what it is"
-LOG = "what a run says is in its train.log"
+_FOLDER = "use runs_dir: a run lies below it, in a folder named by what it is"
+_LOG = "what a run says is in its train.log"
 SWEEP = "-m with the values after a key, as in seed=0,1,2, makes a sweep of every combination"
 HELP = "use --help"
 INSTEAD = {
-    "run": FOLDER,
-    "sweep": FOLDER,
-    "output_subdir": FOLDER,
+    "run": _FOLDER,
+    "sweep": _FOLDER,
+    "output_subdir": _FOLDER,
     "job": "a job starts in the folder where the command is typed, and variables are those of the shell",
     "mode": SWEEP,
     "sweeper": SWEEP,
-    "verbose": LOG,
-    "job_logging": LOG,
-    "hydra_logging": LOG,
+    "verbose": _LOG,
+    "job_logging": _LOG,
+    "hydra_logging": _LOG,
     "callbacks": "use the group callbacks",
     "help": HELP,
     "hydra_help": HELP,
@@ -35,14 +35,14 @@ INSTEAD = {
     "searchpath": "use --config-dir DIR",
 }
 """The first word behind hydra. or hydra/ -> what to use instead."""
-OPTIONS = {
+_OPTIONS = {
     "--config-name": "experiment=NAME is DIR/experiment/NAME.yaml of --config-dir DIR",
     "--config-path": "use --config-dir DIR for choices of your own",
     "--package": "use key=value",
     "--run": "a run is what the command trains without it",
     "--experimental-rerun": "the same command typed again goes on with its run",
 }
-SHORT = {"-cn": "--config-name", "-cp": "--config-path", "-p": "--package", "-r": "--run"}
+_SHORT = {"-cn": "--config-name", "-cp": "--config-path", "-p": "--package", "-r": "--run"}
 OWN = (*GROUPS, "callbacks", "experiment", "hydra/launcher")
 
 
@@ -59,7 +59,7 @@ def is_launcher(text: str) -> bool:
 def refuse_option(argument: str) -> None:
     """Raises ConfigurationError for an option, with what to use instead where it is one of Hydra's."""
     word = argument.partition("=")[0]
-    instead = OPTIONS.get(SHORT.get(word, word), "settings are given as key=value, --help lists them")
+    instead = _OPTIONS.get(_SHORT.get(word, word), "settings are given as key=value, --help lists them")
     raise ConfigurationError(f"{argument} is not an option; {instead}")
 
 

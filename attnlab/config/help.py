@@ -21,8 +21,8 @@ from attnlab.config.signatures import UnknownTarget, facts_of, settings_of
 from attnlab.text import filled
 
 ROOT = CONFIGS / "train.yaml"
-COLUMN = 32
-DEFAULT = re.compile(r"  - (\w+): (\w+) *(?:# *(.*))?")
+_COLUMN = 32
+_DEFAULT = re.compile(r"  - (\w+): (\w+) *(?:# *(.*))?")
 
 
 def help_page(doc: str, overrides: Sequence[str] = ()) -> str:
@@ -47,7 +47,7 @@ def keys_page(overrides: Sequence[str] = (), groups: Sequence[str] = GROUPS) -> 
 
 def _groups() -> list[tuple[str, str, str]]:
     """Each group with its default choice and its meaning."""
-    matches = map(DEFAULT.fullmatch, ROOT.read_text(encoding="utf-8").splitlines())
+    matches = map(_DEFAULT.fullmatch, ROOT.read_text(encoding="utf-8").splitlines())
     return [(match[1], match[2], match[3] or "") for match in matches if match]
 
 
@@ -152,5 +152,5 @@ def _entry(name: str, meaning: str) -> str:
     head = f"  {name}"
     if not meaning:
         return head
-    text = filled(meaning, COLUMN)
-    return head.ljust(COLUMN) + text[COLUMN:] if len(head) < COLUMN - 1 else f"{head}\n{text}"
+    text = filled(meaning, _COLUMN)
+    return head.ljust(_COLUMN) + text[_COLUMN:] if len(head) < _COLUMN - 1 else f"{head}\n{text}"

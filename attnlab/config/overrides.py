@@ -21,7 +21,7 @@ from attnlab.config.places import CONFIGS
 from attnlab.files import is_file
 
 DEEPEST = 50
-LEXER = re.compile(
+_LEXER = re.compile(
     "token recognition error|no viable alternative|(mismatched|extraneous) input|missing .* at"
 )
 """What a parser says to those who wrote its grammar."""
@@ -98,7 +98,7 @@ def _malformed(typed: str, error: HydraException, sweep: bool) -> str:
         return f"{typed!r} is not key=value" + (f"; did you mean {groups[0]}={typed}?" if groups else "")
     parts = value.split(",") if sweep and not set(value) & set("[]{}") else [value]
     whole = f"{key}={','.join(map(quoted, parts))}"
-    reason = "" if LEXER.search(str(error)) else f": {first_lines(error)}"
+    reason = "" if _LEXER.search(str(error)) else f": {first_lines(error)}"
     return f'{typed!r} is not key=value{reason}; text with such signs is quoted twice, "{whole}"'
 
 

@@ -19,10 +19,10 @@ from attnlab.config.sources import Found, UnknownTarget, found_at, lookup, parse
 from attnlab.facts import Facts
 from attnlab.metric import Metric
 
-__all__ = ["Signature", "UnknownTarget", "facts_of", "settings_of", "signature_of"]
+__all__ = ["UnknownTarget", "facts_of", "settings_of", "signature_of"]
 
 
-class Signature(NamedTuple):
+class _Signature(NamedTuple):
     """What a factory asks for beside what it is handed."""
 
     rules: dict[str, Any]  # setting -> rule
@@ -36,7 +36,7 @@ def settings_of(target: str, handed: Sequence[str] = ()) -> dict[str, Any]:
 
 
 @functools.cache
-def signature_of(target: str, handed: tuple[str, ...] = ()) -> Signature:
+def signature_of(target: str, handed: tuple[str, ...] = ()) -> _Signature:
     """The settings of the function or class at a dotted path, which is handed something by position.
 
     Raises UnknownTarget, in one sentence, for a path that leads nowhere and for settings that cannot be read.
@@ -48,9 +48,9 @@ def signature_of(target: str, handed: tuple[str, ...] = ()) -> Signature:
     found = lookup(module, name)
     if found is None or not isinstance(found.node, ast.ClassDef | ast.FunctionDef):
         raise UnknownTarget(f"{target} is not a function or class defined in {module}{_meant(module, name)}")
-    function = found if isinstance(found.node, ast.FunctionDef) else constructor_of(found)
+    function = found if isinstance(found.node, ast.FunctionDef) else _constructor_of(found)
     if function is None:
-        return _refused_unless_handed(target, 0, handed) or Signature({}, {}, frozenset())
+        return _refused_unless_handed(target, 0, handed) or _Signature({}, {}, frozenset())
     return _signature(target, function, isinstance(found.node, ast.ClassDef), handed)
 
 
@@ -64,7 +64,7 @@ def meaning_of(target: str) -> str:
     return " ".join((doc or "").partition("\n\n")[0].split())
 
 
-Stated = TypeVar("Stated", Facts, Metric)
+_Stated = TypeVar("_Stated", Facts, Metric)
 
 
 def facts_of(target: str) -> Facts | None:
@@ -74,7 +74,7 @@ def facts_of(target: str) -> Facts | None:
 
 
 @functools.cache
-def stated_by(target: str, kind: type[Stated]) -> Stated | None:
+def stated_by(target: str, kind: type[_Stated]) -> _Stated | None:
     """The record of a kind that stands in constants above a function. Raises UnknownTarget."""
     module, _, name = target.rpartition(".")
     found = lookup(module, name)
@@ -100,7 +100,7 @@ def _is(found: Found | None, kind: type) -> bool:
     return found is not None and f"{found.module}.{name}" == f"{kind.__module__}.{kind.__name__}"
 
 
-def constructor_of(found: Found) -> Found | None:
+def _constructor_of(found: Found) -> Found | None:
     """The `__init__` of a class, or of the first of its bases that has one; None where none is read."""
     for cls in lineage(found):
         assert isinstance(cls.node, ast.ClassDef)
@@ -124,7 +124,7 @@ def lineage(found: Found) -> Iterator[Found]:
         waiting = [base for base in bases if base is not None] + waiting
 
 
-def _signature(target: str, found: Found, of_class: bool, handed: tuple[str, ...]) -> Signature:
+def _signature(target: str, found: Found, of_class: bool, handed: tuple[str, ...]) -> _Signature:
     assert isinstance(found.node, ast.FunctionDef)
     given = found.node.args
     positional = [*given.posonlyargs, *given.args][of_class:]
@@ -142,7 +142,7 @@ def _signature(target: str, found: Found, of_class: bool, handed: tuple[str, ...
         except Unreadable:  # it is left to Python
             pass
     optional = frozenset(arg.arg for arg, default in settings if default is not None)
-    return Signature(read | _shared(target, given.kwarg, found.module), known, optional)
+    return _Signature(read | _shared(target, given.kwarg, found.module), known, optional)
 
 
 def _refused_unless_handed(target: str, taken: int, handed: Sequence[str]) -> None:

@@ -72,7 +72,7 @@ def choice_meant(group: str, choice: Any, offered: list[str]) -> str:
     names += [name for name in offered if _bare(name) == word]
     close = names or get_close_matches(str(choice).lower(), offered, 3, 0.75)
     lines = [filled(f"{name}: {_meaning(group, name)}", 2, 2) for name in close if _meaning(group, name)]
-    return "\n".join([meant_one_of(close), *lines])
+    return "\n".join([_meant_one_of(close), *lines])
 
 
 def key_meant(key: str, value: Any, known: list[str]) -> str:
@@ -84,11 +84,11 @@ def key_meant(key: str, value: Any, known: list[str]) -> str:
         return f"; beta = 1 / temperature{_inverse(value)}"
     there = [target for target in targets if target in known]
     if not there and (close := _close(key, known)):
-        return meant_one_of(close)
-    return meant_one_of(there) or "".join(_owners(group, name))
+        return _meant_one_of(close)
+    return _meant_one_of(there) or "".join(_owners(group, name))
 
 
-def meant_one_of(names: list[str]) -> str:
+def _meant_one_of(names: list[str]) -> str:
     """`; did you mean a or b?`; nothing where there is nothing."""
     return f"; did you mean {' or '.join(names)}?" if names else ""
 

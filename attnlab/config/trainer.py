@@ -44,16 +44,16 @@ def _duration(value: Any) -> bool:
     )
 
 
-ALIASES = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+_ALIASES = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
 """Lightning's short names of precisions: one precision has one name, and so one identity."""
 
-Precision = Annotated[
+_Precision = Annotated[
     Literal["32-true", "64-true", "bf16-mixed", "bf16-true", "16-mixed", "16-true"],
-    BeforeValidator(lambda value: ALIASES.get(str(value), value)),
+    BeforeValidator(lambda value: _ALIASES.get(str(value), value)),
 ]
-CountOrNone = Count | None
-PositiveOrNone = Positive | None
-Limit = _rule(
+_CountOrNone = Count | None
+_PositiveOrNone = Positive | None
+_Limit = _rule(
     lambda value: value == -1 or _whole(value, 1), "must be a whole number >= 1, or -1 for no limit"
 )
 Batches = _rule(
@@ -62,22 +62,22 @@ Batches = _rule(
 )
 
 OFFERED: dict[str, Any] = {
-    "max_steps": Limit,
-    "max_epochs": Limit,
-    "min_steps": CountOrNone,
-    "min_epochs": CountOrNone,
+    "max_steps": _Limit,
+    "max_epochs": _Limit,
+    "min_steps": _CountOrNone,
+    "min_epochs": _CountOrNone,
     "max_time": _rule(
         lambda value: value is None or _duration(value),
         "must be days:hours:minutes:seconds above zero, such as 00:01:30:00, or null",
     ),
     "accelerator": Literal["cpu", "gpu", "cuda", "mps", "auto"],
     "devices": _rule(_one_device, "a run trains on one device: must be 1, or [2] for the third GPU"),
-    "precision": Precision,
-    "gradient_clip_val": PositiveOrNone,
+    "precision": _Precision,
+    "gradient_clip_val": _PositiveOrNone,
     "gradient_clip_algorithm": Literal["norm", "value"],
     "accumulate_grad_batches": Count,
     "log_every_n_steps": Count,
-    "check_val_every_n_epoch": CountOrNone,
+    "check_val_every_n_epoch": _CountOrNone,
     "val_check_interval": _rule(
         lambda value: _share(value) or _whole(value, 1),
         "must be a fraction of an epoch in (0, 1], such as 1.0, or a whole number of batches >= 1",

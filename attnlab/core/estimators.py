@@ -51,7 +51,7 @@ class Reinforce(Estimator):
         pushed = all_paid = paid(losses, taken)
         auxiliary = torch.zeros_like(losses[0])
         for name, site in taken.sites.items():
-            returns, counts = returns_of(all_paid.detach(), valid, site.reach), steps_of(site, valid)
+            returns, counts = returns_of(all_paid.detach(), valid, site.reach), _steps_of(site, valid)
             baseline: Baseline = self.baselines[_key(name)]  # pyright: ignore[reportAssignmentType]
             advantage = (returns - baseline(returns, site, counts)).detach()
             push = advantage * over_heads(site.selection.log_prob)
@@ -100,7 +100,7 @@ def over_heads(numbers: Float[Tensor, "K B *H T"]) -> Float[Tensor, "K B T"]:
     return numbers.sum(tuple(range(2, numbers.ndim - 1))) if numbers.ndim > 3 else numbers
 
 
-def steps_of(site: Site, valid: Valid) -> Bool[Tensor, "#B #T"]:
+def _steps_of(site: Site, valid: Valid) -> Bool[Tensor, "#B #T"]:
     """Which steps of a site count: those of the target, or its own."""
     return site.valid if site.reach == "all" else valid
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-Query = Float[Tensor, "*K T Q"]
+_Query = Float[Tensor, "*K T Q"]
 Keys = Float[Tensor, "*B S D"]
 Scores = Float[Tensor, "*K T S"]
 
@@ -16,7 +16,7 @@ Scores = Float[Tensor, "*K T S"]
 class Score(nn.Module):
     """Interface: queries and keys -> one number for each pair of a target step and a source position."""
 
-    def forward(self, query: Query, keys: Keys) -> Scores:
+    def forward(self, query: _Query, keys: Keys) -> Scores:
         raise NotImplementedError
 
 
@@ -28,7 +28,7 @@ class Dot(Score):
         super().__init__()
         self.scale = scale
 
-    def forward(self, query: Query, keys: Keys) -> Scores:
+    def forward(self, query: _Query, keys: Keys) -> Scores:
         return self.scale * query @ keys.transpose(-1, -2)
 
 
@@ -39,7 +39,7 @@ class General(Score):
         super().__init__()
         self.project = nn.Linear(key_size, query_size, bias=False)
 
-    def forward(self, query: Query, keys: Keys) -> Scores:
+    def forward(self, query: _Query, keys: Keys) -> Scores:
         return query @ self.project(keys).transpose(-1, -2)
 
 
@@ -52,16 +52,16 @@ class Additive(Score):
         self.key = nn.Linear(key_size, query_size, bias=False)
         self.combine = nn.Linear(query_size, 1, bias=False)
 
-    def forward(self, query: Query, keys: Keys) -> Scores:
+    def forward(self, query: _Query, keys: Keys) -> Scores:
         pairs = self.query(query).unsqueeze(-2) + self.key(keys).unsqueeze(-3)  # ... T S Q
         return self.combine(torch.tanh(pairs)).squeeze(-1)
 
 
-class Cosine(Score):
+class _Cosine(Score):
     """q . k / (|q| |k|), between -1 and 1; Graves et al. 2014 (1410.5401, eq. 6). Choose beta of 5 or more
     with it."""
 
-    def forward(self, query: Query, keys: Keys) -> Scores:
+    def forward(self, query: _Query, keys: Keys) -> Scores:
         unit = nn.functional.normalize
         return unit(query, dim=-1) @ unit(keys, dim=-1).transpose(-1, -2)
 
@@ -91,7 +91,7 @@ def additive(query_size: int, key_size: int) -> Score:
 def cosine(query_size: int, key_size: int) -> Score:
     """The cosine of the angle between query and key, which have one width."""
     _same_width("cosine", query_size, key_size)
-    return Cosine()
+    return _Cosine()
 
 
 def _same_width(name: str, query_size: int, key_size: int) -> None:

@@ -46,7 +46,7 @@ def relax(logits: Tensor, temperature: Tensor, like: Tensor) -> Tensor:
     return torch.softmax(logits / temperature, -1).to(like.dtype) * (like > 0).any(-1, keepdim=True)
 
 
-class GumbelSoftmax(Selector):
+class _GumbelSoftmax(Selector):
     """One relaxed draw: weights = softmax((log p + G) / temperature)."""
 
     def __init__(self, distribution: Distribution, temperature: Scheduled):
@@ -60,7 +60,7 @@ class GumbelSoftmax(Selector):
         return single(relax(logits, self.temperature(), probs), probs)
 
 
-class GumbelRao(Selector):
+class _GumbelRao(Selector):
     """A one-hot draw D whose weights carry the gradient of the relaxed draw, averaged over `samples` noises
     given D."""
 
@@ -91,7 +91,7 @@ def gumbel_softmax(**settings: Unpack[BetaAndTemperature]) -> Mechanism:
     The bias goes to 0 with the temperature, while the variance grows.
     """
     distribution = Softmax(scheduled("beta", settings))
-    selector = GumbelSoftmax(distribution, scheduled("temperature", settings))
+    selector = _GumbelSoftmax(distribution, scheduled("temperature", settings))
     return Mechanism(distribution, selector, Pathwise())
 
 
@@ -131,5 +131,5 @@ def gumbel_rao(*, samples: Size, **settings: Unpack[BetaAndTemperature]) -> Mech
 
 def _straight_through(samples: int, settings: BetaAndTemperature) -> Mechanism:
     distribution = Softmax(scheduled("beta", settings))
-    selector = GumbelRao(distribution, scheduled("temperature", settings), samples)
+    selector = _GumbelRao(distribution, scheduled("temperature", settings), samples)
     return Mechanism(distribution, selector, Pathwise())

@@ -54,7 +54,7 @@ class RelaxedPair(Selector):
         return Selection(weights, shares, torch.cat([chosen, nothing]), probs, costless(probs))
 
 
-class RelaxedGivenDraw(Baseline):
+class _RelaxedGivenDraw(Baseline):
     """eta times the loss of the third alternative, which depends on the draw; the other two make up for its
     mean."""
 
@@ -83,4 +83,4 @@ def rebar(*, eta: Positive, **settings: Unpack[BetaAndTemperature]) -> Mechanism
     """
     distribution = Softmax(scheduled("beta", settings))
     selector = RelaxedPair(distribution, scheduled("temperature", settings), eta)
-    return Mechanism(distribution, selector, Reinforce(partial(RelaxedGivenDraw, eta)))
+    return Mechanism(distribution, selector, Reinforce(partial(_RelaxedGivenDraw, eta)))

@@ -26,7 +26,7 @@ from attnlab.facts import Facts
 from attnlab.randomness import Randomness, log_prob_of, one_hot
 from attnlab.settings import Beta, Size
 
-LARGEST_SET = 8  # 2^8 subsets a step
+_LARGEST_SET = 8  # 2^8 subsets a step
 
 
 def members(position: Int[Tensor, "K B T"], categorical: Categorical) -> tuple[Tensor, Tensor, Tensor]:
@@ -143,9 +143,9 @@ def unordered_set(*, samples: Size, **beta: Unpack[Beta]) -> Mechanism:
     built-in baseline. Exact where samples >= the number of positions. Raises ValueError for a single sample,
     where that baseline would be the sample itself, and for more than 8.
     """
-    if not 2 <= samples <= LARGEST_SET:
+    if not 2 <= samples <= _LARGEST_SET:
         raise ValueError(
-            f"unordered_set compares the members of a set and needs 2 <= samples <= {LARGEST_SET} "
+            f"unordered_set compares the members of a set and needs 2 <= samples <= {_LARGEST_SET} "
             "(the recursion visits "
             f"2^samples subsets), got {samples}; attention=hard_reinforce takes any number"
         )

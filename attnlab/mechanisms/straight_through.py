@@ -15,7 +15,7 @@ from attnlab.randomness import Randomness, draw, one_hot
 from attnlab.settings import Beta
 
 
-class StraightThrough(Selector):
+class _StraightThrough(Selector):
     """One one-hot alternative whose weights carry the gradient of probs; `choose` says which."""
 
     def choose(self, categorical: Categorical, randomness: Randomness) -> Tensor:
@@ -28,8 +28,8 @@ class StraightThrough(Selector):
         return single(functional.straight_through(hard, probs), probs)
 
 
-class ArgmaxStraightThrough(StraightThrough):
-    """As StraightThrough, with the most probable position instead of a draw."""
+class ArgmaxStraightThrough(_StraightThrough):
+    """As _StraightThrough, with the most probable position instead of a draw."""
 
     def choose(self, categorical: Categorical, randomness: Randomness) -> Tensor:
         """The one-hot vector taken forward, for each alternative: the argmax."""
@@ -49,7 +49,7 @@ def hard_straight_through(**beta: Unpack[Beta]) -> Mechanism:
     Biased except where the loss is affine in the weights.
     """
     distribution = Softmax(scheduled("beta", beta))
-    return Mechanism(distribution, StraightThrough(distribution), Pathwise())
+    return Mechanism(distribution, _StraightThrough(distribution), Pathwise())
 
 
 @Facts(

@@ -52,7 +52,7 @@ class SumAndSample(Selector):
         return Selection(weights, mass, log_prob, categorical.probs, costless(categorical.probs))
 
 
-class SummedMean(Baseline):
+class _SummedMean(Baseline):
     """The mean loss of the summed positions under p, which does not know the one that is drawn (the last)."""
 
     def forward(self, returns: Tensor, site: Site, valid: Tensor) -> Tensor:
@@ -82,4 +82,4 @@ def sum_and_sample(*, samples: Size, **beta: Unpack[Beta]) -> Mechanism:
         )
     distribution = Softmax(scheduled("beta", beta))
     selector = SumAndSample(distribution, samples)
-    return Mechanism(distribution, selector, Reinforce(SummedMean))
+    return Mechanism(distribution, selector, Reinforce(_SummedMean))

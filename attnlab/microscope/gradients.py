@@ -26,8 +26,8 @@ Loss = Callable[[Tensor], Tensor]
 """Weights (K, N, S) -> losses (K, N)."""
 
 ROWS = 2**14  # estimates made at once
-TERMS = 10**6  # of an exact bound
-SITES = {"attention": Placement(query_size=1)}
+_TERMS = 10**6  # of an exact bound
+_SITES = {"attention": Placement(query_size=1)}
 
 
 def mechanism_of(
@@ -38,7 +38,7 @@ def mechanism_of(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         mechanism: Mechanism = make_part("attention", settings(*overrides))
-        mechanism.estimator.prepare(SITES)
+        mechanism.estimator.prepare(_SITES)
     for part in (mechanism.distribution, mechanism.selector, mechanism.estimator):
         part.to(device, dtype)
         move_all(part, 0)  # not rounded to float32 on the way
@@ -133,15 +133,15 @@ def exact_gradient(
         mask = (scores > -torch.inf)[None, None, None]
         inputs = AttentionInput(leaf[None, None, None], mask, torch.zeros_like(mask), _first(leaf))
         probs = mechanism.distribution(inputs).probs[0, 0, 0]
-        value = objective_value(probs, loss, mechanism.facts.objective, mechanism.facts.bound)
+        value = _objective_value(probs, loss, mechanism.facts.objective, mechanism.facts.bound)
     else:
-        value = objective_value(functional.softmax(leaf), loss, objective)
+        value = _objective_value(functional.softmax(leaf), loss, objective)
     if not value.requires_grad:
         return torch.zeros_like(leaf)
     return torch.autograd.grad(value, leaf, allow_unused=True, materialize_grads=True)[0]
 
 
-def objective_value(
+def _objective_value(
     probs: Float[Tensor, "S"], loss: Loss, objective: Objective, bound: int = 0
 ) -> Float[Tensor, ""]:
     """The objective at a distribution; with `bound` > 0, -E log mean_k exp(-loss(z_k)) of so many draws from
@@ -166,10 +166,10 @@ def objective_value(
 def _bound(probs: Tensor, losses: Tensor, draws: int) -> Tensor:
     """Over every multiset of draws, each with the number of orders it can come in."""
     terms = math.comb(len(probs) + draws - 1, draws)
-    if terms > TERMS:
+    if terms > _TERMS:
         raise ValueError(
             f"the exact bound of {draws} draws over {len(probs)} positions has {terms:,} terms, and "
-            f"at most {TERMS:,} are "
+            f"at most {_TERMS:,} are "
             "added up; take fewer samples"
         )
     drawn = torch.tensor(

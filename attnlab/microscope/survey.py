@@ -42,7 +42,7 @@ def exponential(weights: Float[Tensor, "K N S"]) -> Float[Tensor, "K N"]:
 PROBLEMS: dict[str, Loss] = {"linear": linear, "quadratic": quadratic, "exponential": exponential}
 
 
-class Measurement(NamedTuple):
+class _Measurement(NamedTuple):
     """A mechanism on one problem, against the exact gradient of its own objective; nan where that is zero."""
 
     relative_bias: float  # |mean - exact| / |exact| without what noise adds to it; 0 where noise is all
@@ -59,7 +59,7 @@ class Measurement(NamedTuple):
         return self.limit > 1e-9 and self.p_value < SIGNIFICANT
 
 
-def measure(overrides: Sequence[str], loss: Loss, draws: int, seed: int = 0) -> Measurement:
+def measure(overrides: Sequence[str], loss: Loss, draws: int, seed: int = 0) -> _Measurement:
     """Figures of `draws` estimates at SCORES."""
     scores = torch.tensor(SCORES, dtype=torch.float64)
     cost = 0
@@ -72,7 +72,7 @@ def measure(overrides: Sequence[str], loss: Loss, draws: int, seed: int = 0) -> 
     estimates = sample_gradients(overrides, scores, counted, draws, seed)
     exact = exact_gradient(scores, loss, overrides=overrides)
     if not exact.any():
-        return Measurement(math.nan, math.nan, math.nan, 1.0, math.nan, math.nan, cost)
+        return _Measurement(math.nan, math.nan, math.nan, 1.0, math.nan, math.nan, cost)
     mean, length = estimates.mean(0), exact.norm()
     covariance = torch.cov(estimates.T)
     difference = mean - exact
@@ -86,7 +86,7 @@ def measure(overrides: Sequence[str], loss: Loss, draws: int, seed: int = 0) -> 
     spread = covariance.trace() / length.square()
     p_value = _p_value(difference, covariance, draws)
     found, its_error, limit = lengths.tolist()
-    return Measurement(found, its_error, limit, p_value, cosine.item(), spread.item(), cost)
+    return _Measurement(found, its_error, limit, p_value, cosine.item(), spread.item(), cost)
 
 
 def _p_value(
@@ -148,7 +148,7 @@ def _words(overrides: Sequence[str]) -> list[str]:
     return [part.removeprefix("attention=").removeprefix("attention.") for part in own]
 
 
-def bias(found: Measurement) -> str:
+def bias(found: _Measurement) -> str:
     """The relative bias with its standard error, where it has one, or the limit that it is below."""
     if math.isnan(found.relative_bias):
         return "-"
@@ -159,7 +159,7 @@ def bias(found: Measurement) -> str:
     return f"{found.relative_bias:.3f}" + (f"±{found.error:.3f}" if found.error > 1e-9 else "")
 
 
-def variance(found: Measurement) -> str:
+def variance(found: _Measurement) -> str:
     """The relative variance; 0 where nothing is drawn."""
     if math.isnan(found.relative_variance):
         return "-"

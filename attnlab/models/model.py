@@ -76,14 +76,14 @@ def joined(passes: list[Pass], sites: dict[str, Site]) -> Pass:
     found = dict(sites)
     for name, first in passes[0].sites.items():
         parts = [taken.sites[name] for taken in passes]
-        fields = zip(*(part.selection for part in parts), STEP, strict=True)
+        fields = zip(*(part.selection for part in parts), _STEP, strict=True)
         selection = Selection(*(_together(tensors, axis) for *tensors, axis in fields))
         query = _together([part.query for part in parts], -2)
         found[name] = first._replace(selection=selection, query=query)
     return Pass(_together([taken.logits for taken in passes], -2), found)
 
 
-STEP = Selection(weights=-2, mass=-1, log_prob=-1, probs=-2, cost=-1)  # pyright: ignore[reportArgumentType]
+_STEP = Selection(weights=-2, mass=-1, log_prob=-1, probs=-2, cost=-1)  # pyright: ignore[reportArgumentType]
 """Which axis of each field counts the steps."""
 
 

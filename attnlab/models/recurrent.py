@@ -16,7 +16,7 @@ from attnlab.settings import Recurrent
 from attnlab.tasks.batch import PAD, Batch
 
 
-class State(NamedTuple):
+class _State(NamedTuple):
     """What is carried from step to step."""
 
     carried: Carried
@@ -45,22 +45,22 @@ class Seq2Seq(Model):
         values = self.decoder.from_context(states)
         return Encoded(self.attention.memory(states, values, mask[:, None]), {})
 
-    def start(self, memory: Memory) -> State:
-        return State((), 0)
+    def start(self, memory: Memory) -> _State:
+        return _State((), 0)
 
     def step(
         self,
         previous: Int[Tensor, "B T"],
-        state: State,
+        state: _State,
         memory: Memory,
         choose: Choose,
         randomness: Randomness,
-    ) -> tuple[Pass, State]:
+    ) -> tuple[Pass, _State]:
         states, carried = self.decoder(previous, state.carried, randomness.generator)
         query = states[None]
         context, selection = self.attention(query, memory, choose, first=state.taken)
         taken = Pass(self.decoder.read(query, context), {"attention": Site(selection, query, "step")})
-        return taken, State(carried, state.taken + previous.size(1))
+        return taken, _State(carried, state.taken + previous.size(1))
 
     def forward(self, batch: Batch, choose: Choose, randomness: Randomness) -> Pass:
         """Teacher forcing, all steps at once."""

@@ -19,7 +19,7 @@ from attnlab.config.checking import own_code
 from attnlab.config.sources import file_of
 
 PACKAGE = __name__.partition(".")[0]
-INSTALLED = {"site-packages", "dist-packages"}
+_INSTALLED = {"site-packages", "dist-packages"}
 LISTED = 4  # files that a sentence names
 
 Code = Mapping[str, str]
@@ -108,13 +108,13 @@ def _own_files(top: str) -> Iterator[tuple[str, Path]]:
     folders = list(spec.submodule_search_locations or []) if spec else []
     places = [Path(place) for place in (folders or ([spec.origin] if spec and spec.origin else []))]
     for place in places:
-        if top != PACKAGE and INSTALLED & set(place.parts):
+        if top != PACKAGE and _INSTALLED & set(place.parts):
             continue
         if place.suffix == ".py" and not folders:
             yield place.name, place
         for folder, below, files in os.walk(place) if folders else ():
             below[:] = sorted(
-                name for name in below if not name.startswith((".", "__")) and name not in INSTALLED
+                name for name in below if not name.startswith((".", "__")) and name not in _INSTALLED
             )
             for file in sorted(files):
                 if file.endswith(".py") and (path := Path(folder, file)).is_file():

@@ -30,11 +30,11 @@ from attnlab.runs.codebase import Code, code_of, differing, gone_on, listed
 from attnlab.runs.identity import effective, identity
 from attnlab.runs.naming import names
 
-CHOSEN = ("attention", "task", "score", "model")
+_CHOSEN = ("attention", "task", "score", "model")
 """Groups whose choice is always shown."""
 
 
-TODAY = re.compile(rf"^{[*NOT_STORED][-1]}:", re.MULTILINE)
+_TODAY = re.compile(rf"^{[*NOT_STORED][-1]}:", re.MULTILINE)
 """What stands in a configuration that was stored as it is today."""
 
 TERMINATION = "SIGTERM"
@@ -60,7 +60,7 @@ def shown(composition: Composition, varied: Sequence[str] = ()) -> Shown:
     tree, before = effective(composition.tree), effective(composition.defaults)
     named = {key: key.removesuffix("._target_") for key in tree}
     differing = [named[key] for key, value in tree.items() if before.get(key) != value]
-    told = {*CHOSEN, "seed", *varied, *differing}
+    told = {*_CHOSEN, "seed", *varied, *differing}
     settings = {
         named[key]: composition.choices.get(named[key], value)
         for key, value in tree.items()
@@ -92,7 +92,7 @@ def _earlier(place: Path, changed: int) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in sorted(place.glob("*/config.yaml")):
         with contextlib.suppress(OSError, ValueError, ConfigurationError):
-            if path.parent.name[-9:-8] == "-" and not TODAY.search(path.read_text(encoding="utf-8")):
+            if path.parent.name[-9:-8] == "-" and not _TODAY.search(path.read_text(encoding="utf-8")):
                 tree, data = read_config(path.parent), read_sources(path.parent).get("data")
                 found.setdefault(identity(tree, data), []).append(path.parent)
     return found

@@ -13,7 +13,7 @@ from attnlab.config.checking import ConfigurationError, data_files
 from attnlab.config.choices import named
 from attnlab.config.trainer import OWNED
 
-WITHOUT_EFFECT = ("runs_dir", "fresh", "trainer.enable_progress_bar", *(f"trainer.{name}" for name in OWNED))
+_WITHOUT_EFFECT = ("runs_dir", "fresh", "trainer.enable_progress_bar", *(f"trainer.{name}" for name in OWNED))
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -26,7 +26,7 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def effective(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting that can change a number, by its dotted key."""
-    return {key: value for key, value in flatten(tree).items() if key not in WITHOUT_EFFECT}
+    return {key: value for key, value in flatten(tree).items() if key not in _WITHOUT_EFFECT}
 
 
 def data_digests(tree: Mapping[str, Any], unread: Collection[str] = ()) -> dict[str, str]:

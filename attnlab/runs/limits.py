@@ -27,8 +27,8 @@ from attnlab.randomness import Randomness, generator_for
 from attnlab.tasks.batch import Batch
 from attnlab.tasks.task import Task
 
-DTYPES = {"64-true": torch.float64, "16-true": torch.float16, "bf16-true": torch.bfloat16}
-GIB = 2**30
+_DTYPES = {"64-true": torch.float64, "16-true": torch.float16, "bf16-true": torch.bfloat16}
+_GIB = 2**30
 
 
 def prepare(tree: Mapping[str, Any], task: Task | None = None) -> Built:
@@ -39,7 +39,7 @@ def prepare(tree: Mapping[str, Any], task: Task | None = None) -> Built:
     quiet()
     trainer = make_trainer(tree)
     task = task or make_task(tree)
-    refuse_memory(tree, task, trainer)
+    _refuse_memory(tree, task, trainer)
     refuse_batches(tree["trainer"], task)
     built = assemble(tree, EVERYTHING, task)
     refuse_numbers(built)
@@ -115,7 +115,7 @@ def _refuse_none(trainer: Mapping[str, Any], name: str, batches: int) -> None:
 def refuse_numbers(built: Built) -> None:
     """Raises ValueError for a beta or temperature that is no number of the precision computed in."""
     precision = built.config["trainer"]["precision"]
-    range_ = torch.finfo(DTYPES.get(precision, torch.float32))
+    range_ = torch.finfo(_DTYPES.get(precision, torch.float32))
     for path, part in built.training.named_modules():
         for number in (part.start, part.end) if isinstance(part, Scheduled) else ():
             if not range_.tiny <= number <= range_.max:
@@ -144,7 +144,7 @@ def refuse_precision(built: Built, trainer: pl.Trainer) -> None:
         ) from None
 
 
-def refuse_memory(tree: Mapping[str, Any], task: Task, trainer: pl.Trainer) -> None:
+def _refuse_memory(tree: Mapping[str, Any], task: Task, trainer: pl.Trainer) -> None:
     """Raises ValueError for a run that needs more memory than there is, by an estimate from below."""
     wide = {"64-true": 8, "16-true": 2, "bf16-true": 2}.get(tree["trainer"]["precision"], 4)
     made = not any(key.startswith("task.") for key in data_files(tree))
@@ -161,10 +161,10 @@ def refuse_memory(tree: Mapping[str, Any], task: Task, trainer: pl.Trainer) -> N
     }
     there = _memory(trainer)
     if sum(needed.values()) > there:
-        parts = ", ".join(f"{size / GIB:,.1f} for {part}" for part, size in needed.items())
+        parts = ", ".join(f"{size / _GIB:,.1f} for {part}" for part, size in needed.items())
         raise ValueError(
-            f"this run needs at least {sum(needed.values()) / GIB:,.1f} GiB of memory ({parts}), and there "
-            f"are {there / GIB:,.1f} here"
+            f"this run needs at least {sum(needed.values()) / _GIB:,.1f} GiB of memory ({parts}), and there "
+            f"are {there / _GIB:,.1f} here"
         )
 
 

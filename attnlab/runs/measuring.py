@@ -10,13 +10,13 @@ from attnlab.runs import folders
 from attnlab.runs.identity import data_digests
 
 TRAINING = "task.train"  # what a vocabulary is made from, and stands for afterwards
-EXAMS = ("task.val", "task.test")
+_EXAMS = ("task.val", "task.test")
 ASKED = ("attention", "score", "model", "task")
 """Groups whose objects are asked whether a setting matters to a measurement."""
-READING = ("task.source_separator", "task.target_separator", "task.features_column")
+_READING = ("task.source_separator", "task.target_separator", "task.features_column")
 
 
-class Kept(NamedTuple):
+class _Kept(NamedTuple):
     """What a run keeps of its data."""
 
     vocabulary: tuple[dict[str, Any], ...]  # to be handed to the task; empty where it keeps none
@@ -28,14 +28,14 @@ class Kept(NamedTuple):
         return (TRAINING,) if self.vocabulary else ()
 
 
-def kept_by(folder: Path) -> Kept:
+def kept_by(folder: Path) -> _Kept:
     """What a run's folder holds of its data. Raises ConfigurationError where that is damaged."""
     vocabulary = folders.read_vocabulary(folder)
     digests = folders.read_sources(folder).get("data")
-    return Kept(() if vocabulary is None else (vocabulary,), digests if isinstance(digests, dict) else {})
+    return _Kept(() if vocabulary is None else (vocabulary,), digests if isinstance(digests, dict) else {})
 
 
-def remarks(kept: Kept, tree: Mapping[str, Any], changed: Collection[str]) -> Iterator[str]:
+def remarks(kept: _Kept, tree: Mapping[str, Any], changed: Collection[str]) -> Iterator[str]:
     """Sentences about data that are not those of the run; `changed` are the keys of a configuration that were
     named for this measurement.
 
@@ -52,7 +52,7 @@ def remarks(kept: Kept, tree: Mapping[str, Any], changed: Collection[str]) -> It
         if key in kept.unread:
             continue
         other = key in kept.digests and today[key] != kept.digests[key]
-        if other and not kept.vocabulary and key not in EXAMS:
+        if other and not kept.vocabulary and key not in _EXAMS:
             raise ConfigurationError(
                 f"{key}={path} is not the file this run was made from: its contents differ, and the numbers "
                 "of symbols may depend on them"
@@ -65,5 +65,5 @@ def remarks(kept: Kept, tree: Mapping[str, Any], changed: Collection[str]) -> It
             f"from {TRAINING}={paths[TRAINING]}, and are its own only if that is still the file it was "
             "trained on"
         )
-    for key in set(READING) & set(changed):
+    for key in set(_READING) & set(changed):
         yield f"{key} is another than in training: the lines are split in this way, the symbols are the run's"

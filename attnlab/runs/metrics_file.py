@@ -25,7 +25,7 @@ class MetricsFile(Logger):
     def __init__(self, path: Path, step: int):
         super().__init__()
         self.path = path
-        rows, self.dropped = sound_rows(path) if path.is_file() else ([], 0)
+        rows, self.dropped = _sound_rows(path) if path.is_file() else ([], 0)
         self.reached = int(rows[-1]["step"]) if rows else 0
         self.pending: dict[int, Row] = {}
         self._rewrite([row for row in rows if row["step"] <= step])
@@ -59,7 +59,7 @@ class MetricsFile(Logger):
                 os.close(file)
             self.last = int(new[-1]["step"])
         else:
-            rows = {row["step"]: row for row in read_metrics(self.path)}
+            rows = {row["step"]: row for row in _read_metrics(self.path)}
             for row in new:
                 rows[row["step"]] = rows.get(row["step"], {}) | row
             self._rewrite([rows[step] for step in sorted(rows)])
@@ -81,12 +81,12 @@ class MetricsFile(Logger):
         return line.getvalue()
 
 
-def read_metrics(path: Path) -> list[Row]:
+def _read_metrics(path: Path) -> list[Row]:
     """The rows of a metrics.csv, each with `step` and the figures it has, up to the first that is damaged."""
-    return sound_rows(path)[0]
+    return _sound_rows(path)[0]
 
 
-def sound_rows(path: Path) -> tuple[list[Row], int]:
+def _sound_rows(path: Path) -> tuple[list[Row], int]:
     """The rows of a metrics.csv up to the first that is damaged, and how many lines there are from that one
     on. A row cut off at the end is left out, and counts as one."""
     *lines, rest = path.read_bytes().split(b"\n")

@@ -17,8 +17,8 @@ from attnlab.config.composing import Composition
 from attnlab.config.overrides import key_of
 from attnlab.runs.identity import effective
 
-LONGEST_VALUE, LONGEST, MOST = 60, 80, 180  # bytes: of a value, of a name, of what a sweep varies
-IN_THE_PATH = ("attention", "task")  # a run lies in runs/<task>/<attention>/
+_LONGEST_VALUE, _LONGEST, MOST = 60, 80, 180  # bytes: of a value, of a name, of what a sweep varies
+_IN_THE_PATH = ("attention", "task")  # a run lies in runs/<task>/<attention>/
 
 
 def varied_keys(jobs: Sequence[Sequence[str]]) -> list[str]:
@@ -40,7 +40,7 @@ def names(jobs: Sequence[tuple[Composition, Sequence[str]]], varied: Sequence[st
         typed = {key_of(text): text.partition("=")[2] for text in overrides}
         first = _varied(composition, {key: typed[key] for key in varied if key in typed})
         name = _joined(first, _differing(composition, set(first)), paths)
-        place = (*(composition.choices[group] for group in IN_THE_PATH), name)
+        place = (*(composition.choices[group] for group in _IN_THE_PATH), name)
         taken[place] += 1
         found.append(name if taken[place] == 1 else f"{name},no={taken[place]}")
     return found
@@ -52,7 +52,7 @@ def _varied(composition: Composition, typed: Mapping[str, str]) -> dict[str, Any
     return {
         key: flat.get(key, composition.choices.get(key, value))
         for key, value in typed.items()
-        if key not in IN_THE_PATH
+        if key not in _IN_THE_PATH
     }
 
 
@@ -74,7 +74,7 @@ def _joined(first: Mapping[str, Any], then: Mapping[str, Any], paths: Mapping[st
     """key=value,key=value with a key's last part where that is enough: whole pairs, and how many more."""
     lasts = Counter(key.rpartition(".")[2] for key in (*first, *then))
     pairs, left_out = [], 0
-    for limit, settings in ((MOST, first), (LONGEST, then)):
+    for limit, settings in ((MOST, first), (_LONGEST, then)):
         for key, value in settings.items():
             last = key.rpartition(".")[2]
             shown = paths.get(value, value) if isinstance(value, str) else value
@@ -89,7 +89,7 @@ def _joined(first: Mapping[str, Any], then: Mapping[str, Any], paths: Mapping[st
 def safe(value: Any) -> str:
     """A value as a part of a file's name: letters and digits of any script; a hash for what is too long."""
     text = value if isinstance(value, str) else json.dumps(value, default=str).replace(" ", "")
-    if len(text.encode()) > LONGEST_VALUE:
+    if len(text.encode()) > _LONGEST_VALUE:
         return "~" + hashlib.sha256(text.encode()).hexdigest()[:6]
     kept = "".join(sign if _issafe(sign) else " " for sign in text)
     named = (unicodedata.name(sign, f"{ord(sign):x}").lower() for sign in text)

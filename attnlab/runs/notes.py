@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from attnlab.tasks.overlap import MOST
 from attnlab.tasks.task import Collected, Task
 
-WORTH_SAYING = 0.05  # share of made examples that may be in training too without a word
+_WORTH_SAYING = 0.05  # share of made examples that may be in training too without a word
 
 
 def notes(task: Task, results: Mapping[str, float]) -> Iterator[str]:
@@ -23,7 +23,7 @@ def notes(task: Task, results: Mapping[str, float]) -> Iterator[str]:
         examples, sources = (results.get(f"{exam}/seen_{what}", 0) for what in ("examples", "sources"))
         if examples or sources:
             size = sum(len(batch.source) for batch in batches)
-            if isinstance(task, Collected) or examples >= WORTH_SAYING * size:
+            if isinstance(task, Collected) or examples >= _WORTH_SAYING * size:
                 yield (
                     f"{exam}: of {size:,} examples, {examples:,.0f} were in training too, source and target "
                     f"alike, and {sources:,.0f} by their source (among the first {MOST:,} of training)"

@@ -38,8 +38,8 @@ log = logging.getLogger("attnlab")
 log.setLevel(logging.DEBUG)
 log.propagate = False
 
-NOTHING_SHOWN = folders.Shown()
-SOFT_AND_HARD: tuple[EvaluateAs, EvaluateAs] = ("soft", "argmax")
+_NOTHING_SHOWN = folders.Shown()
+_SOFT_AND_HARD: tuple[EvaluateAs, EvaluateAs] = ("soft", "argmax")
 
 
 class RunFailed(RuntimeError):
@@ -50,7 +50,7 @@ def train(
     tree: Mapping[str, Any],
     folder: Path,
     data: Mapping[str, str] | None = None,
-    shown: folders.Shown = NOTHING_SHOWN,
+    shown: folders.Shown = _NOTHING_SHOWN,
 ) -> dict[str, float]:
     """Train a checked configuration in its folder and return its results. data: the digests by which its data
     files were known when the run was planned; those of now where it was not. shown: how
@@ -90,7 +90,7 @@ def train(
             revision=folders.code_revision(),
             parameters=sum(value.numel() for value in built.training.parameters()),
         )
-        handlers = log_to(folder / "train.log", tree["trainer"]["enable_progress_bar"] is not False)
+        handlers = _log_to(folder / "train.log", tree["trainer"]["enable_progress_bar"] is not False)
         try:
             for words in (*beginning(folder, shown), *([f"begun earlier: {other}"] if other else [])):
                 log.debug("%s", words)
@@ -126,7 +126,7 @@ def beginning(folder: Path, shown: folders.Shown) -> Iterator[str]:
     yield f"code {status['revision']}; {versions}; {status['parameters']:,} parameters"
 
 
-def log_to(path: Path, told: bool) -> list[logging.Handler]:
+def _log_to(path: Path, told: bool) -> list[logging.Handler]:
     """Write everything that is logged to a file, and where `told` is true what people wait for to stderr."""
     file, screen = logging.FileHandler(path, encoding="utf-8"), logging.StreamHandler(sys.stderr)
     file.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
@@ -188,7 +188,7 @@ def _train(
     for sentence in _losses(start, metrics):
         log.critical("%s", sentence)  # told wherever a person may see it
     with Events(folder, start.step, shown) as events:
-        progress = Progress(draws_bar(built.config))
+        progress = Progress(_draws_bar(built.config))
         trainer = make_trainer(
             built.config,
             logger=[events, metrics],
@@ -285,7 +285,7 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
     told("measuring what hardening its attention costs")
     results = training.figures
     accuracy = {}
-    for rule in SOFT_AND_HARD:
+    for rule in _SOFT_AND_HARD:
         training.evaluate_as, training.figures = rule, {}
         trainer.validate(training, verbose=False)
         accuracy[rule] = training.figures["val/sequence_accuracy"]
@@ -294,7 +294,7 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
     return results | {"val/soft_argmax_gap": accuracy["soft"] - accuracy["argmax"]} | dict(counts)
 
 
-def draws_bar(tree: Mapping[str, Any]) -> bool:
+def _draws_bar(tree: Mapping[str, Any]) -> bool:
     """Whether a run draws a bar: as its configuration says, or where a person sees it."""
     wanted = tree["trainer"]["enable_progress_bar"]
     return sys.stderr.isatty() if wanted is None else wanted

@@ -19,9 +19,9 @@ from attnlab.config.moved import move
 from attnlab.files import regular
 from attnlab.metric import Metric
 
-LARGEST = 2**24  # bytes
+_LARGEST = 2**24  # bytes
 DEEPEST = 20  # levels of a configuration
-STATUS: dict[str, type | tuple[type, ...]] = {
+_STATUS: dict[str, type | tuple[type, ...]] = {
     "state": str,
     "start": (str, type(None)),
     "end": (str, type(None)),
@@ -70,7 +70,7 @@ def read_status(path: Path) -> dict[str, Any]:
     """What a status.json holds; {} where there is none. Raises Damaged."""
     with _told(path):
         status = _json(path)
-        for key, kinds in STATUS.items():
+        for key, kinds in _STATUS.items():
             if key in status and (not isinstance(status[key], kinds) or status[key] is True):
                 raise ValueError(f"{key} is {_kind(status[key])}")
         if not 0 <= status.get("parameters", 0) < 2**63:
@@ -143,8 +143,8 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _text(path: Path) -> str:
-    if regular(path).stat().st_size > LARGEST:
-        raise ValueError(f"it has more than {LARGEST >> 20} MB")
+    if regular(path).stat().st_size > _LARGEST:
+        raise ValueError(f"it has more than {_LARGEST >> 20} MB")
     return path.read_bytes().decode("utf-8")
 
 

@@ -29,7 +29,7 @@ from attnlab.runs import identity as provenance
 from attnlab.runs.naming import names, varied_keys
 from attnlab.runs.watching import watching
 
-LAUNCHED = ("hydra/job_logging=none", "hydra/hydra_logging=none", "hydra.output_subdir=null")
+_LAUNCHED = ("hydra/job_logging=none", "hydra/hydra_logging=none", "hydra.output_subdir=null")
 """Runs write their own configuration and log."""
 HERE = ("basic", "joblib")  # launchers of jobs on this machine
 
@@ -107,8 +107,8 @@ def launch(jobs: list[Job], overrides: list[str]) -> None:
         with hydra_at(CONFIGS), watching(jobs):
             # other processes start in other folders
             place = Path(jobs[0].composition.tree["runs_dir"]).absolute()
-            sweep = [f"hydra.sweep.dir={quoted(str(place))}", *LAUNCHED]
-            reasons = doors.launch(make, carry_out, [*hydra, *sweep], [*map(_job_overrides, jobs)])
+            sweep = [f"hydra.sweep.dir={quoted(str(place))}", *_LAUNCHED]
+            reasons = doors.launch(make, _carry_out, [*hydra, *sweep], [*map(_job_overrides, jobs)])
     except (HydraException, OmegaConfBaseException, ImportError) as error:
         raise ConfigurationError(first_lines(error)) from None
     for job, reason in zip(jobs, reasons, strict=False):
@@ -116,7 +116,7 @@ def launch(jobs: list[Job], overrides: list[str]) -> None:
             folders.note_failure(job.folder, reason)
 
 
-def carry_out(config: Any) -> str:
+def _carry_out(config: Any) -> str:
     """One job, in whatever process the launcher runs it: exactly what was planned, whatever was edited since.
     What goes wrong is in the run's status, and stops no other job."""
     from attnlab.runs import run as runs

@@ -15,12 +15,12 @@ from attnlab.runs import folders
 from attnlab.runs.history import column, last_step
 from attnlab.text import WIDTH
 
-OFTEN = 0.5  # seconds between two looks
+_OFTEN = 0.5  # seconds between two looks
 ACCURACY = "val/sequence_accuracy"
 
 
 @runtime_checkable
-class Watched(Protocol):
+class _Watched(Protocol):
     """A run of a sweep: where it lies, what it is called there, and how long it is."""
 
     @property
@@ -40,13 +40,13 @@ class Watched(Protocol):
 
 
 @contextmanager
-def watching(jobs: Sequence[Watched]) -> Iterator[None]:
+def watching(jobs: Sequence[_Watched]) -> Iterator[None]:
     """While jobs run: a line on stderr whenever one ends, with the time left; between them one bar over the
     steps of all on a terminal, elsewhere a line when one was validated."""
     over, view = threading.Event(), _View(jobs)
 
     def watch() -> None:
-        while not over.wait(OFTEN):
+        while not over.wait(_OFTEN):
             view.look()
         view.look()
 
@@ -62,7 +62,7 @@ def watching(jobs: Sequence[Watched]) -> Iterator[None]:
 class _View:
     """What is known of the jobs, and when it was last told."""
 
-    def __init__(self, jobs: Sequence[Watched]):
+    def __init__(self, jobs: Sequence[_Watched]):
         self.jobs = jobs
         self.before = {job.folder: folders.read_status(job.folder) for job in jobs}
         self.started = self.told = time.monotonic()
@@ -84,10 +84,10 @@ class _View:
         if running and (self.draws or time.monotonic() - self.told > SELDOM):
             self._tell_running(running)
 
-    def _is_new(self, job: Watched, status: dict[str, Any], key: str) -> bool:
+    def _is_new(self, job: _Watched, status: dict[str, Any], key: str) -> bool:
         return status.get(key) != self.before[job.folder].get(key)
 
-    def _tell_end(self, job: Watched) -> None:
+    def _tell_end(self, job: _Watched) -> None:
         number, failed = len(self.jobs) - len(self.ended), list(self.ended.values()).count("failed")
         pace = (time.monotonic() - self.started) / len(self.ended)
         counts = f"{len(self.ended) - failed} done, {failed} failed, {number} left"
@@ -96,7 +96,7 @@ class _View:
         tell(f"{counts}, about {spoken(pace * number)}; {self.ended[job.folder]}: {job.name}")
         self.told = time.monotonic()
 
-    def _tell_running(self, running: Sequence[Watched]) -> None:
+    def _tell_running(self, running: Sequence[_Watched]) -> None:
         step, total = sum(map(self._reached, self.jobs)), sum(map(_length, self.jobs))
         remaining = left(step, total, self.first, time.monotonic() - self.started)
         if self.draws:
@@ -111,16 +111,16 @@ class _View:
                     f"{', '.join(filter(None, [now, f'{remaining} for all' * bool(remaining)]))}: {job.name}"
                 )
 
-    def _reached(self, job: Watched) -> int:
+    def _reached(self, job: _Watched) -> int:
         return int(_length(job)) if job.folder in self.ended and _length(job) < math.inf else _step(job)
 
 
-def _length(job: Watched) -> int | float:
+def _length(job: _Watched) -> int | float:
     steps = job.composition.tree["trainer"]["max_steps"]
     return float(steps) if steps > 0 else math.inf
 
 
-def _step(job: Watched) -> int:
+def _step(job: _Watched) -> int:
     """The last logged step; 0 before the first."""
     try:
         return last_step(job.folder / "metrics.csv")
@@ -128,7 +128,7 @@ def _step(job: Watched) -> int:
         return 0
 
 
-def _validation(job: Watched) -> tuple[int, float]:
+def _validation(job: _Watched) -> tuple[int, float]:
     """Step and accuracy of the last validation; step 0 before the first."""
     try:
         history = column((job.folder / "metrics.csv").read_bytes(), ACCURACY)

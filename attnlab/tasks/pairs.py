@@ -68,7 +68,7 @@ def pairs(
     return task
 
 
-class Ragged(NamedTuple):
+class _Ragged(NamedTuple):
     """N sequences of unequal length, one behind the other."""
 
     symbols: Int[Tensor, " M"]
@@ -86,8 +86,8 @@ class Ragged(NamedTuple):
 class Examples(NamedTuple):
     """Encoded lines: features first in the source, EOS last in the target."""
 
-    source: Ragged
-    target: Ragged
+    source: _Ragged
+    target: _Ragged
 
     def batch(self, rows: list[int]) -> Batch:
         """These rows, padded to the longest of them."""
@@ -171,7 +171,7 @@ def _examples(encoded: Sequence[Encoded]) -> Examples:
     return Examples(*(_ragged([pair[side] for pair in encoded]) for side in (0, 1)))
 
 
-def _ragged(sequences: Sequence[Sequence[int]]) -> Ragged:
+def _ragged(sequences: Sequence[Sequence[int]]) -> _Ragged:
     length = torch.tensor([len(sequence) for sequence in sequences], dtype=torch.int64)
     symbols = torch.tensor(list(chain.from_iterable(sequences)), dtype=torch.int64)
-    return Ragged(symbols, length.cumsum(0) - length, length)
+    return _Ragged(symbols, length.cumsum(0) - length, length)

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-FEATURE_SEPARATOR = ";"  # V;IND;PRS, the notation of UniMorph
+_FEATURE_SEPARATOR = ";"  # V;IND;PRS, the notation of UniMorph
 SHOWN = 5  # malformed lines that an error quotes
-QUOTED = 60  # characters of a line that an error quotes
+_QUOTED = 60  # characters of a line that an error quotes
 # no symbols: what is in a line where programs disagree about the format of its file
-STRAY = {"\0": "NUL, as UTF-16 has (the file must be UTF-8)", "\r": "carriage return within a line"}
+_STRAY = {"\0": "NUL, as UTF-16 has (the file must be UTF-8)", "\r": "carriage return within a line"}
 
 
 class Row(NamedTuple):
@@ -81,7 +81,7 @@ def _parser(
             raise ValueError(_wrong_columns(columns, order))
         features = columns[features_column - 1] if features_column else ""
         return Row(
-            _split(features, FEATURE_SEPARATOR, "features") if features else [],
+            _split(features, _FEATURE_SEPARATOR, "features") if features else [],
             _split(columns[source], source_separator, "source"),
             _split(columns[target], target_separator, "target"),
         )
@@ -95,7 +95,7 @@ def _decode(line: bytes) -> str:
     except UnicodeDecodeError as error:
         byte = f"the byte {line[error.start]:#04x} at position {error.start + 1}"
         raise ValueError(f"expected UTF-8, got {byte} of {_quote(line)}") from error
-    for sign, what in STRAY.items():
+    for sign, what in _STRAY.items():
         if sign in text:
             raise ValueError(f"expected no {what}, got one in {_quote(text)}")
     if text.startswith("\ufeff"):
@@ -126,4 +126,4 @@ def _split(text: str, separator: str, name: str) -> list[str]:
 
 
 def _quote(text: str | bytes) -> str:
-    return repr(text) if len(text) <= QUOTED else f"{text[:QUOTED]!r}..."
+    return repr(text) if len(text) <= _QUOTED else f"{text[:_QUOTED]!r}..."

@@ -15,14 +15,14 @@ Encoded = tuple[Sequence[int], Sequence[int]]
 """Numbers of a source and of a target."""
 
 
-class Word(NamedTuple):
+class _Word(NamedTuple):
     """A line of an exam as one of the lines of its source."""
 
     share: float  # 1 / lines of this source, so that those of one source count as one
     references: list[list[int]]  # the different targets of this source, without EOS
 
 
-References = Mapping[tuple[tuple[int, ...], tuple[int, ...]], list[Word]]
+References = Mapping[tuple[tuple[int, ...], tuple[int, ...]], list[_Word]]
 """Source and target as a batch holds them -> the lines that look like this; more than one where unknown
 symbols make different lines alike, or a line is there twice."""
 
@@ -39,9 +39,9 @@ def references_of(rows: Iterable[Row], encoded: Iterable[Encoded]) -> References
     targets: dict[object, dict[tuple[str, ...], list[int]]] = defaultdict(dict)
     for source, row, (_, target) in zip(sources, rows, encoded, strict=True):
         targets[source][tuple(row.target)] = list(target[:-1])
-    found: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Word]] = defaultdict(list)
+    found: dict[tuple[tuple[int, ...], tuple[int, ...]], list[_Word]] = defaultdict(list)
     for source, (numbers, target) in zip(sources, encoded, strict=True):
-        word = Word(1 / lines[source], list(targets[source].values()))
+        word = _Word(1 / lines[source], list(targets[source].values()))
         found[tuple(numbers), tuple(target)].append(word)
     return dict(found)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from attnlab.tasks.reading import Row
 from attnlab.tasks.vocabulary import Vocabulary
 
-EXAMPLES = 5  # unknown symbols that a sentence shows
+_EXAMPLES = 5  # unknown symbols that a sentence shows
 
 
 def unknown_examples(vocabulary: Vocabulary, rows: Sequence[Row]) -> int:
@@ -25,8 +25,8 @@ def remarks(name: str, vocabulary: Vocabulary, rows: Sequence[Row], ceiling: flo
     strange = [row for row, unknown in zip(rows, found, strict=True) if unknown]
     if strange:
         counts = Counter(symbol for unknown in found for symbol in unknown)
-        shown = ", ".join(f"{n:,} x {_shown(*what)}" for what, n in counts.most_common(EXAMPLES))
-        more = f", and {len(counts) - EXAMPLES} others" if len(counts) > EXAMPLES else ""
+        shown = ", ".join(f"{n:,} x {_shown(*what)}" for what, n in counts.most_common(_EXAMPLES))
+        more = f", and {len(counts) - _EXAMPLES} others" if len(counts) > _EXAMPLES else ""
         yield (
             f"{name}: {len(strange):,} of {len(rows):,} lines hold symbols that training never saw: "
             f"{shown}{more}{_hint(vocabulary, strange, len(rows))}"

@@ -48,7 +48,7 @@ class Collected(Task, Protocol):
     references: Mapping[str, References]  # of "val" and "test": the targets that are right for a source
 
 
-Generate = Callable[[torch.Generator, int], Batch]
+_Generate = Callable[[torch.Generator, int], Batch]
 """A task's examples: generator and number of examples -> a batch."""
 
 # examples made at once for validation and test: a constant, so that batch_size changes no exam
@@ -61,7 +61,7 @@ class Synthetic:
 
     def __init__(
         self,
-        generate: Generate,
+        generate: _Generate,
         seed: int,
         batch_size: int,
         symbols: int,

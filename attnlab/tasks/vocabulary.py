@@ -7,8 +7,8 @@ from typing import Any
 from attnlab.tasks.batch import EOS, SPECIAL, UNK
 from attnlab.tasks.reading import Row
 
-SPECIAL_NAMES = ("<pad>", "<bos>", "<eos>", "<unk>")  # in the order of attnlab.core.interfaces
-TABLES = ("features", "source", "target")
+_SPECIAL_NAMES = ("<pad>", "<bos>", "<eos>", "<unk>")  # in the order of attnlab.core.interfaces
+_TABLES = ("features", "source", "target")
 
 
 class Vocabulary:
@@ -20,16 +20,16 @@ class Vocabulary:
     """
 
     def __init__(self, kept: Mapping[str, Any]):
-        tables: dict[str, list[str]] = {name: kept.get(name, ()) for name in TABLES}
+        tables: dict[str, list[str]] = {name: kept.get(name, ()) for name in _TABLES}
         longest = kept.get("longest_target")
         if not all(map(_is_table, tables.values())) or not isinstance(longest, int) or longest < 1:
-            rule = f"{', '.join(TABLES)}, each a list of different words, and a longest_target"
+            rule = f"{', '.join(_TABLES)}, each a list of different words, and a longest_target"
             raise ValueError(f"a vocabulary must hold {rule}, got {str(dict(kept))[:200]}")
         self.kept = {**tables, "longest_target": longest}
         self.longest_target = longest
         features, source, target = tables.values()
-        self.source = (*SPECIAL_NAMES, *(f"[{feature}]" for feature in features), *source)
-        self.target = (*SPECIAL_NAMES, *target)
+        self.source = (*_SPECIAL_NAMES, *(f"[{feature}]" for feature in features), *source)
+        self.target = (*_SPECIAL_NAMES, *target)
         self.feature_ids = {symbol: index for index, symbol in enumerate(features, SPECIAL)}
         self.source_ids = {symbol: index for index, symbol in enumerate(source, SPECIAL + len(features))}
         self.target_ids = {symbol: index for index, symbol in enumerate(target, SPECIAL)}
@@ -51,7 +51,7 @@ class Vocabulary:
 
 def vocabulary_of(rows: list[Row]) -> Vocabulary:
     """The symbols of training rows, in the order of their code points."""
-    tables = {name: _symbols(getattr(row, name) for row in rows) for name in TABLES}
+    tables = {name: _symbols(getattr(row, name) for row in rows) for name in _TABLES}
     return Vocabulary({**tables, "longest_target": 1 + max(len(row.target) for row in rows)})
 
 

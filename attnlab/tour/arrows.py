@@ -17,9 +17,9 @@ from attnlab.tour.figures import GREY, SOFT, png
 SCORES = torch.tensor([0.6, 0.0, -0.3], dtype=torch.float64)
 VALUES = torch.tensor([[0.0, 1.0], [-0.9, -0.5], [0.9, -0.5]], dtype=torch.float64)
 GOAL = torch.tensor([0.6, -0.5], dtype=torch.float64)
-FEWER = {"samples": 2, "k": 2}  # than there are positions: with all of them nothing is left to estimate
+_FEWER = {"samples": 2, "k": 2}  # than there are positions: with all of them nothing is left to estimate
 DRAWS, SHOWN = 4000, 300
-REACH = 3.8  # of the picture, in lengths of the exact gradient
+_REACH = 3.8  # of the picture, in lengths of the exact gradient
 
 
 class Estimates(NamedTuple):
@@ -39,9 +39,9 @@ def cost(weights: Float[Tensor, "K N S"]) -> Float[Tensor, "K N"]:
 
 
 def settings_of(name: str) -> list[str]:
-    """Overrides for a mechanism's defaults but for FEWER samples or positions."""
+    """Overrides for a mechanism's defaults but for _FEWER samples or positions."""
     offered = settings_in(CONFIGS / "attention" / f"{name}.yaml")
-    fewer = [f"attention.{key}={value}" for key, value in FEWER.items() if key in offered]
+    fewer = [f"attention.{key}={value}" for key, value in _FEWER.items() if key in offered]
     return [f"attention={name}", *fewer]
 
 
@@ -82,7 +82,7 @@ def arrows(estimates: Estimates) -> bytes:
     exact one black."""
     figure = Figure(figsize=(2.1, 2.0), layout="constrained")
     axes = figure.subplots()
-    reach = REACH * float(estimates.expected.norm())
+    reach = _REACH * float(estimates.expected.norm())
     for position, direction in enumerate(_directions()):
         axes.plot(*torch.stack([0 * direction, 0.75 * reach * direction]).T, color=GREY, linewidth=0.5)
         x, y = (0.8 * reach * direction).tolist()

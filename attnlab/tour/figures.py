@@ -11,10 +11,10 @@ from matplotlib.figure import Figure
 from attnlab import functional
 from attnlab.tour.example import POSITIONS, SCORES, TIED, VALUES
 
-SOFT, HARD, THIRD, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"  # Okabe & Ito, and a grey
+SOFT, HARD, _THIRD, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"  # Okabe & Ito, and a grey
 SHADES = ("#9ecbe8", "#56a5d6", "#0072B2", "#003f66")  # of SOFT, from soft to hard
 WIDTH = 4.8  # inches: letters stay readable where the figure is as narrow as a phone
-AREA = 1200  # of a disc that stands for a share of 1, in square points
+_AREA = 1200  # of a disc that stands for a share of 1, in square points
 CURVED = (0.1, 1.0, 3.0, 10.0)  # betas drawn as curves
 BETAS = torch.logspace(-2, 2, 201, dtype=torch.float64)
 
@@ -84,7 +84,7 @@ def softargmax_curve() -> bytes:
         BETAS,
         [functional.softargmax(TIED, beta) for beta in BETAS],
         "--",
-        color=THIRD,
+        color=_THIRD,
         label=f"softargmax, {label}",
     )
     axes.set_ylim(1.9, 3.1)
@@ -101,10 +101,10 @@ def attention() -> bytes:
     weights = functional.softmax(SCORES)
     path = torch.stack([functional.softmax(SCORES, beta) @ VALUES for beta in BETAS])
     axes.plot(*path.T, color=SOFT, linewidth=1.5, label="what is read as beta grows")
-    axes.scatter(*VALUES.T, s=(AREA * weights).tolist(), color=GREY, alpha=0.35, linewidth=0)
+    axes.scatter(*VALUES.T, s=(_AREA * weights).tolist(), color=GREY, alpha=0.35, linewidth=0)
     for position, (value, weight) in enumerate(zip(VALUES.tolist(), weights.tolist(), strict=True)):
         axes.plot([value[0]], [value[1]], ".", color="black", markersize=4)
-        beside = (5 + (AREA * weight / torch.pi) ** 0.5, 4)  # radius of the disc, in points
+        beside = (5 + (_AREA * weight / torch.pi) ** 0.5, 4)  # radius of the disc, in points
         text = f"value {position}\nshare {weight:.2f}"
         axes.annotate(text, value, xytext=beside, textcoords="offset points", fontsize=9)
     hard, soft = functional.hardmax(SCORES) @ VALUES, weights @ VALUES

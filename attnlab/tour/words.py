@@ -8,12 +8,12 @@ from attnlab.tour import arrows
 from attnlab.tour.example import POSITIONS, SCORES, TIED, VALUES, gradient
 
 GOAL = 1.0  # the target at which the sliders begin
-SLIDERS = {  # the sliders' mechanisms that are no choice of attention
+_SLIDERS = {  # the sliders' mechanisms that are no choice of attention
     "hard_reinforce_1": ["attention=hard_reinforce", "attention.samples=1", "attention.baseline=none"],
     "argmax": [],
 }
 WIDTH, KEYS = 64, 10  # of a query, and how many it is held against
-PEAK, MATCH = (1, 5), 3.4  # of a heatmap (row, column), and the disparity where two pictures match
+_PEAK, _MATCH = (1, 5), 3.4  # of a heatmap (row, column), and the disparity where two pictures match
 
 
 def numbers() -> dict[str, str]:
@@ -26,7 +26,7 @@ def measured(names: list[str]) -> dict[str, str]:
     noise."""
     said = {}
     for name in names:
-        overrides = SLIDERS.get(name, [f"attention={name}"])
+        overrides = _SLIDERS.get(name, [f"attention={name}"])
         if overrides:
             said[f"measured_{name}"] = arrows.caption(arrows.measure(name, overrides, SCORES, _squared))
     return said
@@ -77,8 +77,8 @@ def _uses() -> dict[str, str]:
     query, key = torch.randn(2, 10_000, KEYS, WIDTH, dtype=torch.float64, generator=generator)
     dots = (query[:, :1] * key).sum(-1)
     rows, columns = torch.meshgrid(torch.arange(4.0), torch.arange(8.0), indexing="ij")
-    heatmap = torch.exp(-((rows - PEAK[0]) ** 2 + (columns - PEAK[1]) ** 2))  # 0 far from the peak
-    costs = (torch.arange(8, dtype=torch.float64) - MATCH).square()
+    heatmap = torch.exp(-((rows - _PEAK[0]) ** 2 + (columns - _PEAK[1]) ** 2))  # 0 far from the peak
+    costs = (torch.arange(8, dtype=torch.float64) - _MATCH).square()
     return {
         "width": str(WIDTH),
         "root": f"{WIDTH**0.5:g}",
@@ -86,10 +86,10 @@ def _uses() -> dict[str, str]:
         "dot_spread": f"{dots.std():.1f}",
         "top_of_dots": _percent(functional.softmax(dots).amax(-1).mean()),
         "top_of_scaled": _percent(functional.softmax(dots / WIDTH**0.5).amax(-1).mean()),
-        "peak": f"({PEAK[0]}, {PEAK[1]})",
+        "peak": f"({_PEAK[0]}, {_PEAK[1]})",
         "keypoint": _place(heatmap, rows, columns, 1.0),
         "keypoint_at_20": _place(heatmap, rows, columns, 20.0),
-        "match": f"{MATCH:g}",
+        "match": f"{_MATCH:g}",
         "disparity": f"{functional.softargmax(-costs):.2f}",
         "nearest": _argmax(-costs),
     }

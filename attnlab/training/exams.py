@@ -107,7 +107,7 @@ def _ratio(measure: Measure, answers: Any) -> Ratio:
     return pair
 
 
-UNTRAINED = 1.1
+_UNTRAINED = 1.1
 """An untrained model costs so many times what a uniform guess does, and no more."""
 
 
@@ -115,7 +115,7 @@ def divergence(nll: Mapping[str, float], symbols: int) -> str | None:
     """What to say of some nll (nats a token), each under a name that says whose it is, where one of them is
     far worse than that of a uniform guess among the symbols of the target, ln(symbols)."""
     guess = math.log(symbols)
-    worse = [f"{value:.4g} {whose}" for whose, value in nll.items() if not value <= UNTRAINED * guess]
+    worse = [f"{value:.4g} {whose}" for whose, value in nll.items() if not value <= _UNTRAINED * guess]
     if not worse:
         return None
     return (

@@ -20,13 +20,13 @@ def naming_nan(model: nn.Module, step: int, again: Callable[[], object]) -> Iter
     try:
         yield
     except Exception as error:
-        part = first_not_finite(model, again)
+        part = _first_not_finite(model, again)
         if part is None:
             raise
         raise NonFiniteLoss(f"the loss is nan at step {step}, {part} not being finite") from error
 
 
-def first_not_finite(model: nn.Module, compute: Callable[[], object]) -> str | None:
+def _first_not_finite(model: nn.Module, compute: Callable[[], object]) -> str | None:
     """The part of a model, by its name, that is the first to give NaN or +infinity; -infinity is what masks
     are made of."""
     found: list[str] = []

@@ -27,7 +27,7 @@ from attnlab.training.optimizers import Configure, clip
 from attnlab.training.recording import Recording
 
 # examples of a training batch whose figures are taken; those of a whole one would cost a third of a step
-PART = 16
+_PART = 16
 
 
 class Training(Recording):
@@ -126,10 +126,10 @@ class Training(Recording):
         self.move(self.trainer.global_step)
 
     def _taken(self) -> dict[str, float]:
-        """Teacher-forced figures of the step's first PART examples under the evaluation rule."""
+        """Teacher-forced figures of the step's first _PART examples under the evaluation rule."""
         self.model.eval()
         tally = Tally()
-        for part in first_examples((batch for batch, _ in self.parts), PART):
+        for part in first_examples((batch for batch, _ in self.parts), _PART):
             tally.add(teacher_forced(self.model, part, self.rule))
         self.model.train()
         return {tag: tally.figures("train")[tag] for tag in ("train/nll", "train/token_accuracy")}

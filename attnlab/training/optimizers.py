@@ -16,7 +16,7 @@ Configure = Callable[[Iterable[Parameter], float, int], dict[str, Any]]
 """(parameters, steps of the whole run, batches an epoch) -> what Lightning's `configure_optimizers`
 returns."""
 
-LOWEST_LR = 1e-5  # where halving stops
+_LOWEST_LR = 1e-5  # where halving stops
 
 
 def adam(*, lr: Positive, schedule: Schedule, weight_decay: NonNegative, fused: bool) -> Configure:
@@ -51,7 +51,7 @@ def _scheduled(optimizer: Optimizer, schedule: Schedule, steps: float) -> dict[s
             )
         scheduler = LambdaLR(optimizer, lambda step: max(0.0, 1 - step / steps))
         return {"lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
-    plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=0.0, min_lr=LOWEST_LR)
+    plateau = ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=0.0, min_lr=_LOWEST_LR)
     return {"lr_scheduler": {"scheduler": plateau, "monitor": "val/nll", "strict": False}}
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from attnlab.files import flush, replacing
 
-NEEDED = ("state_dict", "optimizer_states", "loops", "callbacks", "figures", "global_step")
+_NEEDED = ("state_dict", "optimizer_states", "loops", "callbacks", "figures", "global_step")
 
 
 class DamagedCheckpoint(ValueError):
@@ -118,7 +118,7 @@ def read(checkpoint: Path) -> dict[str, Any]:
         raise DamagedCheckpoint(f"is damaged: {size} bytes that cannot be read ({kind})") from None
     if not sound:
         raise DamagedCheckpoint("is damaged: its contents do not have their checksum")
-    if not isinstance(kept, dict) or not all(part in kept for part in NEEDED):
+    if not isinstance(kept, dict) or not all(part in kept for part in _NEEDED):
         raise DamagedCheckpoint("is no checkpoint of a run")
     return kept
 

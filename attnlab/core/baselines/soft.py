@@ -7,7 +7,7 @@ from attnlab.core.interfaces import Baseline, Site
 from attnlab.core.selectors import control
 
 
-class SoftValue(Baseline):
+class _SoftValue(Baseline):
     """The return at the averaged value: b = r(p), one more evaluation, at a mixture. Deng et al. 2018
     (1807.03756)."""
 

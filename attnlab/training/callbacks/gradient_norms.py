@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 
 from attnlab.training.lightning_module import Training
 
-ONE, MEAN, LAST = "grad_norm/", "grad_norm_mean/", "grad_norm_last/"
+ONE, _MEAN, _LAST = "grad_norm/", "grad_norm_mean/", "grad_norm_last/"
 
 
 class GradientNorms(Callback):
@@ -42,7 +42,7 @@ class GradientNorms(Callback):
             self.norms = {}
             self.sums = {tag: self.sums.get(tag, 0.0) + value for tag, value in now.items()}
             self.steps += 1
-            means = {tag.replace(ONE, MEAN): total / self.steps for tag, total in self.sums.items()}
+            means = {tag.replace(ONE, _MEAN): total / self.steps for tag, total in self.sums.items()}
             pl_module.record(now | means)
 
 
@@ -51,8 +51,8 @@ def over_training(figures: Mapping[str, float]) -> dict[str, float]:
 
     One batch's norm is mostly noise; the mean is what compares.
     """
-    means = {tag.replace(MEAN, ONE): value for tag, value in figures.items() if tag.startswith(MEAN)}
-    return means | {tag.replace(ONE, LAST): value for tag, value in figures.items() if tag.startswith(ONE)}
+    means = {tag.replace(_MEAN, ONE): value for tag, value in figures.items() if tag.startswith(_MEAN)}
+    return means | {tag.replace(ONE, _LAST): value for tag, value in figures.items() if tag.startswith(ONE)}
 
 
 def norm(module: nn.Module) -> float:
