@@ -38,8 +38,8 @@ from attnlab.config.help import keys_page
 from attnlab.config.overrides import key_of, parse
 from attnlab.config.trainer import OF_MEASURING, measuring_conflicts
 from attnlab.progress import tell
-from attnlab.runs import folders, measuring, stored
-from attnlab.runs.measuring import ASKED
+from attnlab.runs import folders, kept, origin, stored
+from attnlab.runs.kept import ASKED
 from attnlab.text import unbroken, wrapped
 
 
@@ -77,16 +77,16 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
             file=sys.stderr,
         )
     before = copy.deepcopy(tree)
-    changes, kept = changed(tree, overrides), measuring.kept_by(folder)
+    changes, keeps = changed(tree, overrides), kept.kept_by(folder)
     try:
-        check(tree, conflicts=measuring_conflicts, unread=kept.unread)
+        check(tree, conflicts=measuring_conflicts, unread=keeps.unread)
     except ConfigurationError as error:
         raise ConfigurationError(
             f"{folder / 'config.yaml'}: {error}" if not overrides else str(error)
         ) from None
-    said = list(measuring.remarks(kept, tree, {key_of(override) for override in overrides}))
+    said = list(kept.remarks(keeps, tree, {key_of(override) for override in overrides}))
     tell(f"measuring {folder}; loading torch")
-    if words := folders.other_code(folder, tree):
+    if words := origin.other_code(folder, tree):
         print(wrapped(f"{words}: figures may differ"), file=sys.stderr)
     from attnlab.building import assemble
     from attnlab.runs import dependence, run
@@ -94,8 +94,8 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
 
     run.quiet()
     run.torch.set_num_threads(tree["threads"])
-    _refuse(dependence.without_effect(before, tree, best, trusted, kept.vocabulary))
-    built = assemble(tree, trusted, kept=kept.vocabulary)
+    _refuse(dependence.without_effect(before, tree, best, trusted, keeps.vocabulary))
+    built = assemble(tree, trusted, kept=keeps.vocabulary)
     results = run.measure(built, best, tell)
     print(table(results))
     print(noted([*said, *notes(built.task, results)]), end="")

@@ -42,7 +42,7 @@ from attnlab.config.composing import Composition, compose
 from attnlab.config.engine import is_launcher
 from attnlab.config.help import help_page
 from attnlab.progress import tell
-from attnlab.runs import folders, stored
+from attnlab.runs import folders, origin, stored
 from attnlab.runs.identity import data_digests
 from attnlab.text import counted, wrapped
 
@@ -101,7 +101,7 @@ def _train_one(overrides: list[str]) -> int:
             wrapped(f"going on from the last checkpoint{_other_code(folder, composition.tree)}"),
             file=sys.stderr,
         )
-    if words := folders.other_data(folder, composition.tree, data):
+    if words := origin.other_data(folder, composition.tree, data):
         print(wrapped(f"{words}: this is another run, which begins at step 0"), file=sys.stderr)
     if composition.tree["trainer"]["enable_progress_bar"] is not False:
         tell(intention(composition, folder))
@@ -140,7 +140,7 @@ def _mend(folder: Path, tree: Mapping[str, Any]) -> None:
 
 def _other_code(folder: Path, tree: Mapping[str, Any]) -> str:
     """A sentence where a run was made by other code than today's."""
-    words = folders.other_code(folder, tree)
+    words = origin.other_code(folder, tree)
     return f"\n{words}: figures may differ" if words else ""
 
 
@@ -159,12 +159,12 @@ def _train_many(overrides: list[str]) -> int:
     missing = [job for job in jobs if job.folder not in skipped]
     tell(f"{counted(len(jobs), 'run')}: {len(skipped)} done already, {len(missing)} to do")
     begun = [job for job in jobs if job.folder in skipped or folders.can_go_on(job.folder)]
-    others = Counter(folders.other_code(job.folder, job.composition.tree) for job in begun)
+    others = Counter(origin.other_code(job.folder, job.composition.tree) for job in begun)
     for words, number in others.items():
         if words:
             tell(f"{number} of them, done or begun: {words}; fresh=true moves all aside and starts over")
     for words in dict.fromkeys(
-        folders.other_data(job.folder, job.composition.tree, job.data) for job in missing
+        origin.other_data(job.folder, job.composition.tree, job.data) for job in missing
     ):
         if words:
             tell(f"{words}: the run of the new data is another one")

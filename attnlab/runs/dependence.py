@@ -12,7 +12,7 @@ from attnlab.building import assemble
 from attnlab.config.checking import data_files
 from attnlab.models.model import predict, taken_by
 from attnlab.randomness import Randomness
-from attnlab.runs.measuring import ASKED
+from attnlab.runs.kept import ASKED
 from attnlab.training.answers import alignment
 from attnlab.training.resuming import read
 

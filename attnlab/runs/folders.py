@@ -2,15 +2,12 @@
 
 import contextlib
 import functools
-import glob
 import json
 import os
 import re
-import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,7 +23,7 @@ from attnlab.config.signatures import stated_by
 from attnlab.files import read_object, write
 from attnlab.metric import Metric
 from attnlab.runs import stored
-from attnlab.runs.codebase import Code, code_of, differing, gone_on, listed
+from attnlab.runs.codebase import Code, gone_on
 from attnlab.runs.identity import effective, identity
 from attnlab.runs.naming import names
 
@@ -154,41 +151,6 @@ def can_go_on(folder: Path) -> bool:
     return any((folder / "checkpoints").glob("*.ckpt"))
 
 
-def other_code(folder: Path, tree: Mapping[str, Any]) -> str:
-    """What differs between the code on disk now and that by which a run was made; "" where nothing does."""
-    kept, status = read_sources(folder).get("code"), read_status(folder)
-    before, today = status.get("versions") or {}, versions()
-    words = [
-        f"{name} was {before[name]} and is {today.get(name)}"
-        for name in before
-        if before[name] != today.get(name)
-    ]
-    if kept:
-        if files := differing(kept, code_of(tree)):
-            words.append(
-                f"{listed(files)} {'differs' if len(files) == 1 else 'differ'} from what it was made by"
-            )
-    elif (then := status.get("revision")) != (now := code_revision()):
-        words.append(f"its code was revision {then}, today's is {now}")
-    elif then is not None and then.endswith("+"):
-        words.append(f"its code was revision {then}, with changes of which nothing was kept")
-    return "; ".join(words)
-
-
-def other_data(folder: Path, tree: Mapping[str, Any], data: Mapping[str, str]) -> str:
-    """Which data a run that is to be begun has other than a run of the same settings beside it; "" where
-    there is none."""
-    if folder.exists():
-        return ""
-    for beside in sorted(folder.parent.glob(f"{glob.escape(folder.name[:-8])}*")):
-        kept = read_sources(beside).get("data") or {}
-        changed = [key for key in data if kept.get(key, data[key]) != data[key]]
-        with contextlib.suppress(ConfigurationError):
-            if changed and effective(read_config(beside)) == effective(tree):
-                return f"the contents of {' and '.join(changed)} changed since {beside.name} was made"
-    return ""
-
-
 def read_vocabulary(folder: Path) -> dict[str, Any] | None:
     """What a run keeps of its training data, so that it can be measured without them; None where it keeps
     nothing. Raises ConfigurationError for a file that is damaged."""
@@ -281,27 +243,3 @@ def read_config(folder: Path) -> dict[str, Any]:
 def now() -> str:
     """The time as status.json writes it: ISO 8601, UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Versions of what decides the numbers of a run."""
-    found = {}
-    for name in ("attnlab", "torch", "pytorch-lightning", "hydra-core", "tensorboard"):
-        with contextlib.suppress(PackageNotFoundError):
-            found[name] = version(name)
-    return found
-
-
-@functools.cache
-def code_revision() -> str:
-    """The git revision of the code, with + where files are changed; "unknown" outside a checkout."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    try:
-        head = subprocess.run(
-            [*git, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True, check=True
-        )
-        changed = subprocess.run([*git, "status", "--porcelain"], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")

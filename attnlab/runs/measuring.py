@@ -1,69 +1,81 @@
-"""What a finished run is measured on: its own vocabulary, and data that are said where they are not those it
-saw. Nothing here imports torch."""
+"""The figures of a checkpoint, at the end of a training or whenever a finished run is measured again."""
 
-from collections.abc import Collection, Iterator, Mapping
+import contextlib
+import logging
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from attnlab.config.checking import ConfigurationError, data_files
+import torch
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+from attnlab.building import Built
 from attnlab.runs import folders
-from attnlab.runs.identity import data_digests
+from attnlab.runs.limits import make_trainer, refuse_batches, refuse_numbers, refuse_precision
+from attnlab.settings import EvaluateAs
+from attnlab.tasks.task import Collected
+from attnlab.training.resuming import DamagedCheckpoint, read
 
-TRAINING = "task.train"  # what a vocabulary is made from, and stands for afterwards
-_EXAMS = ("task.val", "task.test")
-ASKED = ("attention", "score", "model", "task")
-"""Groups whose objects are asked whether a setting matters to a measurement."""
-_READING = ("task.source_separator", "task.target_separator", "task.features_column")
-
-
-class _Kept(NamedTuple):
-    """What a run keeps of its data."""
-
-    vocabulary: tuple[dict[str, Any], ...]  # to be handed to the task; empty where it keeps none
-    digests: Mapping[str, str]  # of the data files it was made from, by dotted key; empty in old runs
-
-    @property
-    def unread(self) -> tuple[str, ...]:
-        """Keys of data files that are not read again."""
-        return (TRAINING,) if self.vocabulary else ()
+log = logging.getLogger("attnlab")
+_SOFT_AND_HARD: tuple[EvaluateAs, EvaluateAs] = ("soft", "argmax")
 
 
-def kept_by(folder: Path) -> _Kept:
-    """What a run's folder holds of its data. Raises ConfigurationError where that is damaged."""
-    vocabulary = folders.read_vocabulary(folder)
-    digests = folders.read_sources(folder).get("data")
-    return _Kept(() if vocabulary is None else (vocabulary,), digests if isinstance(digests, dict) else {})
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Lightning answers Ctrl-C with sys.exit and ignores the next one; here it stays a KeyboardInterrupt."""
+    try:
+        yield
+    except SystemExit as asked:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt(*[folders.TERMINATION] * isinstance(asked, SIGTERMException)) from None
 
 
-def remarks(kept: _Kept, tree: Mapping[str, Any], changed: Collection[str]) -> Iterator[str]:
-    """Sentences about data that are not those of the run; `changed` are the keys of a configuration that were
-    named for this measurement.
+@interruptible()
+@torch.random.fork_rng(devices=[])  # which training and evaluation seed
+def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.info) -> dict[str, float]:
+    """val/* and test/* figures of a checkpoint under the configuration's evaluation rule, data and precision;
+    `told` what is being measured.
 
-    Raises ConfigurationError where symbols would have to be made from another training file than the run's.
+    `val/soft_argmax_gap` is the sequence accuracy of the same validation with averaged values less that with
+    the most probable position.
+
+    Raises ValueError for a checkpoint of other parameters.
     """
-    if TRAINING in changed and kept.vocabulary:
-        raise ConfigurationError(
-            f"{TRAINING} changes nothing that is measured: a run is read with its own vocabulary.json; other "
-            "data to measure on are named by task.val and task.test"
-        )
-    paths = data_files({**tree, "callbacks": {}})
-    today = data_digests({**tree, "callbacks": {}}, kept.unread)
-    for key, path in paths.items():
-        if key in kept.unread:
-            continue
-        other = key in kept.digests and today[key] != kept.digests[key]
-        if other and not kept.vocabulary and key not in _EXAMS:
-            raise ConfigurationError(
-                f"{key}={path} is not the file this run was made from: its contents differ, and the numbers "
-                "of symbols may depend on them"
-            )
-        if other and key not in changed:
-            yield f"{key}={path} is not the file this run was measured on: its contents differ"
-    if TRAINING in paths and not kept.vocabulary and TRAINING not in kept.digests:
-        yield (
-            "this run keeps no vocabulary, as runs of earlier versions do not: its symbols are made anew "
-            f"from {TRAINING}={paths[TRAINING]}, and are its own only if that is still the file it was "
-            "trained on"
-        )
-    for key in set(_READING) & set(changed):
-        yield f"{key} is another than in training: the lines are split in this way, the symbols are the run's"
+    training, trainer = built.training, make_trainer(built.config)
+    trainer.precision_plugin.convert_module(training)  # else parameters are rounded to float32
+    try:
+        kept = read(checkpoint)
+    except DamagedCheckpoint as error:
+        raise ValueError(f"{checkpoint} {error}") from None
+    parameters = {
+        name.removeprefix("model."): value
+        for name, value in kept["state_dict"].items()
+        if name.startswith("model.")
+    }
+    try:
+        training.model.load_state_dict(parameters)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(
+            f"what was trained does not fit these settings, of the model or the vocabulary: {reason}"
+        ) from None
+    training.move(kept["global_step"])
+    untrained = {"limit_train_batches": 1.0, "val_check_interval": 1.0}
+    refuse_batches(built.config["trainer"] | untrained, built.task)
+    refuse_numbers(built)
+    refuse_precision(built, trainer)
+    training.figures = {}
+    told("measuring the best checkpoint on validation data")
+    trainer.validate(training, verbose=False)
+    told("measuring it on test data")
+    trainer.test(training, verbose=False)
+    told("measuring what hardening its attention costs")
+    results = training.figures
+    accuracy = {}
+    for rule in _SOFT_AND_HARD:
+        training.evaluate_as, training.figures = rule, {}
+        trainer.validate(training, verbose=False)
+        accuracy[rule] = training.figures["val/sequence_accuracy"]
+    training.evaluate_as, training.figures = built.config["evaluate_as"], results
+    counts = built.task.counts if isinstance(built.task, Collected) else {}
+    return results | {"val/soft_argmax_gap": accuracy["soft"] - accuracy["argmax"]} | dict(counts)

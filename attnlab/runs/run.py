@@ -1,29 +1,26 @@
 """One run from start to end: train, keep the best, take its figures. An interrupted run goes on where it
 stopped."""
 
-import contextlib
 import logging
-import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from attnlab.building import Built
-from attnlab.runs import folders
+from attnlab.runs import folders, origin
 from attnlab.runs.codebase import loaded_code_of
 from attnlab.runs.events import Events
 from attnlab.runs.identity import data_digests, refuse_other_data
-from attnlab.runs.limits import make_trainer, prepare, quiet, refuse_batches, refuse_numbers, refuse_precision
+from attnlab.runs.limits import make_trainer, prepare, quiet
+from attnlab.runs.measuring import interruptible, measure
 from attnlab.runs.metrics_file import MetricsFile
 from attnlab.runs.notes import notes
 from attnlab.runs.watchers import callbacks_of, refuse_metrics
-from attnlab.settings import EvaluateAs
 from attnlab.tasks.batch import Batch
 from attnlab.tasks.overlap import seen
 from attnlab.tasks.task import Collected
@@ -31,7 +28,7 @@ from attnlab.training.callbacks.checkpoints import Checkpoints
 from attnlab.training.callbacks.gradient_norms import over_training
 from attnlab.training.callbacks.progress import Progress
 from attnlab.training.exams import divergence
-from attnlab.training.resuming import DamagedCheckpoint, Start, mend_best, read, starting_point
+from attnlab.training.resuming import Start, mend_best, starting_point
 from attnlab.training.resuming import load as load
 
 log = logging.getLogger("attnlab")
@@ -39,7 +36,6 @@ log.setLevel(logging.DEBUG)
 log.propagate = False
 
 _NOTHING_SHOWN = folders.Shown()
-_SOFT_AND_HARD: tuple[EvaluateAs, EvaluateAs] = ("soft", "argmax")
 
 
 class RunFailed(RuntimeError):
@@ -70,7 +66,7 @@ def train(
     with folders.held(folder):
         if (already := folders.read_results(folder)) is not None:  # by another process, since this one looked
             return already
-        other = folders.other_code(folder, tree)
+        other = origin.other_code(folder, tree)
         name = folder.name.rpartition("-")[2]
         checkpoints = Checkpoints(folder / "checkpoints", tree["checkpoint_every"], name)
         candidates = (checkpoints.last, checkpoints.previous, checkpoints.best)
@@ -86,8 +82,8 @@ def train(
             start=folders.now(),
             end=None,
             error=None,
-            versions=folders.versions(),
-            revision=folders.code_revision(),
+            versions=origin.versions(),
+            revision=origin.code_revision(),
             parameters=sum(value.numel() for value in built.training.parameters()),
         )
         handlers = _log_to(folder / "train.log", tree["trainer"]["enable_progress_bar"] is not False)
@@ -162,17 +158,7 @@ def attempt(tree: Mapping[str, Any], folder: Path, data: Mapping[str, str], show
         return "failed"
 
 
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Lightning answers Ctrl-C with sys.exit and ignores the next one; here it stays a KeyboardInterrupt."""
-    try:
-        yield
-    except SystemExit as asked:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt(*[folders.TERMINATION] * isinstance(asked, SIGTERMException)) from None
-
-
-@_interruptible()
+@interruptible()
 @torch.random.fork_rng(devices=[])  # which training and evaluation seed
 def _train(
     built: Built,
@@ -241,57 +227,6 @@ def _losses(start: Start, metrics: MetricsFile) -> Iterator[str]:
             f"metrics.csv is damaged behind the row of step {metrics.reached}: what stands there is cut off "
             f"(lines lost: {metrics.dropped})"
         )
-
-
-@_interruptible()
-@torch.random.fork_rng(devices=[])  # which training and evaluation seed
-def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.info) -> dict[str, float]:
-    """val/* and test/* figures of a checkpoint under the configuration's evaluation rule, data and precision;
-    `told` what is being measured.
-
-    `val/soft_argmax_gap` is the sequence accuracy of the same validation with averaged values less that with
-    the most probable position.
-
-    Raises ValueError for a checkpoint of other parameters.
-    """
-    training, trainer = built.training, make_trainer(built.config)
-    trainer.precision_plugin.convert_module(training)  # else parameters are rounded to float32
-    try:
-        kept = read(checkpoint)
-    except DamagedCheckpoint as error:
-        raise ValueError(f"{checkpoint} {error}") from None
-    parameters = {
-        name.removeprefix("model."): value
-        for name, value in kept["state_dict"].items()
-        if name.startswith("model.")
-    }
-    try:
-        training.model.load_state_dict(parameters)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ValueError(
-            f"what was trained does not fit these settings, of the model or the vocabulary: {reason}"
-        ) from None
-    training.move(kept["global_step"])
-    untrained = {"limit_train_batches": 1.0, "val_check_interval": 1.0}
-    refuse_batches(built.config["trainer"] | untrained, built.task)
-    refuse_numbers(built)
-    refuse_precision(built, trainer)
-    training.figures = {}
-    told("measuring the best checkpoint on validation data")
-    trainer.validate(training, verbose=False)
-    told("measuring it on test data")
-    trainer.test(training, verbose=False)
-    told("measuring what hardening its attention costs")
-    results = training.figures
-    accuracy = {}
-    for rule in _SOFT_AND_HARD:
-        training.evaluate_as, training.figures = rule, {}
-        trainer.validate(training, verbose=False)
-        accuracy[rule] = training.figures["val/sequence_accuracy"]
-    training.evaluate_as, training.figures = built.config["evaluate_as"], results
-    counts = built.task.counts if isinstance(built.task, Collected) else {}
-    return results | {"val/soft_argmax_gap": accuracy["soft"] - accuracy["argmax"]} | dict(counts)
 
 
 def _draws_bar(tree: Mapping[str, Any]) -> bool:

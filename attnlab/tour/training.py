@@ -17,7 +17,7 @@ def gradient_norms(betas: Tensor) -> list[float]:
     return [float(gradient(SCORES, float(beta)).norm()) for beta in betas]
 
 
-def _step_or_slope() -> bytes:
+def step_or_slope() -> bytes:
     """Index and its gradient as one score moves: the argmax is a step, the softargmax a slope."""
     moved = torch.linspace(-1, 5, 601, dtype=torch.float64)
     scores = SCORES.repeat(len(moved), 1)
@@ -54,7 +54,7 @@ def _step_or_slope() -> bytes:
     return png(figure)
 
 
-def _growth_and_death() -> bytes:
+def growth_and_death() -> bytes:
     """The norm of the softargmax's gradient against beta: it grows like beta, and dies like exp(-beta *
     gap)."""
     norms = gradient_norms(BETAS)
@@ -76,4 +76,4 @@ def _growth_and_death() -> bytes:
     return png(figure)
 
 
-FIGURES = (_step_or_slope, _growth_and_death)
+FIGURES = (step_or_slope, growth_and_death)

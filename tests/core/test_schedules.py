@@ -20,7 +20,8 @@ from attnlab.core.interfaces import AttentionInput, Categorical, Distribution, M
 from attnlab.core.schedules import Scheduled, move_all, scheduled_in
 from attnlab.core.selectors import Mixture
 from attnlab.runs import folders
-from attnlab.runs.run import load, measure, train
+from attnlab.runs.measuring import measure
+from attnlab.runs.run import load, train
 from attnlab.settings import EvaluateAs
 from attnlab.training.lightning_module import Training
 

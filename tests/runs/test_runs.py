@@ -21,7 +21,7 @@ from attnlab.cli.train import train
 from attnlab.config.composing import compose
 from attnlab.models.model import taken_by, token_losses
 from attnlab.randomness import Randomness, generator_for
-from attnlab.runs import folders
+from attnlab.runs import folders, origin
 from attnlab.runs import identity as provenance
 from attnlab.runs import run as runs
 from attnlab.tasks.batch import PAD
@@ -413,7 +413,7 @@ def test_the_code_of_the_package_is_told_apart_by_its_files_not_by_its_revision(
     done: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     command = [*TOY, *STATEFUL, f"runs_dir={done.parents[2]}"]
-    monkeypatch.setattr(folders, "code_revision", lambda: "0123456789ab")
+    monkeypatch.setattr(origin, "code_revision", lambda: "0123456789ab")
     assert train(command, None) == 0
     assert "figures may differ" not in capsys.readouterr().out
     kept = (done / "sources.json").read_bytes()
@@ -457,5 +457,5 @@ def test_data_that_changes_between_planning_and_training_is_refused_and_named(
     assert folder.name.endswith(kept["identity"])
     another = folder.with_name(f"{folder.name[:-8]}00000000")
     tree, others = folders.read_config(folder), kept["data"] | {"task.val": "0"}
-    assert f"task.val changed since {folder.name} was made" in folders.other_data(another, tree, others)
-    assert not folders.other_data(another, tree | {"seed": 17}, others)
+    assert f"task.val changed since {folder.name} was made" in origin.other_data(another, tree, others)
+    assert not origin.other_data(another, tree | {"seed": 17}, others)
