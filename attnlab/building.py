@@ -81,7 +81,11 @@ def assemble(
         mechanism.estimator.prepare(model.sites)
     _refuse_reach(tree["attention"], mechanism, model)
     rule = tree["evaluate_as"]
-    rule_of(mechanism, rule)  # refuses what it cannot be read by
+    if not rule_of(mechanism, rule).anywhere and not _steps_alone(model):
+        raise ValueError(
+            f"evaluate_as={rule} mixes the probabilities of single steps, and choices of this model reach "
+            "on, have several heads or are not alone; evaluate_as=soft or argmax goes anywhere"
+        )
     configure = make_part("optimizer", tree["optimizer"])
     metrics = _own_metrics(tree["metrics"])
     training = Training(model, mechanism, task, configure, seed, rule, metrics)
@@ -101,14 +105,19 @@ def _refuse_reach(node: Mapping[str, Any], mechanism: Mechanism, model: Model) -
     """Raises ValueError for a mechanism that goes through positions step by step, where a choice reaches on,
     has several heads or is not alone."""
     sites = model.sites
-    one = len(sites) == 1 and all(place.reach == "step" and place.heads == 1 for place in sites.values())
-    if not one and not (mechanism.selector.anywhere and mechanism.estimator.anywhere):
+    if not _steps_alone(model) and not (mechanism.selector.anywhere and mechanism.estimator.anywhere):
         said = ", ".join(f"{name} (heads {at.heads}, reach {at.reach})" for name, at in sites.items())
         raise ValueError(
             f"attention: {node['_target_'].rpartition('.')[2]} tries positions step by step, so its choice "
             f"must be the only one, of one head, and reach its own step alone; this model chooses at {said}. "
             "hard_reinforce, soft and the straight-through mechanisms go anywhere"
         )
+
+
+def _steps_alone(model: Model) -> bool:
+    """Whether a model has one choice a step, of one head, which changes nothing later."""
+    sites = model.sites.values()
+    return len(sites) == 1 and all(place.reach == "step" and place.heads == 1 for place in sites)
 
 
 def make_task(tree: Mapping[str, Any], *kept: Any) -> Task:

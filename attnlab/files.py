@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import stat
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ def is_file(name: str) -> bool:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A place to write to; once written, it takes the path's place. A crash before that leaves the old
-    file."""
+    file; a folder in its place is moved beside it."""
     partial = path.with_name(path.name + ".partial")
     yield partial
+    if path.is_dir() and not path.is_symlink():  # which nobody can know to be worth nothing
+        path.rename(path.with_name(f"{path.name}.folder-{time.time_ns()}"))
     os.replace(partial, path)
 
 

@@ -56,6 +56,9 @@ class CodeMark(NamedTuple):
 BaselineName = Annotated[str, CodeMark("class", "attnlab.core.baselines")]
 """What REINFORCE subtracts from the returns."""
 
+Credit = Literal["step", "later", "all"]
+"""With which losses a draw is credited: of its own step, of its own and all later ones, of the whole row."""
+
 Metrics = Annotated[list[str], CodeMark("function")]
 """Metrics of one's own, beside those of every exam."""
 
@@ -115,13 +118,15 @@ class Sequences(Exam):
 
 class Recurrent(TypedDict):
     """The settings of a recurrent model: widths (of the decoder, and of each direction of the encoder),
-    layers in each of the two, and the rate of dropout before every layer."""
+    layers in each of the two, the rate of dropout before every layer, and whether contexts enter the next
+    state."""
 
     embedding_size: Size
     hidden_size: Size
     readout_size: Size
     layers: Layers
     dropout: Probability
+    input_feeding: bool
 
 
 Schedule = Literal["constant", "linear", "halve_on_plateau"]

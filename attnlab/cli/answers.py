@@ -2,11 +2,14 @@
 traceback."""
 
 import argparse
+import contextlib
 import functools
 import os
 import platform
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from importlib import metadata
 
 from attnlab import shell
@@ -57,7 +60,22 @@ def answered(command: Callable[[], int], interrupted: Callable[[], str] = lambda
     except OSError as error:
         return said(BAD_INPUT, f"{error.strerror}: {error.filename}" if error.filename else str(error))
     except KeyboardInterrupt as interruption:
-        return said(_TERMINATED if TERMINATION in interruption.args else _INTERRUPTED, interrupted())
+        with _undisturbed():
+            return said(_TERMINATED if TERMINATION in interruption.args else _INTERRUPTED, interrupted())
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Who asks twice is answered once: a second Ctrl-C or SIGTERM does not cut the answer off."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def shown(page: str) -> int:

@@ -11,21 +11,13 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from attnlab.config import callback_policy, trainer
 from attnlab.config.code_names import mark_of, marked, named_in, problem_of
+from attnlab.config.handed import HANDED
 from attnlab.config.moved import MOVED
 from attnlab.config.signatures import UnknownTarget, facts_of, settings_of, signature_of
 from attnlab.config.synonyms import choice_meant, key_meant
 from attnlab.files import is_file
 from attnlab.settings import BatchSize, Count, DataFileMark, EvaluateAs, Folder, Metrics, Seed, Threads
 
-HANDED: dict[str, tuple[str, ...]] = {
-    "attention": (),
-    "score": ("query_size", "key_size"),
-    "task": ("seed", "batch_size"),
-    "model": ("source_symbols", "target_symbols", "attention"),
-    "optimizer": (),
-    "trainer": (),
-}
-"""What the program hands to the factory of each group, by position; everything else is a setting."""
 GROUPS = tuple(HANDED)
 _NESTED = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
 ROOT: dict[str, Any] = {

@@ -25,11 +25,11 @@ class Reinforce(Estimator):
     """sum_K mass * (loss + cost + sum over sites of stop_gradient(return - baseline) * log_prob).
 
     The returns of a site are the losses that its choices may change, and each site has a baseline of its own,
-    made by `baseline`. Raises ValueError for a baseline that is made already. Williams 1992; Xu et al. 2015
-    (1502.03044).
+    made by `baseline`. `credit` takes other losses in their place, to show what that does. Raises ValueError
+    for a baseline that is made already. Williams 1992; Xu et al. 2015 (1502.03044).
     """
 
-    def __init__(self, baseline: Callable[[], Baseline]):
+    def __init__(self, baseline: Callable[[], Baseline], credit: Reach | None = None):
         super().__init__()
         if isinstance(baseline, Baseline):
             name = type(baseline).__name__
@@ -38,12 +38,13 @@ class Reinforce(Estimator):
                 f"Reinforce({name}), got {name}()"
             )
         self.baseline = baseline
+        self.credit: Reach | None = credit
         self.reaches: dict[str, Reach] = {}
         self.baselines = nn.ModuleDict()
 
     def prepare(self, sites: Mapping[str, Placement]) -> None:
         for name, placement in sites.items():
-            self.reaches[name] = placement.reach
+            self.reaches[name] = self.credit or placement.reach
             baseline = self.baselines[_key(name)] = self.baseline()
             baseline.prepare(placement.query_size)
 
@@ -51,12 +52,15 @@ class Reinforce(Estimator):
         pushed = all_paid = paid(losses, taken)
         auxiliary = torch.zeros_like(losses[0])
         for name, site in taken.sites.items():
+            if self.credit is not None and site.reach != "all":
+                site = site._replace(reach=self.credit, valid=valid)
             returns, counts = returns_of(all_paid.detach(), valid, site.reach), _steps_of(site, valid)
             baseline: Baseline = self.baselines[_key(name)]  # pyright: ignore[reportAssignmentType]
-            advantage = (returns - baseline(returns, site, counts)).detach()
+            told = counts if site.reach != "all" else counts.any(-1, keepdim=True)
+            advantage = (returns - baseline(returns, site, told)).detach()
             push = advantage * over_heads(site.selection.log_prob)
             pushed = pushed + beside(push, site, counts, losses)
-            regression = baseline.loss(returns, site, counts)[None]
+            regression = baseline.loss(returns, site, told)[None]
             auxiliary = auxiliary + beside(regression, site, counts, losses)[0]
         return masked(weighed(pushed, taken.mass), valid, auxiliary)
 

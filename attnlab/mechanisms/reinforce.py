@@ -10,7 +10,7 @@ from attnlab.core.interfaces import Mechanism
 from attnlab.core.schedules import scheduled
 from attnlab.core.selectors import Draws
 from attnlab.facts import Facts
-from attnlab.settings import BaselineName, Beta, Size
+from attnlab.settings import BaselineName, Beta, Credit, Size
 
 
 @Facts(
@@ -20,7 +20,9 @@ from attnlab.settings import BaselineName, Beta, Size
     needs="value",
     evaluations="samples",
 )
-def hard_reinforce(*, samples: Size, baseline: BaselineName, **beta: Unpack[Beta]) -> Mechanism:
+def hard_reinforce(
+    *, samples: Size, baseline: BaselineName, credit: Credit | None, **beta: Unpack[Beta]
+) -> Mechanism:
     """mean_k loss(z_k) + stop_gradient(loss(z_k) - baseline) log p(z_k) with z_k ~ p = softmax(beta *
     scores).
 
@@ -34,4 +36,4 @@ def hard_reinforce(*, samples: Size, baseline: BaselineName, **beta: Unpack[Beta
         )
     distribution = Softmax(scheduled("beta", beta))
     selector = Draws(distribution, samples, make.controls)
-    return Mechanism(distribution, selector, Reinforce(make))
+    return Mechanism(distribution, selector, Reinforce(make, credit))

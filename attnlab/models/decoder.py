@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from attnlab.models.encoder import Cell
@@ -15,11 +15,11 @@ Carried = tuple[Any, ...]
 
 
 class Decoder(nn.Module):
-    """Embeds previous symbols and runs `layers` recurrent layers; the readout is output(tanh(W_h h + W_c c)).
+    """Runs `layers` recurrent layers over embeddings of previous symbols, with `fed` numbers beside each; the
+    readout is output(tanh(W_h h + W_c c)).
 
-    Contexts do not enter the next state, so under teacher forcing all steps are computed at once. The readout
-    is additive: values are taken to its width once, before they are read, and everything behind a choice
-    broadcasts over K and T.
+    The readout is additive: values are taken to its width once, before they are read, and everything behind a
+    choice broadcasts over K and T.
     """
 
     def __init__(
@@ -32,10 +32,11 @@ class Decoder(nn.Module):
         dropout: float,
         state_size: int,
         readout_size: int,
+        fed: int = 0,
     ):
         super().__init__()
         self.embedding = nn.Embedding(symbols, embedding_size, padding_idx=PAD)
-        sizes = [embedding_size] + [hidden_size] * (layers - 1)
+        sizes = [embedding_size + fed] + [hidden_size] * (layers - 1)
         with part():
             self.layers = nn.ModuleList(cell(size, hidden_size, batch_first=True) for size in sizes)
         self.from_state = nn.Linear(hidden_size, readout_size)
@@ -44,12 +45,12 @@ class Decoder(nn.Module):
         self.dropout = dropout
 
     def forward(
-        self, previous: Int[Tensor, "B T"], state: Carried, generator: torch.Generator | None
+        self, inputs: Float[Tensor, "B T E"], state: Carried, generator: torch.Generator | None
     ) -> tuple[Float[Tensor, "B T Q"], Carried]:
-        """States after reading each previous symbol, and what to carry on; dropout, in training, draws from
-        the generator."""
+        """States after reading each input, and what to carry on; dropout, in training, draws from the
+        generator."""
         rate = self.dropout if self.training else 0.0
-        states, carried = self.embedding(previous), []
+        states, carried = inputs, []
         for index, layer in enumerate(self.layers):
             states, last = layer(dropout(states, rate, generator), state[index] if state else None)
             carried.append(last)

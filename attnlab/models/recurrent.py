@@ -1,9 +1,10 @@
 """A recurrent encoder and decoder with one attention between them."""
 
 from collections.abc import Callable
-from typing import NamedTuple, Unpack
+from typing import Any, NamedTuple, Unpack
 
-from jaxtyping import Int
+import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from attnlab.core.attention import Attention, Memory
@@ -56,7 +57,7 @@ class Seq2Seq(Model):
         choose: Choose,
         randomness: Randomness,
     ) -> tuple[Pass, _State]:
-        states, carried = self.decoder(previous, state.carried, randomness.generator)
+        states, carried = self.decoder(self.decoder.embedding(previous), state.carried, randomness.generator)
         query = states[None]
         context, selection = self.attention(query, memory, choose, first=state.taken)
         taken = Pass(self.decoder.read(query, context), {"attention": Site(selection, query, "step")})
@@ -66,6 +67,65 @@ class Seq2Seq(Model):
         """Teacher forcing, all steps at once."""
         memory, _ = self.encode(batch.source, choose, randomness)
         return self.step(shifted(batch.target), self.start(memory), memory, choose, randomness)[0]
+
+
+class _Fed(NamedTuple):
+    """What is carried from step to step, with an axis K in front."""
+
+    carried: list[list[Float[Tensor, "K B H"]]]  # the states of each layer: one, of an LSTM two
+    context: Float[Tensor, "K B R"]
+    taken: int
+
+
+class InputFeeding(Seq2Seq):
+    """The context that a step reads enters the next state beside the symbol: h_t = cell([e(y_{t-1});
+    W_c c_{t-1}], h_{t-1}), with zeros before the first. Luong et al. 2015 (1508.04025).
+
+    A choice reaches its own step and all later ones, and each alternative goes on as a row of the batch.
+    """
+
+    def __init__(self, encoder: Encoder, attention: Attention, decoder: Decoder):
+        super().__init__(encoder, attention, decoder)
+        self.sites = {"attention": self.sites["attention"]._replace(reach="later")}
+
+    def start(self, memory: Memory) -> _Fed:
+        rows, _, width = memory.values.shape
+        return _Fed([], memory.values.new_zeros(1, rows, width), 0)
+
+    def step(
+        self,
+        previous: Int[Tensor, "B 1"],
+        state: _Fed,
+        memory: Memory,
+        choose: Choose,
+        randomness: Randomness,
+    ) -> tuple[Pass, _Fed]:
+        k, rows, _ = state.context.shape
+        symbol = self.decoder.embedding(previous).expand(k, rows, 1, -1)
+        inputs = torch.cat([symbol, state.context[:, :, None]], -1).flatten(0, 1)
+        before = tuple(_folded(layer, k) for layer in state.carried)
+        states, carried = self.decoder(inputs, before, randomness.generator)
+        query = states.unflatten(0, (k, rows))
+        context, selection = self.attention(query, memory, choose, first=state.taken)
+        site = Site(selection, query, self.sites["attention"].reach)
+        after = [_unfolded(layer, k) for layer in carried]
+        taken = Pass(self.decoder.read(query, context), {"attention": site})
+        return taken, _Fed(after, context.squeeze(2), state.taken + 1)
+
+    def forward(self, batch: Batch, choose: Choose, randomness: Randomness) -> Pass:
+        """Teacher forcing, step by step."""
+        return Model.forward(self, batch, choose, randomness)
+
+
+def _folded(layer: list[Tensor], k: int) -> Any:
+    """The states of a layer (K B H) as nn.LSTM takes them, a pair of 1 KB H, or nn.GRU, one."""
+    folded = [part.expand(k, -1, -1).flatten(0, 1)[None] for part in layer]
+    return tuple(folded) if len(folded) > 1 else folded[0]
+
+
+def _unfolded(layer: Any, k: int) -> list[Tensor]:
+    parts = layer if isinstance(layer, tuple) else (layer,)
+    return [part[0].unflatten(0, (k, -1)) for part in parts]
 
 
 Make = Callable[[int, int], Attention]
@@ -85,12 +145,11 @@ def gru(source_symbols: int, target_symbols: int, attention: Make, **sizes: Unpa
 def _assemble(
     cell: Cell, source_symbols: int, target_symbols: int, attention: Make, sizes: Recurrent
 ) -> Seq2Seq:
-    hidden_size = sizes["hidden_size"]
+    hidden_size, readout_size = sizes["hidden_size"], sizes["readout_size"]
     shared = sizes["embedding_size"], hidden_size, sizes["layers"], sizes["dropout"]
+    model, fed = (InputFeeding, readout_size) if sizes.get("input_feeding") else (Seq2Seq, 0)
     with part():
         encoder = Encoder(cell, source_symbols, *shared)
     with part():
-        decoder = Decoder(
-            cell, target_symbols, *shared, state_size=2 * hidden_size, readout_size=sizes["readout_size"]
-        )
-    return Seq2Seq(encoder, attention(hidden_size, 2 * hidden_size), decoder)
+        decoder = Decoder(cell, target_symbols, *shared, 2 * hidden_size, readout_size, fed)
+    return model(encoder, attention(hidden_size, 2 * hidden_size), decoder)

@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 from attnlab.config.checking import ConfigurationError
 from attnlab.config.choices import named, own
 from attnlab.config.composing import Composition
-from attnlab.config.moved import NOT_STORED
+from attnlab.config.moved import NEWEST
 from attnlab.config.signatures import stated_by
 from attnlab.files import read_object, write
 from attnlab.metric import Metric
@@ -31,7 +31,7 @@ _CHOSEN = ("attention", "task", "score", "model")
 """Groups whose choice is always shown."""
 
 
-_TODAY = re.compile(rf"^{[*NOT_STORED][-1]}:", re.MULTILINE)
+_TODAY = re.compile(rf"^{NEWEST}:", re.MULTILINE)
 """What stands in a configuration that was stored as it is today."""
 
 TERMINATION = "SIGTERM"

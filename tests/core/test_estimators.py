@@ -676,7 +676,7 @@ def independently(net: Seq2Seq, variant: Variant, beta: float) -> tuple[Callable
     states = net.encoder(SOURCE, mask, torch.Generator())
     values = states @ net.decoder.from_context.weight.T
     previous = torch.cat((torch.full((3, 1), BOS), TARGET[:, :-1]), 1)
-    hidden, _ = net.decoder(previous, (), torch.Generator())
+    hidden, _ = net.decoder(net.decoder.embedding(previous), (), torch.Generator())
     scores = net.attention.score(hidden, net.attention.project(states))
 
     def loss(weights: Tensor) -> Tensor:

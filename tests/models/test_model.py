@@ -55,6 +55,7 @@ def make(
     dropout: float = 0.0,
     dtype: torch.dtype = torch.float64,
     seed: int = 0,
+    feeding: bool = False,
 ) -> Seq2Seq:
     """A small model with its weights doubled, so that a difference shows."""
     torch.manual_seed(seed)
@@ -63,7 +64,14 @@ def make(
         return Attention(Dot(1.0), SELECTORS[selector](Softmax(1.5)), nn.Linear(state_size, query_size))
 
     factory, settings = read("model", model)
-    sizes = {"embedding_size": 3, "hidden_size": 7, "readout_size": 5, "layers": layers, "dropout": dropout}
+    sizes = {
+        "embedding_size": 3,
+        "hidden_size": 7,
+        "readout_size": 5,
+        "layers": layers,
+        "dropout": dropout,
+        "input_feeding": feeding,
+    }
     assert sizes.keys() == settings.keys()
     net: Seq2Seq = factory(SOURCE_SYMBOLS, TARGET_SYMBOLS, attention, **sizes)
     with torch.no_grad():

@@ -67,7 +67,7 @@ def test_figures_are_those_of_a_slow_computation_without_padding(rule: str) -> N
         states = model.encoder(alone.source, alone.source != PAD, torch.Generator())
         keys, values = model.attention.project(states)[0], model.decoder.from_context(states)[0]
         prefix = torch.cat((torch.tensor([[1]]), alone.target[:, :-1]), 1)
-        hidden = model.decoder(prefix, (), torch.Generator())[0][0]
+        hidden = model.decoder(model.decoder.embedding(prefix), (), torch.Generator())[0][0]
         for step, symbol in enumerate(alone.target[0].tolist()):
             p = torch.softmax(3 * (keys @ hidden[step]) / keys.size(1) ** 0.5, 0)
             head = model.decoder.from_state(hidden[step])
