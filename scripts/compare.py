@@ -2,7 +2,10 @@
 
 import sys
 
-from attnlab.cli import compare
+from attnlab import interruption
 
 if __name__ == "__main__":
+    interruption.answer()  # before anything that takes time is imported
+    from attnlab.cli import compare
+
     sys.exit(compare.compare(sys.argv[1:], compare.__doc__))

@@ -2,7 +2,10 @@
 
 import sys
 
-from attnlab.cli import evaluate
+from attnlab import interruption
 
 if __name__ == "__main__":
+    interruption.answer()  # before anything that takes time is imported
+    from attnlab.cli import evaluate
+
     sys.exit(evaluate.evaluate(sys.argv[1:], evaluate.__doc__))

@@ -2,7 +2,10 @@
 
 import sys
 
-from attnlab.cli import tour
+from attnlab import interruption
 
 if __name__ == "__main__":
+    interruption.answer()  # before anything that takes time is imported
+    from attnlab.cli import tour
+
     sys.exit(tour.tour(sys.argv[1:], tour.__doc__))

@@ -2,7 +2,10 @@
 
 import sys
 
-from attnlab.cli import train
+from attnlab import interruption
 
 if __name__ == "__main__":
+    interruption.answer()  # before anything that takes time is imported
+    from attnlab.cli import train
+
     sys.exit(train.train(sys.argv[1:], train.__doc__))

@@ -1,22 +1,19 @@
 """How a command ends: 0 for success, 1 for a run that failed, 2 for bad input; one message, and no
-traceback."""
+traceback. Signals are answered in attnlab.interruption."""
 
 import argparse
-import contextlib
 import functools
 import os
 import platform
-import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import metadata
 
 from attnlab import shell
-from attnlab.runs.folders import TERMINATION, RunBusy
+from attnlab.runs.folders import RunBusy
 from attnlab.text import WIDTH, wrapped
 
-SUCCESS, FAILED, BAD_INPUT, _INTERRUPTED, _TERMINATED = 0, 1, 2, 130, 143
+SUCCESS, FAILED, BAD_INPUT = 0, 1, 2
 
 
 def parser(name: str, usage: str, doc: str | None) -> argparse.ArgumentParser:
@@ -44,8 +41,8 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def answered(command: Callable[[], int], interrupted: Callable[[], str] = lambda: "interrupted") -> int:
-    """Run a command; what a person can mend is told in one message, and what an interruption leaves."""
+def answered(command: Callable[[], int]) -> int:
+    """Run a command; what a person can mend is told in one message."""
     try:
         code = command()
         sys.stdout.flush()
@@ -59,23 +56,6 @@ def answered(command: Callable[[], int], interrupted: Callable[[], str] = lambda
         return said(BAD_INPUT, str(error))
     except OSError as error:
         return said(BAD_INPUT, f"{error.strerror}: {error.filename}" if error.filename else str(error))
-    except KeyboardInterrupt as interruption:
-        with _undisturbed():
-            return said(_TERMINATED if TERMINATION in interruption.args else _INTERRUPTED, interrupted())
-
-
-@contextlib.contextmanager
-def _undisturbed() -> Iterator[None]:
-    """Who asks twice is answered once: a second Ctrl-C or SIGTERM does not cut the answer off."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def shown(page: str) -> int:

@@ -4,14 +4,16 @@ import difflib
 import sys
 from importlib import import_module
 
-from attnlab import shell
-from attnlab.cli.answers import BAD_INPUT, SUCCESS, said, version
+from attnlab import interruption, shell
 
 COMMANDS = ("train", "evaluate", "compare", "microscope", "tour")
 
 
 def main() -> int:
     """Run the command that is named first; without one, say which there are."""
+    interruption.answer()  # before anything that takes time is imported
+    from attnlab.cli.answers import BAD_INPUT, SUCCESS, said, version
+
     program, *arguments = sys.argv
     name, *rest = arguments or ["--help"]
     if name in ("-h", "--help"):

@@ -24,6 +24,7 @@ The Tab key completes groups, choices and keys in bash, once you have typed:
   eval "$(python scripts/train.py -sc install=bash)"
 """
 
+import contextlib
 import os
 import sys
 import time
@@ -32,7 +33,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from attnlab import shell
+from attnlab import interruption, shell
 from attnlab.cli.answers import FAILED, SUCCESS, answered, said, shown, version
 from attnlab.cli.pages import report, sweep_table
 from attnlab.cli.services import FLAGS, service
@@ -46,6 +47,7 @@ from attnlab.runs import folders, origin, stored
 from attnlab.runs.identity import data_digests
 from attnlab.text import counted, wrapped
 
+_GOES_ON = "the same command goes on from the last checkpoint if there is one"
 _SWEEP_GOES_ON = "the same command runs what is missing, each run from its last checkpoint if it has one"
 
 
@@ -62,21 +64,23 @@ def train(arguments: list[str], doc: str | None) -> int:
         return answered(lambda: shown(version()))
     if set(FLAGS) & set(arguments):
         return answered(lambda: service(arguments))
-    if rest != arguments:
-        return answered(lambda: _train_many(overrides_in(rest)), lambda: f"interrupted; {_SWEEP_GOES_ON}")
-    return answered(lambda: _train_one(overrides_in(rest)), lambda: interruption(overrides_in(rest)))
+    sweep = rest != arguments
+    interruption.leaves(lambda: f"interrupted; {_SWEEP_GOES_ON if sweep else _GOES_ON}")
+    return answered(lambda: _train_many(overrides_in(rest)) if sweep else _train_one(overrides_in(rest)))
 
 
-def interruption(overrides: list[str]) -> str:
+def interrupted(folder: Path, fresh: bool) -> str:
     """What an interrupted run has left, and so what the same command does."""
-    composition = compose(overrides)
-    folder = folders.folder_of(composition, data_digests(composition.tree))
-    if not (folder / "checkpoints" / "last.ckpt").is_file():
-        return "interrupted before the first checkpoint; the same command starts over"
-    from attnlab.runs import run
-
-    step = run.load(folder / "checkpoints" / "last.ckpt")["global_step"]
-    return f"interrupted; the same command goes on from the last checkpoint, of step {step:,}"
+    again = "the same command without fresh=true" if fresh else "the same command"
+    if folders.read_results(folder) is not None:
+        return f"interrupted; the run is done, and {again} prints its result"
+    if not folders.can_go_on(folder):
+        return f"interrupted before the first checkpoint; {again} starts over"
+    step = ""
+    with contextlib.suppress(Exception):  # where torch is still being loaded
+        checkpoint = sys.modules["attnlab.runs.run"].load(folder / "checkpoints" / "last.ckpt")
+        step = f", of step {checkpoint['global_step']:,}"
+    return f"interrupted; {again} goes on from the last checkpoint{step}"
 
 
 def _train_one(overrides: list[str]) -> int:
@@ -90,6 +94,7 @@ def _train_one(overrides: list[str]) -> int:
         aside = folders.move_aside(folder)
         if aside is not None:
             print(f"the old run is now {aside}")
+    interruption.leaves(lambda: interrupted(folder, composition.tree["fresh"]))
     _mend(folder, composition.tree)
     if (results := folders.read_results(folder)) is not None:
         print(report(composition, folder, results))

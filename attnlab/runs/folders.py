@@ -34,9 +34,6 @@ _CHOSEN = ("attention", "task", "score", "model")
 _TODAY = re.compile(rf"^{NEWEST}:", re.MULTILINE)
 """What stands in a configuration that was stored as it is today."""
 
-TERMINATION = "SIGTERM"
-"""What a KeyboardInterrupt carries that was asked for by this signal."""
-
 
 class RunBusy(RuntimeError):
     """Another process is training this run."""

@@ -10,12 +10,13 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from attnlab.building import Built
-from attnlab.runs import folders
 from attnlab.runs.limits import make_trainer, refuse_batches, refuse_numbers, refuse_precision
 from attnlab.settings import EvaluateAs
 from attnlab.tasks.task import Collected
 from attnlab.training.resuming import DamagedCheckpoint, read
 
+_TERMINATION = "SIGTERM"
+"""What a KeyboardInterrupt carries that was asked for by this signal."""
 log = logging.getLogger("attnlab")
 _SOFT_AND_HARD: tuple[EvaluateAs, EvaluateAs] = ("soft", "argmax")
 
@@ -27,7 +28,7 @@ def interruptible() -> Iterator[None]:
         yield
     except SystemExit as asked:
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        raise KeyboardInterrupt(*[folders.TERMINATION] * isinstance(asked, SIGTERMException)) from None
+        raise KeyboardInterrupt(*[_TERMINATION] * isinstance(asked, SIGTERMException)) from None
 
 
 @interruptible()
@@ -52,12 +53,18 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
         for name, value in kept["state_dict"].items()
         if name.startswith("model.")
     }
+    if not all(bool(value.isfinite().all()) for value in parameters.values()):
+        raise ValueError(f"{checkpoint} holds parameters that are infinite or not a number")
+    for name, value in training.model.state_dict().items():
+        if name in parameters and parameters[name].is_floating_point() != value.is_floating_point():
+            raise ValueError(f"{checkpoint} is damaged: {name} holds {parameters[name].dtype}")
     try:
         training.model.load_state_dict(parameters)
     except RuntimeError as error:
         reason = str(error).splitlines()[-1].strip()
         raise ValueError(
-            f"what was trained does not fit these settings, of the model or the vocabulary: {reason}"
+            f"{checkpoint} does not fit the settings of the model, of config.yaml, or the symbols, of "
+            f"vocabulary.json: {reason}"
         ) from None
     training.move(kept["global_step"])
     untrained = {"limit_train_batches": 1.0, "val_check_interval": 1.0}
