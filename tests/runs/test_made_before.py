@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from attnlab.cli.compare import compare
 from attnlab.cli.evaluate import evaluate
 from attnlab.cli.train import train
 from attnlab.comparison import load_runs
@@ -45,10 +46,14 @@ def before(tmp_path: Path) -> Path:
 
 
 def test_the_same_command_finds_it(before: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    finds(before, capsys, "differ from what it was made by")  # its code has changed since
+
+
+def finds(before: Path, capsys: pytest.CaptureFixture[str], caution: str) -> None:
     assert train([*COMMAND, f"runs_dir={before.parents[2]}"], None) == 0
     said = capsys.readouterr().out
     assert "this run was done already" in said and str(before) in said.replace("\n", "")
-    assert "differ from what it was made by" in " ".join(said.split())  # its code has changed since
+    assert caution in " ".join(said.split())
     assert list(before.parent.iterdir()) == [before]
     other = compose([*COMMAND, f"runs_dir={before.parents[2]}", "seed=1"])
     assert folders.folder_of(other) != before
@@ -69,6 +74,38 @@ def test_it_is_one_group_with_a_run_of_today(before: Path) -> None:
     assert (old.folder, old.seed, new.seed) == (before, 0, 1)
     assert [len(group.runs) for group in group_runs([old, new])] == [2]
     assert old.identity == identity(compose(COMMAND).tree, {}) != new.identity
+
+
+@pytest.fixture
+def long_before(before: Path) -> Path:
+    """The same, as it was when a run kept nothing of its sources and symbols."""
+    (before / "sources.json").unlink()
+    assert not (before / "vocabulary.json").exists()
+    assert "_target_: attnlab." in (before / "config.yaml").read_text(encoding="utf-8")
+    return before
+
+
+def test_a_run_that_keeps_no_sources_is_found_and_reported(
+    long_before: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finds(long_before, capsys, "its code was revision")
+    assert not (long_before / "sources.json").exists()  # nothing is made up of what is not known
+
+
+def test_a_run_that_keeps_no_sources_is_evaluated_to_the_same_figures(
+    long_before: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    test_it_is_evaluated_to_the_same_figures(long_before, capsys)
+
+
+def test_a_run_that_keeps_no_sources_is_compared_with_runs_of_today(long_before: Path) -> None:
+    assert train([*COMMAND, f"runs_dir={long_before.parents[2]}", "seed=1"], None) == 0
+    old, new = sorted(load_runs(long_before.parents[2]), key=lambda run: run.seed or 0)
+    assert (old.state, old.seed, old.problem, old.sources) == ("done", 0, "", {})
+    assert [len(group.runs) for group in group_runs([old, new])] == [2]
+    assert (
+        compare([str(long_before.parents[2]), "--out", str(long_before.parents[2] / "compared")], None) == 0
+    )
 
 
 def test_a_stored_configuration_names_choices_and_no_module(tmp_path: Path) -> None:
