@@ -23,6 +23,7 @@ of all groups are listed by python scripts/train.py --help.
 """
 
 import copy
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,10 +66,15 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
     for problem in stored.damage(folder).values():
         raise ConfigurationError(problem)
     state = folders.read_status(folder).get("state")
-    if state is None or not (folder / "config.yaml").is_file():
-        raise ConfigurationError(f"{folder} is not the folder of a run")
+    if missing := [name for name in ("config.yaml", "status.json") if not (folder / name).is_file()]:
+        raise ConfigurationError(f"{folder} is not the folder of a run: it has no {' and no '.join(missing)}")
+    if state is None:
+        raise ConfigurationError(f"{folder / 'status.json'} names no state of a run")
     if not best.is_file():
-        raise ConfigurationError(f"{folder} has no best checkpoint yet; its state is {state}")
+        raise ConfigurationError(
+            f"{best} is {'no file' if os.path.lexists(best) else 'missing'}, and the run is {state}; "
+            "the command that trained it goes on"
+        )
     tree = folders.read_config(folder)
     trust.refuse_untrusted(tree, trusted)
     if state != "done":

@@ -40,7 +40,8 @@ class Run:
     @property
     def seed(self) -> int | None:
         """Of the initial parameters, the data and the draws; None where config.yaml names none."""
-        return self.config.get("seed")
+        seed = self.config.get("seed")
+        return seed if isinstance(seed, int) else None
 
     @property
     def parameters(self) -> int | None:

@@ -28,7 +28,7 @@ from attnlab.training.callbacks.checkpoints import Checkpoints
 from attnlab.training.callbacks.gradient_norms import over_training
 from attnlab.training.callbacks.progress import Progress
 from attnlab.training.exams import divergence
-from attnlab.training.resuming import Start, mend_best, starting_point
+from attnlab.training.resuming import DamagedCheckpoint, Start, mend_best, starting_point
 from attnlab.training.resuming import load as load
 
 log = logging.getLogger("attnlab")
@@ -184,7 +184,15 @@ def _train(
         training = built.training
         training.figures = dict(start.kept.get("figures", {}))
         if not start.finished:
-            trainer.fit(training, ckpt_path=start.path, weights_only=True)
+            try:
+                trainer.fit(training, ckpt_path=start.path, weights_only=True)
+            except Exception as error:
+                if start.path is None or checkpoints.begun:
+                    raise
+                raise DamagedCheckpoint(
+                    f"this run cannot go on from {start.path}, whose contents are not what training takes up "
+                    f"({type(error).__name__}); the same command with fresh=true moves the run aside"
+                ) from error
             log.info("trained to step %d: %s", trainer.global_step, ending(trainer))
             if not checkpoints.validated(trainer.global_step):
                 trainer.validate(training, verbose=False)

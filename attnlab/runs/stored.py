@@ -19,6 +19,8 @@ from attnlab.config.moved import move
 from attnlab.files import regular
 from attnlab.metric import Metric
 
+_SHARES = ("_accuracy", "_mass")  # figures between 0 and 1, by the end of their tags
+_ROUNDING = 1e-3
 _LARGEST = 2**24  # bytes
 DEEPEST = 20  # levels of a configuration
 _STATUS: dict[str, type | tuple[type, ...]] = {
@@ -87,6 +89,8 @@ def read_figures(path: Path) -> dict[str, float]:
         for tag, value in figures.items():
             if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
                 raise ValueError(f"{tag} is {_kind(value)} and no figure")
+            if tag.endswith(_SHARES) and not 0 <= value <= 1 + _ROUNDING or math.isinf(value):
+                raise ValueError(f"{tag} is {_kind(value)}, which it cannot be")
         return {tag: float(value) for tag, value in figures.items()}
 
 

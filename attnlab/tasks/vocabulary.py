@@ -22,9 +22,9 @@ class Vocabulary:
     def __init__(self, kept: Mapping[str, Any]):
         tables: dict[str, list[str]] = {name: kept.get(name, ()) for name in _TABLES}
         longest = kept.get("longest_target")
-        if not all(map(_is_table, tables.values())) or not isinstance(longest, int) or longest < 1:
+        if not all(map(_is_table, tables.values())) or type(longest) is not int or longest < 1:
             rule = f"{', '.join(_TABLES)}, each a list of different words, and a longest_target"
-            raise ValueError(f"a vocabulary must hold {rule}, got {str(dict(kept))[:200]}")
+            raise ValueError(f"vocabulary.json of a run must hold {rule}, got {str(dict(kept))[:200]}")
         self.kept = {**tables, "longest_target": longest}
         self.longest_target = longest
         features, source, target = tables.values()

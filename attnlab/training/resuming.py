@@ -10,10 +10,28 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from attnlab.files import flush, replacing
 
-_NEEDED = ("state_dict", "optimizer_states", "loops", "callbacks", "figures", "global_step")
+_NEEDED: dict[str, type] = {
+    "state_dict": dict,
+    "optimizer_states": list,
+    "loops": dict,
+    "callbacks": dict,
+    "figures": dict,
+    "global_step": int,
+}
+"""What every checkpoint holds, and of which type."""
+_RESUMED: dict[str, type] = {
+    "lr_schedulers": list,
+    "epoch": int,
+    "pytorch-lightning_version": str,
+    "stopped": bool,
+    "waiting": int,
+    "run": str,
+}
+"""What training takes up beside."""
 
 
 class DamagedCheckpoint(ValueError):
@@ -120,16 +138,80 @@ def read(checkpoint: Path) -> dict[str, Any]:
         raise DamagedCheckpoint("is damaged: its contents do not have their checksum")
     if not isinstance(kept, dict) or not all(part in kept for part in _NEEDED):
         raise DamagedCheckpoint("is no checkpoint of a run")
+    _refuse_other_types(kept, _NEEDED)
+    if kept["global_step"] < 0 or not all(map(_is_plain, kept["state_dict"].values())):
+        raise DamagedCheckpoint("is damaged: its steps or parameters are none")
     return kept
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether something is a tensor of numbers as a parameter or a buffer is."""
+    strided = isinstance(value, Tensor) and value.layout == torch.strided and not value.is_meta
+    return strided and not value.is_complex()
+
+
+def _refuse_other_types(kept: Mapping[str, Any], types: Mapping[str, type], inside: str = "") -> None:
+    """Raises DamagedCheckpoint for a part of another type; True is no number."""
+    for name, kind in types.items():
+        if name in kept and (not isinstance(kept[name], kind) or kept[name] is True and kind is not bool):
+            raise DamagedCheckpoint(f"is damaged: {inside}{name} is {type(kept[name]).__name__}")
 
 
 def _usable(path: Path, parameters: Mapping[str, Tensor], run: str) -> dict[str, Any]:
     kept = read(path)
-    shapes = {name: value.shape for name, value in kept["state_dict"].items()}
-    if shapes != {name: value.shape for name, value in parameters.items()}:
+    _refuse_other_types(kept, _RESUMED)
+    kinds = {name: (value.shape, value.dtype) for name, value in kept["state_dict"].items()}
+    if kinds != {name: (value.shape, value.dtype) for name, value in parameters.items()}:
         raise DamagedCheckpoint("is of another model")
+    if missing := [name for name in _RESUMED if name not in kept]:
+        raise DamagedCheckpoint(f"is damaged: it lacks {', '.join(missing)}")
+    _refuse_other_state(kept, parameters)
     if kept.get("run", run) != run:
         raise DamagedCheckpoint(f"is of another run, {kept['run']}")
     if kept.get("waiting"):
         raise DamagedCheckpoint("was written between the batches of one step")
     return kept
+
+
+def _refuse_other_state(kept: Mapping[str, Any], parameters: Mapping[str, Tensor]) -> None:
+    """Raises DamagedCheckpoint where what training goes on with, beside parameters, is of another kind."""
+    state = kept["callbacks"].get("Checkpoints")
+    if not isinstance(state, dict) or not {"reached", "validation_step"} <= state.keys():
+        raise DamagedCheckpoint("is damaged: it does not say what was the best")
+    _refuse_other_types(state, {"reached": list, "validation_step": int, "finished": bool}, "callbacks.")
+    figures = [*kept["figures"].values(), *state["reached"]]
+    if not all(isinstance(figure, int | float) for figure in figures) or len(state["reached"]) != 2:
+        raise DamagedCheckpoint("is damaged: it holds figures that are none")
+    if not all(isinstance(value, dict) for value in kept["callbacks"].values()):
+        raise DamagedCheckpoint("is damaged: a callback has no state")
+    loop: Any = kept["loops"].get("fit_loop")
+    if not isinstance(loop, dict) or not _WITHIN_LOOP <= loop.keys() or not _is_counted(list(loop.values())):
+        raise DamagedCheckpoint("is damaged: it does not say how far the loops were")
+    if not all(isinstance(schedule, dict) for schedule in kept["lr_schedulers"]):
+        raise DamagedCheckpoint("is damaged: it holds no state of a schedule")
+    sizes = {value.shape for value in parameters.values()}
+    if not kept["optimizer_states"] or not all(_is_optimizer(state) for state in kept["optimizer_states"]):
+        raise DamagedCheckpoint("is damaged: it holds no state of an optimizer")
+    moments = [value for state in kept["optimizer_states"] for value in tree_leaves(state["state"])]
+    if any(isinstance(value, Tensor) and value.dim() and value.shape not in sizes for value in moments):
+        raise DamagedCheckpoint("is damaged: its optimizer is that of another model")
+    if any(isinstance(value, str) for value in moments):
+        raise DamagedCheckpoint("is damaged: it holds no state of an optimizer")
+
+
+def _is_optimizer(state: Any) -> bool:
+    """Whether something may be what torch keeps of an optimizer."""
+    kinds = {"state": dict, "param_groups": list}
+    whole = isinstance(state, dict) and all(isinstance(state.get(name), kinds[name]) for name in kinds)
+    return whole and all(
+        isinstance(part, dict) for part in [*state["state"].values(), *state["param_groups"]]
+    )
+
+
+_WITHIN_LOOP = {"epoch_progress", "epoch_loop.batch_progress", "epoch_loop.scheduler_progress"}
+
+
+def _is_counted(parts: list[Any]) -> bool:
+    """Whether all that is counted in the parts of a loop's state are numbers."""
+    leaves = tree_leaves(parts)
+    return all(isinstance(part, dict) for part in parts) and not any(isinstance(leaf, str) for leaf in leaves)

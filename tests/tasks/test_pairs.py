@@ -382,7 +382,7 @@ def test_a_kept_vocabulary_stands_for_the_training_file(make, tmp_path: Path):
 )
 def test_a_damaged_vocabulary_is_refused(make, change):
     kept = {**make("a b\tp q\tV\n", features_column=3).vocabulary, **change}
-    with pytest.raises(ValueError, match="a vocabulary must hold features, source, target"):
+    with pytest.raises(ValueError, match="a run must hold features, source, target"):
         Vocabulary(kept)
 
 

@@ -37,6 +37,7 @@ class Checkpoints(Checkpoint):
         self.validation_step = -1
         self.finished = False  # whether nothing is left to train
         self.step = 0  # of last.ckpt
+        self.begun = False  # whether training has taken up what it goes on from
 
     def state_dict(self) -> dict[str, Any]:
         return {
@@ -60,6 +61,7 @@ class Checkpoints(Checkpoint):
         pl_module.between_batches = partial(self._between_batches, trainer, pl_module)
 
     def on_train_start(self, trainer: Trainer, pl_module: Training) -> None:
+        self.begun = True
         self.step = trainer.global_step
 
     def _between_batches(self, trainer: Trainer, pl_module: Training) -> None:
