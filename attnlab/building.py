@@ -68,9 +68,9 @@ def assemble(
 
         attentions: list[Attention] = []
 
-        def attention(query_size: int, state_size: int) -> Attention:
+        def attention(query_size: int, state_size: int | None) -> Attention:
             with part():
-                project = nn.Linear(state_size, query_size, bias=False)
+                project = None if state_size is None else nn.Linear(state_size, query_size, bias=False)
             with part():
                 score: Score = make_part("score", tree["score"], query_size, query_size)
             attentions.append(Attention(score, mechanism.selector, project))

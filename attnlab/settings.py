@@ -22,7 +22,7 @@ Count = Annotated[int, Field(ge=1, lt=2**63)]
 Size = Annotated[int, Field(ge=1, le=2**16)]
 """A whole number from 1 to 65,536: widths, draws, different symbols. More than that no machine holds."""
 
-_Length = Annotated[int, Field(ge=1, le=2**14)]
+Length = Annotated[int, Field(ge=1, le=2**14)]
 """A whole number from 1 to 16,384: symbols in a sequence, each of which may be attended from each."""
 
 Layers = Annotated[int, Field(ge=1, le=1000)]
@@ -111,8 +111,8 @@ class Sequences(Exam):
     """The settings of a task over sequences: `shortest` to `longest` symbols, out of `symbols` different
     ones."""
 
-    shortest: _Length
-    longest: _Length
+    shortest: Length
+    longest: Length
     symbols: Size
 
 
@@ -128,6 +128,9 @@ class Recurrent(TypedDict):
     dropout: Probability
     input_feeding: bool
 
+
+Positions = Literal["learned", "rotary"]
+"""How a Transformer knows where a symbol stands."""
 
 Schedule = Literal["constant", "linear", "halve_on_plateau"]
 """How the learning rate moves: not at all, to 0 at the last step, or halved when val/nll is not the lowest so

@@ -128,8 +128,9 @@ def _unfolded(layer: Any, k: int) -> list[Tensor]:
     return [part[0].unflatten(0, (k, -1)) for part in parts]
 
 
-Make = Callable[[int, int], Attention]
-"""attention(query_size, state_size), which a model calls with its widths."""
+Make = Callable[[int, int | None], Attention]
+"""attention(query_size, state_size), which a model calls with its widths; no state_size where what it attends
+to has the width of the queries already."""
 
 
 def lstm(source_symbols: int, target_symbols: int, attention: Make, **sizes: Unpack[Recurrent]) -> Seq2Seq:

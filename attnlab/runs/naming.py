@@ -13,8 +13,10 @@ from pathlib import PurePath
 from typing import Any
 
 from attnlab.config.checking import data_files
+from attnlab.config.choice_files import settings_in
 from attnlab.config.composing import Composition
 from attnlab.config.overrides import key_of
+from attnlab.config.places import CONFIGS
 from attnlab.runs.identity import effective
 
 _LONGEST_VALUE, _LONGEST, MOST = 60, 80, 180  # bytes: of a value, of a name, of what a sweep varies
@@ -58,12 +60,24 @@ def _varied(composition: Composition, typed: Mapping[str, str]) -> dict[str, Any
 
 def _differing(composition: Composition, said: set[str]) -> dict[str, Any]:
     """Key -> value of what differs from the defaults; 1 and 1.0 differ where both may be typed."""
-    before, differing = effective(composition.defaults), {}
+    before, differing = effective(composition.defaults) | _of_choices(composition), {}
     for key, value in effective(composition.tree).items():
         group = key.removesuffix("._target_")
         if group not in said and (key not in before or _exact(before[key]) != _exact(value)):
             differing[group] = composition.choices.get(group, value) if group != key else value
     return differing
+
+
+def _of_choices(composition: Composition) -> dict[str, Any]:
+    """The defaults of what was chosen in place of a default choice, less the choice itself."""
+    found: dict[str, Any] = {}
+    for group, choice in composition.choices.items():
+        path = CONFIGS / group / f"{choice}.yaml"
+        if composition.tree[group]["_target_"] != composition.defaults[group]["_target_"] and path.is_file():
+            found |= {
+                f"{group}.{key}": value for key, value in settings_in(path).items() if key != "_target_"
+            }
+    return found
 
 
 def _exact(value: Any) -> str:
