@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"", "facts", "metric", "settings", "text", "files"},
-    {"shell", "progress"},
+    {"shell", "progress", "interruption"},
     {"functional"},
     {"randomness"},
     {"config"},
