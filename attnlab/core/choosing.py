@@ -21,7 +21,9 @@ def choosing(
 
     def choose(site: str, inputs: AttentionInput) -> Selection:
         if sites[site].aligned:
-            inputs = inputs._replace(gold=at(gold, inputs.step)[None])
+            known = at(gold, inputs.step)[None]
+            heads = inputs.scores.ndim - known.ndim  # further axes of the site, which all are shown the same
+            inputs = inputs._replace(gold=known[(slice(None),) * 2 + (None,) * heads])
         return selector(inputs, randomness)
 
     return choose

@@ -104,7 +104,7 @@ def over_heads(numbers: Float[Tensor, "K B *H T"]) -> Float[Tensor, "K B T"]:
     return numbers.sum(tuple(range(2, numbers.ndim - 1))) if numbers.ndim > 3 else numbers
 
 
-def _steps_of(site: Site, valid: Valid) -> Bool[Tensor, "#B #T"]:
+def _steps_of(site: Site, valid: Valid) -> Bool[Tensor, "#B #N"]:
     """Which steps of a site count: those of the target, or its own."""
     return site.valid if site.reach == "all" else valid
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 _Query = Float[Tensor, "*K T Q"]
 Keys = Float[Tensor, "*B S D"]
-Scores = Float[Tensor, "*K T S"]
+Scores = Float[Tensor, "*C T S"]
 
 
 class Score(nn.Module):

@@ -29,6 +29,8 @@ class Model(nn.Module):
     """
 
     sites: dict[str, Placement]
+    longest: int | None = None
+    """The longest source or output that it can read or say, in symbols; None where there is no limit."""
 
     def encode(self, source: Int[Tensor, "B S"], choose: Choose, randomness: Randomness) -> Encoded:
         """The source, padded at its end, as something to take steps on."""

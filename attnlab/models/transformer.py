@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from attnlab.core.attention import Attention
+from attnlab.core.attention import Attention, Memory
 from attnlab.core.interfaces import Choose, Pass, Placement, Reach, Site
 from attnlab.models.model import Encoded, Model, shifted
 from attnlab.models.recurrent import Make
@@ -17,6 +17,9 @@ from attnlab.tasks.batch import PAD, Batch
 
 States = Float[Tensor, "#K B N D"]
 Split = Float[Tensor, "#K B H N d"]
+Keys = Float[Tensor, "#K B H S d"]
+Pair = tuple[Keys, Keys]
+"""Keys and values, of each head its part."""
 
 
 class Heads(nn.Module):
@@ -33,19 +36,21 @@ class Heads(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
 
     def read(
-        self, query: Split, keys: Split, values: Split, mask: Tensor, choose: Choose, name: str, first: int
+        self, query: Split, keys: Keys, values: Keys, mask: Tensor, choose: Choose, name: str, first: int
     ) -> tuple[States, Any]:
         """What is read for each query, and the choice behind it; None of a mixture. mask: B #T S."""
         if self.attention is None:
-            read, chosen = (
-                nn.functional.scaled_dot_product_attention(query, keys, values, mask[:, None]),
-                None,
-            )
-        else:
-            everywhere = mask[None, :, None].expand(1, -1, self.heads, query.size(-2), -1)
-            memory = self.attention.memory(keys, values, everywhere)
-            read, chosen = self.attention(query, memory, choose, name, first)
-        return self.output(read.transpose(-2, -3).flatten(-2)), chosen
+            read = nn.functional.scaled_dot_product_attention(query, keys, values, mask[:, None])
+            return self.output(self._joined(read)), None
+        everywhere = mask[None, :, None].expand(1, -1, self.heads, query.size(-2), -1)
+        if self.heads == 1:  # a choice without an axis of heads, which enumeration takes as well
+            query, keys, values, everywhere = (x.squeeze(2) for x in (query, keys, values, everywhere))
+        memory = Memory(keys, values, everywhere)
+        read, chosen = self.attention(query, memory, choose, name, first)
+        return self.output(self._joined(read if self.heads > 1 else read.unsqueeze(2))), chosen
+
+    def _joined(self, x: Split) -> States:
+        return x.transpose(-2, -3).flatten(-2)
 
 
 class Side(nn.Module):
@@ -66,6 +71,7 @@ class Side(nn.Module):
             for _ in range(layers)
         )
         self.last = nn.LayerNorm(width)
+        self.output: nn.Module = nn.Identity()
 
     def embed(self, symbols: Int[Tensor, "B N"], first: int) -> Float[Tensor, "1 B N D"]:
         """Symbols, with their positions from `first` on where these are learned."""
@@ -83,14 +89,14 @@ class Side(nn.Module):
 class _Source(NamedTuple):
     """A source as each decoder layer attends to it."""
 
-    pairs: list[tuple[Split, Split]]  # keys and values
+    pairs: list[Pair]  # keys and values
     mask: Bool[Tensor, "B 1 S"]
 
 
 class _Said(NamedTuple):
     """Keys and values of the steps so far, for each decoder layer; none at the start."""
 
-    pairs: list[tuple[Split, Split]]
+    pairs: list[Pair]
     taken: int
 
 
@@ -117,6 +123,7 @@ class Transformer(Model):
     ):
         super().__init__()
         self.layers, self.rate, self.turned = layers, rate, not table
+        self.longest = table or None
         self.sites = {
             name: Placement(width, _reach(name, layers), heads, aligned=name.endswith("cross"))
             for name in chosen
@@ -170,7 +177,7 @@ class Transformer(Model):
         causal = (steps <= steps[first:, None])[None].expand(len(previous), -1, -1)  # B T (first + T)
         x, sites, pairs = self.decoder.embed(previous, first), {}, []
 
-        def asked(name: str, x: States, query: Split, pair: tuple[Split, Split], mask: Tensor) -> States:
+        def asked(name: str, x: States, query: Split, pair: Pair, mask: Tensor) -> States:
             heads = self._heads(self.decoder, name)
             read, selection = heads.read(query, *pair, mask, choose, name, first)
             if selection is not None:

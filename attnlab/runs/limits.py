@@ -42,6 +42,7 @@ def prepare(tree: Mapping[str, Any], task: Task | None = None) -> Built:
     _refuse_memory(tree, task, trainer)
     refuse_batches(tree["trainer"], task)
     built = assemble(tree, EVERYTHING, task)
+    refuse_length(built)
     refuse_numbers(built)
     refuse_precision(built, trainer)
     if tree["trainer"]["max_steps"] == tree["trainer"]["max_epochs"] == -1:
@@ -109,6 +110,20 @@ def _refuse_none(trainer: Mapping[str, Any], name: str, batches: int) -> None:
         raise ValueError(
             f"trainer.limit_{name}_batches={limit} of {batches} batches leaves none; a whole number, such "
             "as 1, is a number of batches"
+        )
+
+
+def refuse_length(built: Built) -> None:
+    """Raises ValueError for data that a model with a limit cannot read, or whose outputs it cannot say."""
+    most, task = built.model.longest, built.task
+    if most is None:
+        return
+    batches = [*task.validation(), *task.test(), task.train(0)]
+    needed = max(2 * task.longest_target, *(batch.source.size(1) for batch in batches))
+    if needed > most:
+        raise ValueError(
+            f"model.longest must be at least {needed} for these data, the longest source or twice the "
+            f"longest target, got {most}"
         )
 
 

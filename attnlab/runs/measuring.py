@@ -10,7 +10,13 @@ import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from attnlab.building import Built
-from attnlab.runs.limits import make_trainer, refuse_batches, refuse_numbers, refuse_precision
+from attnlab.runs.limits import (
+    make_trainer,
+    refuse_batches,
+    refuse_length,
+    refuse_numbers,
+    refuse_precision,
+)
 from attnlab.settings import EvaluateAs
 from attnlab.tasks.task import Collected
 from attnlab.training.resuming import DamagedCheckpoint, read
@@ -69,6 +75,7 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
     training.move(kept["global_step"])
     untrained = {"limit_train_batches": 1.0, "val_check_interval": 1.0}
     refuse_batches(built.config["trainer"] | untrained, built.task)
+    refuse_length(built)
     refuse_numbers(built)
     refuse_precision(built, trainer)
     training.figures = {}
