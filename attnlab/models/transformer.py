@@ -74,7 +74,8 @@ class Side(nn.Module):
         self.output: nn.Module = nn.Identity()
 
     def embed(self, symbols: Int[Tensor, "B N"], first: int) -> Float[Tensor, "1 B N D"]:
-        """Symbols, with their positions from `first` on where these are learned."""
+        """Symbols, with their positions from `first` on where these are learned. Raises ValueError behind the
+        last position that is there."""
         x = self.embedding(symbols)
         if size := self.places.num_embeddings:
             if (end := first + symbols.size(1)) > size:

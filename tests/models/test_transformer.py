@@ -212,11 +212,11 @@ def test_a_run_of_it_is_named_by_what_differs_from_its_own_defaults_and_is_evalu
     tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = "trainer.max_steps=3 task.steps_per_epoch=3 task.validation_examples=5 task.test_examples=5".split()
-    command = ["model=transformer", "model.heads=2", "model.choose=cross", *few, f"runs_dir={tmp_path}"]
+    command = ["model=transformer", "model.heads=2", *few, f"runs_dir={tmp_path}"]
     assert train(command, None) == 0
     (status,) = tmp_path.rglob("status.json")
     named = status.parent.name
-    assert "model=transformer" in named and "heads=2" in named and "hidden_size" not in named
+    assert "model=transformer" in named and "hidden_size" not in named
     assert evaluate([str(status.parent), "task.shortest=12", "task.longest=20"], None) == 0
     assert evaluate([str(status.parent), "evaluate_as=marginal"], None) == 2
     assert "evaluate_as=soft or argmax goes anywhere" in " ".join(capsys.readouterr().err.split())
