@@ -174,6 +174,21 @@ def test_a_run_that_dies_ends_as_if_it_had_not(seed: int, pairs: list[str], tmp_
     dies_and_goes_on(drawn(seed, pairs), tmp_path, seed, deaths=2)
 
 
+MODELS = {
+    "input feeding": ["model.input_feeding=true", "model.embedding_size=4", "model.readout_size=5"],
+    "transformer": ["model=transformer", "model.heads=2", "model.choose=all", "model.positions=rotary"],
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_run_of_another_model_ends_as_if_it_had_not_died(model: str, tmp_path: Path) -> None:
+    small = "model.hidden_size=8 model.dropout=0.2 batch_size=4 task.steps_per_epoch=5 checkpoint_every=3"
+    end = "trainer.max_steps=13 trainer.log_every_n_steps=2 task.shortest=2 task.longest=4"
+    exams = "task.validation_examples=10 task.test_examples=10 attention=hard_reinforce"
+    command = [*MODELS[model], *small.split(), *end.split(), *exams.split(), "attention.baseline=learned"]
+    dies_and_goes_on(command, tmp_path, seed=5, deaths=2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(100, 140))
 def test_a_run_that_dies_often_ends_as_if_it_had_not(seed: int, pairs: list[str], tmp_path: Path) -> None:
