@@ -18,8 +18,9 @@ from attnlab.core.estimators import Reinforce
 from attnlab.core.interfaces import Choose, Pass, Reach
 from attnlab.core.scores import scaled_dot
 from attnlab.core.selectors import Draws, Mixture
+from attnlab.models.heads import Side
 from attnlab.models.model import shifted, taken_by
-from attnlab.models.transformer import Side, Transformer, chosen_by, transformer
+from attnlab.models.transformer import Transformer, chosen_by, transformer
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import EOS, PAD, Batch
 
