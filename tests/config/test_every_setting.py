@@ -25,15 +25,16 @@ from attnlab.config.trust import EVERYTHING
 from attnlab.runs.identity import identity
 
 COMPOSED = composer()
-SMALL = ["model.hidden_size=4", "model.embedding_size=3", "model.readout_size=5", "batch_size=3"]
+SMALL = ["model.hidden_size=8", "model.embedding_size=3", "model.readout_size=5", "batch_size=3"]
 # what is given with a key that does nothing alone
 WITH = {
     "_end": ["_schedule=linear", "_steps=7"],
     "_steps": ["_schedule=linear", "_end=3.0"],
     "_schedule": ["_end=3.0", "_steps=7"],
 }
-NUMBERS = ["3", "1", "9", "0.5", "2.0", "0.25"]
+NUMBERS = ["3", "1", "9", "0.5", "2.0", "0.25", "8"]
 WORDS = ["true", "false", "linear", "exponential", "halve_on_plateau", "argmax", "soft", "none", "learned"]
+WORDS += ["step", "later", "rotary", "cross"]
 # files whose contents are read, and settings of a run that change no figure
 ELSEWHERE = ("task.train", "task.val", "task.test")
 
@@ -86,9 +87,11 @@ def unheard(path: Path) -> list[str]:
     for key, default in keys_of(path):
         stem = next((part for part in WITH if key.endswith(part)), "")
         given = [f"{group}.{key.removesuffix(stem)}{part}" for part in WITH.get(stem, [])]
-        base = [*place, *SMALL, f"{group}={choice}", *(data if choice == "pairs" else []), *given]
+        known = settings_in(path) if group == "model" else settings_in(CONFIGS / "model" / "lstm.yaml")
+        small = [text for text in SMALL if text[:6] != "model." or text[6:].partition("=")[0] in known]
+        base = [*place, *small, f"{group}={choice}", *(data if choice == "pairs" else []), *given]
         taken: list[tuple[str, Any]] = []
-        for value in [str(default), *NUMBERS, *WORDS]:
+        for value in ["null" if default is None else str(default), *NUMBERS, *WORDS]:
             try:
                 taken += [made([*base, f"{group}.{key}={value}"])] if len(taken) < 2 else []
             except ValueError as error:
