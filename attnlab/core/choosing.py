@@ -1,12 +1,13 @@
-"""The chooser that a model is handed: what training, an exam or a measurement takes at each site."""
+"""The chooser that a model is handed: what training, an exam or a measurement takes at each site; and what
+choices become once the symbols before them are known."""
 
 from collections.abc import Mapping
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from attnlab.core.interfaces import AttentionInput, Choose, Placement, Selection, Selector
+from attnlab.core.interfaces import AttentionInput, Choose, Pass, Placement, Selection, Selector
 from attnlab.randomness import Randomness
 
 
@@ -34,3 +35,20 @@ def at(gold: Bool[Tensor, "B #T S"], step: Int[Tensor, "N"]) -> Bool[Tensor, "B 
     if gold.size(1) == 1:
         return gold
     return torch.nn.functional.pad(gold, (0, 0, 0, 1))[:, step.clamp_max(gold.size(1))]
+
+
+def in_turn(
+    selector: Selector, taken: Pass, earlier: Float[Tensor, "#K B T"], before: Pass | None = None
+) -> Pass:
+    """A pass whose every choice is given what came before it: the loss of the symbol before each step, and
+    the step before the first, None at the start."""
+    sites = {}
+    for name, site in taken.sites.items():
+        selection = None if before is None else before.sites[name].selection
+        sites[name] = site._replace(selection=selector.given(site.selection, earlier, selection))
+    return taken._replace(sites=sites)
+
+
+def before_each(losses: Float[Tensor, "K B T"]) -> Float[Tensor, "K B T"]:
+    """The loss of the step before each; 0 before the first."""
+    return torch.nn.functional.pad(losses[..., :-1], (1, 0))

@@ -120,6 +120,16 @@ class Distribution(nn.Module):
         """The distribution over all positions of which this one keeps a part; itself where it keeps all."""
         return self
 
+    apart = True
+    """Whether each step chooses by itself; if not, only a rule that tries every position can follow it."""
+
+    def given(
+        self, selection: Selection, earlier: Float[Tensor, "#K B T"], before: Selection | None
+    ) -> Selection:
+        """Every position as an alternative, as `Selector.given`; the same where each step chooses by
+        itself."""
+        return selection
+
 
 class Selector(nn.Module):
     """Scores -> a choice from a distribution. Shown one alternative, it may branch into several; shown
@@ -134,6 +144,14 @@ class Selector(nn.Module):
 
     def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
         raise NotImplementedError
+
+    def given(
+        self, selection: Selection, earlier: Float[Tensor, "#K B T"], before: Selection | None
+    ) -> Selection:
+        """The choices of some steps, each given what came before it: the loss of the symbol before, under
+        every alternative (`earlier`), and the choice of the step before, of the first `before`, None at the
+        start. The same for all but chains."""
+        return selection
 
 
 class Baseline(nn.Module):

@@ -92,3 +92,8 @@ class Enumeration(Selector):
         log_prob = log_probs[0].movedim(-1, 0).masked_fill(nothing, -math.log(positions))
         weights = each[:, None, None] * ~nothing[..., None]
         return Selection(weights, mass, log_prob, probs, costless(probs))
+
+    def given(
+        self, selection: Selection, earlier: Float[Tensor, "#K B T"], before: Selection | None
+    ) -> Selection:
+        return self.distribution.given(selection, earlier, before)

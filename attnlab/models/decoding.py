@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from attnlab.core.choosing import choosing
-from attnlab.core.interfaces import Selector
-from attnlab.models.model import Model, predict
+from attnlab.core.choosing import choosing, in_turn
+from attnlab.core.interfaces import Pass, Selector
+from attnlab.models.model import Model, predict, token_losses
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import BOS, EOS, PAD, UNK, Batch
 
@@ -26,12 +26,16 @@ def greedy(model: Model, batch: Batch, selector: Selector, limit: int) -> Int[Te
     running = torch.ones_like(symbol, dtype=torch.bool)
     never = torch.tensor(_NEVER, device=device)
     symbols = []
+    before: Pass | None = None
+    earlier = torch.zeros(1, len(symbol), 1, device=device)
     for _ in range(limit):
         taken, state = model.step(symbol, state, memory, choose, randomness)
+        taken = in_turn(selector, taken, earlier, before)
         log_probs = predict(taken.logits, taken.mass)
         best = log_probs.index_fill(-1, never, -torch.inf).argmax(-1)
         symbol = torch.where(running, best, PAD)
         symbols.append(symbol)
+        before, earlier = taken, token_losses(taken.logits, symbol)
         running = running & (symbol != EOS)
         if not running.any():
             break

@@ -10,10 +10,8 @@ from torch import Tensor
 
 from attnlab.building import assemble
 from attnlab.config.checking import data_files
-from attnlab.models.model import predict, taken_by
-from attnlab.randomness import Randomness
 from attnlab.runs.kept import ASKED
-from attnlab.training.answers import alignment
+from attnlab.training.answers import predictions
 from attnlab.training.resuming import read
 
 
@@ -65,6 +63,6 @@ def _seen(
     training.move(kept["global_step"])
     training.eval()
     batches = [*training.task.validation(), *training.task.test()]
-    taken = taken_by(training.model, batches[0], training.rule, Randomness(torch.Generator()))
+    seen = predictions(training.model, batches[0], training.rule)
     examples = [part for batch in batches for part in batch]
-    return [predict(taken.logits, taken.mass), alignment(training.model, taken), *examples]
+    return [seen.log_probs, seen.probs, *examples]

@@ -6,9 +6,10 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from attnlab.core.choosing import before_each, in_turn
 from attnlab.core.interfaces import Pass, Selector
 from attnlab.models.decoding import greedy
-from attnlab.models.model import Model, predict, taken_by
+from attnlab.models.model import Model, predict, taken_by, token_losses
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import EOS, PAD, Batch
 from attnlab.tasks.references import NO_REFERENCES, Compared, References, compared
@@ -36,6 +37,7 @@ class Outputs(NamedTuple):
 def predictions(model: Model, batch: Batch, rule: Selector) -> Predictions:
     """What a model predicts of a batch, read by a rule."""
     taken = taken_by(model, batch, rule, Randomness(torch.Generator(batch.source.device)))
+    taken = in_turn(rule, taken, before_each(token_losses(taken.logits, batch.target)))
     log_probs = predict(taken.logits, taken.mass)
     return Predictions(batch, log_probs, alignment(model, taken), batch.target != PAD)
 
