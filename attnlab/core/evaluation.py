@@ -24,9 +24,15 @@ def rule_of(mechanism: Mechanism, evaluate_as: EvaluateAs = "same") -> Selector:
 
     `soft` mixes the values of all positions, `topk` those that a truncated distribution keeps, `argmax` takes
     the most probable position, `marginal` mixes the token probabilities of all positions. Raises ValueError
-    for `topk` where nothing is truncated.
+    for `topk` where nothing is truncated, and for what reads each step by itself where a choice depends on
+    the step before.
     """
     distribution = mechanism.distribution
+    if not distribution.apart and evaluate_as not in ("same", "marginal"):
+        raise ValueError(
+            f"evaluate_as={evaluate_as} reads each step by itself, and a choice of this attention depends on "
+            "the step before: evaluate_as=marginal follows it from step to step"
+        )
     if evaluate_as == "topk" and distribution.untruncated() is distribution:
         raise ValueError(
             "evaluate_as=topk reads the positions that attention=topk keeps, and this attention keeps all of "

@@ -44,7 +44,7 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
     `told` what is being measured.
 
     `val/soft_argmax_gap` is the sequence accuracy of the same validation with averaged values less that with
-    the most probable position.
+    the most probable position; there is none where a choice depends on the step before.
 
     Raises ValueError for a checkpoint of other parameters.
     """
@@ -83,13 +83,16 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
     trainer.validate(training, verbose=False)
     told("measuring it on test data")
     trainer.test(training, verbose=False)
-    told("measuring what hardening its attention costs")
     results = training.figures
-    accuracy = {}
-    for rule in _SOFT_AND_HARD:
-        training.evaluate_as, training.figures = rule, {}
-        trainer.validate(training, verbose=False)
-        accuracy[rule] = training.figures["val/sequence_accuracy"]
+    gap = {}
+    if built.mechanism.distribution.apart:
+        told("measuring what hardening its attention costs")
+        accuracy = {}
+        for rule in _SOFT_AND_HARD:
+            training.evaluate_as, training.figures = rule, {}
+            trainer.validate(training, verbose=False)
+            accuracy[rule] = training.figures["val/sequence_accuracy"]
+        gap = {"val/soft_argmax_gap": accuracy["soft"] - accuracy["argmax"]}
     training.evaluate_as, training.figures = built.config["evaluate_as"], results
     counts = built.task.counts if isinstance(built.task, Collected) else {}
-    return results | {"val/soft_argmax_gap": accuracy["soft"] - accuracy["argmax"]} | dict(counts)
+    return results | gap | dict(counts)

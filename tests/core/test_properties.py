@@ -70,8 +70,8 @@ LINEAR = [
     for name, m in MECHANISMS.items()
     if m.facts.objective != "marginal" and name not in BLIND or "baseline=none" in name
 ]
-"""Those whose gradient scales with the loss. -log E exp(-loss) is not linear in it (hard_marginal, vimco),
-and a baseline that remembers or has learned something keeps its size while the loss grows."""
+"""Those whose gradient scales with the loss. -log E exp(-loss) is not linear in it (hard_marginal, vimco,
+hard_chain), and a baseline that remembers or has learned something keeps its size while the loss grows."""
 DETERMINISTIC = [name for name, mechanism in MECHANISMS.items() if not is_random(mechanism)]
 HARD = [
     name
@@ -80,6 +80,10 @@ HARD = [
 ]
 
 every = pytest.mark.parametrize("name", MECHANISMS)
+every_but_chains = pytest.mark.parametrize(
+    "name", [name for name, mechanism in MECHANISMS.items() if mechanism.distribution.apart]
+)
+"""A chain knows how far positions are from each other, and its steps depend on each other."""
 few = settings(deadline=None, derandomize=True, max_examples=4)
 many = settings(deadline=None, derandomize=True, max_examples=12)
 
@@ -266,7 +270,7 @@ def test_a_shift_of_the_scores_changes_neither_the_choice_nor_the_gradient(
     close(shifted.gradient, plain.gradient)
 
 
-@every
+@every_but_chains
 @few
 @given(problems(), st.randoms(use_true_random=False))
 def test_permuting_positions_permutes_the_gradient(name: str, problem: Problem, random: Random):
@@ -282,7 +286,7 @@ def test_permuting_positions_permutes_the_gradient(name: str, problem: Problem, 
     close(permuted.gradient, plain.gradient[..., order])
 
 
-@every
+@every_but_chains
 @few
 @given(problems(), st.sets(st.integers(0, 6), min_size=1))
 def test_masked_positions_can_be_dropped(name: str, problem: Problem, chosen: set[int]):
@@ -300,7 +304,7 @@ def test_masked_positions_can_be_dropped(name: str, problem: Problem, chosen: se
     close(padded.gradient, torch.zeros_like(padded.gradient).index_copy(-1, kept, short.gradient))
 
 
-@every
+@every_but_chains
 @few
 @given(problems(), st.integers(0, 11))
 def test_a_row_does_not_feel_the_scores_of_another(name: str, problem: Problem, number: int):
@@ -702,6 +706,7 @@ def test_all_kinds_of_mechanism_take_part():
         LINEAR
     )
     assert {variant.name for name, variant in VARIANTS.items() if name not in LINEAR} == {
+        "hard_chain",
         "hard_marginal",
         "hard_reinforce",
         "vimco",

@@ -108,6 +108,8 @@ def variants(samples: Iterable[int] = (1, 2, 3)) -> list[Variant]:
             options["baseline"] = [path.stem for path in sorted(folder.glob("[!_]*.py"))]
         if "samples" in settings:
             options["samples"] = samples
+        if "monotonic" in settings:
+            options["monotonic"] = (False, True)
         for values in itertools.product(*options.values()):
             chosen = dict(zip(options, values, strict=True))
             if chosen.get("samples") == 3 and "baseline" in chosen:
@@ -353,6 +355,7 @@ DISTRIBUTIONS: dict[str, Callable[[Tensor, Tensor, Settings], Tensor]] = {
     "entmax15": _entmax15,
     "entmax15_expected": _entmax15,
     "topk": _topk,
+    "hard_chain": lambda scores, mask, settings: softmax(scores, mask, settings["beta"]),  # of the first step
 }
 """Distributions that are no softmax, in torch alone: scores (B T S), mask (B #T S), settings -> probs (B T
 S)."""
@@ -469,9 +472,52 @@ CERTIFICATES: dict[str, Callable[[Loss, Tensor], Tensor]] = {
 mean must have."""
 
 
+def along_paths(mechanism: Mechanism, each: Tensor, probs: Tensor) -> Tensor:
+    """-log p(y_1 ... y_t), by a loop over every path of t positions, less that of one symbol less: B T.
+
+    each: losses of positions, S B T. From r, positions have the shares p(s) exp(jump(r, s)), or p(s) where
+    those are all 0.
+    """
+    jumps: Any = mechanism.distribution.jumps
+    (positions, _, steps), longest = each.shape, jumps.longest
+
+    def move(r: int, s: int) -> Tensor | float:
+        held = max(-longest, min(longest, s - r))
+        return 0.0 if jumps.monotonic and s < r else jumps.weights[held + jumps.back].exp()
+
+    def onward(t: int, r: int, s: int) -> Tensor:
+        total = sum(probs[:, t, other] * move(r, other) for other in range(positions))
+        assert isinstance(total, Tensor)
+        there = total > 0
+        return torch.where(
+            there, probs[:, t, s] * move(r, s) / torch.where(there, total, 1.0), probs[:, t, s]
+        )
+
+    found = [torch.zeros_like(probs[:, 0, 0])]
+    for length in range(1, steps + 1):
+        likelihood = torch.zeros_like(found[0])
+        for path in itertools.product(range(positions), repeat=length):
+            chance = probs[:, 0, path[0]]
+            for t, (r, s) in enumerate(itertools.pairwise(path), 1):
+                chance = chance * onward(t, r, s)
+            paid = sum(each[s, :, t] for t, s in enumerate(path))
+            assert isinstance(paid, Tensor)
+            likelihood = likelihood + chance * torch.exp(-paid)
+        found.append(-likelihood.log())
+    return torch.stack(found[1:], -1) - torch.stack(found[:-1], -1)
+
+
+CHAINS = ("hard_chain",)
+"""A step's choice depends on the step before: they are certified over every path."""
+
+
 def certificate(variant: Variant, mechanism: Mechanism, loss: Loss, probs: Tensor) -> Tensor:
     """A loss per step, B T, with the gradient that the mechanism's mean must have. No mechanism passes
     without one."""
+    if variant.name in CHAINS:
+        positions = range(probs.size(-1))
+        each = torch.stack([loss(one_hot(position, probs)[None])[0] for position in positions])
+        return along_paths(mechanism, each, probs)
     if mechanism.facts.unbiased:
         return objective(mechanism.facts.objective, loss, probs, mechanism.facts.bound)
     return CERTIFICATES[variant.name](loss, probs)

@@ -36,7 +36,7 @@ from attnlab.core.baselines.none import NoBaseline
 from attnlab.core.interfaces import Categorical, Mechanism, Pass, Selection, Site, Surrogate
 from attnlab.core.schedules import Scheduled
 from attnlab.facts import Facts
-from attnlab.mechanisms import gumbel, rebar, sets, sum_and_sample, vimco
+from attnlab.mechanisms import chain, gumbel, rebar, sets, sum_and_sample, vimco
 from attnlab.runs import folders
 from attnlab.training import exams as evaluation
 from attnlab.training import lightning_module as training
@@ -208,6 +208,23 @@ def marginal_without_prior(
     return estimators.masked(-torch.logsumexp(-losses, 0), valid)
 
 
+def chain_that_forgets_what_was_said(original: Any, log_prob: Tensor, earlier: Tensor, *rest: Any) -> Tensor:
+    return original(log_prob, torch.zeros_like(earlier), *rest)
+
+
+def chain_told_its_own_symbol(original: Any, losses: Tensor) -> Tensor:
+    return losses
+
+
+def jumps_that_lead_back(original: Any, log_prob: Tensor, jump: Tensor) -> Tensor:
+    return original(log_prob, jump.mT)
+
+
+def jumps_cut_off_after_the_softmax(original: Any, log_prob: Tensor, jump: Tensor) -> Tensor:
+    free = original(log_prob, jump.masked_fill(jump.isneginf(), 0.0))
+    return free.masked_fill(jump.isneginf(), functional.lowest(free.dtype))
+
+
 def padding_that_counts(
     original: Any, loss: Tensor, valid: Tensor, auxiliary: Tensor | None = None
 ) -> Surrogate:
@@ -284,6 +301,9 @@ def draws_that_all_alternatives_share(original: Any, log_probs: Tensor, source: 
 
 def reinforce(baseline: str, samples: int) -> Variant:
     return Variant("hard_reinforce", {"baseline": baseline, "samples": samples})
+
+
+CHAIN, MONOTONIC = (Variant("hard_chain", {"monotonic": monotonic}) for monotonic in (False, True))
 
 
 def mean(name: str | Variant, **settings: Any) -> Check:
@@ -512,6 +532,18 @@ MUTANTS: dict[str, Mutant] = {
         "forward",
         marginal_without_prior,
         (mean("hard_marginal"), model(Variant("hard_marginal", {}))),
+    ),
+    "a chain forgets what was said": Mutant(
+        chain, "filtered", chain_that_forgets_what_was_said, (mean(CHAIN), mean(MONOTONIC), model(CHAIN))
+    ),
+    "a chain is told the symbol that it has yet to say": Mutant(
+        chain, "before_each", chain_told_its_own_symbol, (mean(CHAIN), mean(MONOTONIC), model(CHAIN))
+    ),
+    "a chain goes from where it arrives": Mutant(
+        chain, "moves", jumps_that_lead_back, (mean(CHAIN), model(CHAIN))
+    ),
+    "a monotonic chain loses the probability of going back": Mutant(
+        chain, "moves", jumps_cut_off_after_the_softmax, (mean(MONOTONIC), model(MONOTONIC))
     ),
     "a step of padding counts": Mutant(
         estimators,

@@ -145,7 +145,9 @@ def test_greedy_decoding_feeds_what_it_reads() -> None:
         assert torch.equal(found[:, length][going], best[going])
 
 
-@pytest.mark.parametrize("attention", ["hard_exact", "hard_marginal", "rebar", "vimco", "unordered_set"])
+@pytest.mark.parametrize(
+    "attention", ["hard_exact", "hard_marginal", "hard_chain", "rebar", "vimco", "unordered_set"]
+)
 def test_what_tries_positions_step_by_step_is_refused(
     attention: str, tmp_path: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

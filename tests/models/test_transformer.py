@@ -171,7 +171,7 @@ def test_a_reach_that_is_declared_too_short_is_noticed() -> None:
 
 
 TINY = "model=transformer model.hidden_size=8 model.heads=2 batch_size=3 task.longest=5".split()
-REFUSED = {"rebar", "vimco", "unordered_set", "sum_and_sample", "hard_marginal"}
+REFUSED = {"rebar", "vimco", "unordered_set", "sum_and_sample", "hard_marginal", "hard_chain"}
 REFUSED |= {name for name in choices("attention") if name.endswith(("_exact", "_expected"))}
 
 
@@ -202,7 +202,7 @@ def test_every_mechanism_trains_every_parameter_in_every_place_that_its_reach_al
             assert gradient is not None and gradient.any(), name
 
 
-@pytest.mark.parametrize("attention", ["hard_marginal", "hard_exact", "rebar", "unordered_set"])
+@pytest.mark.parametrize("attention", ["hard_marginal", "hard_chain", "hard_exact", "rebar", "unordered_set"])
 def test_what_tries_positions_step_by_step_works_in_a_single_head(attention: str, tmp_path: Any) -> None:
     alone = [*TINY, "model.heads=1", f"attention={attention}", "trainer.max_steps=3"]
     few = ["task.steps_per_epoch=3", "task.validation_examples=5", "task.test_examples=5"]
