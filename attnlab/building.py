@@ -16,6 +16,7 @@ from attnlab.core.evaluation import rule_of
 from attnlab.core.interfaces import Distribution, Estimator, Mechanism, Selector
 from attnlab.core.scores import Score
 from attnlab.facts import USAGE, Facts
+from attnlab.models.inference import inference_for
 from attnlab.models.model import Model
 from attnlab.randomness import derive, part
 from attnlab.tasks.task import Task
@@ -79,6 +80,8 @@ def assemble(
         model: Model = make_part("model", tree["model"], task.source_symbols, task.target_symbols, attention)
         torch.manual_seed(derive(seed, "baseline"))
         mechanism.estimator.prepare(model.sites)
+        torch.manual_seed(derive(seed, "inference"))
+        mechanism.selector.prepare(inference_for(model.sites, task.source_symbols, task.target_symbols))
     _refuse_reach(tree["attention"], mechanism, model)
     rule = tree["evaluate_as"]
     if not rule_of(mechanism, rule).anywhere and not _steps_alone(model):

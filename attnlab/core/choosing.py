@@ -2,6 +2,7 @@
 choices become once the symbols before them are known."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,11 +17,15 @@ def choosing(
     randomness: Randomness,
     sites: Mapping[str, Placement],
     gold: Bool[Tensor, "B #T S"],
+    informed: Mapping[str, Float[Tensor, "1 B *H T S"]] = MappingProxyType({}),
 ) -> Choose:
     """One selector at every site. It sees the right positions of the batch where a site is aligned with
-    them."""
+    them, and scores that have seen the target where there are some."""
 
     def choose(site: str, inputs: AttentionInput) -> Selection:
+        if site in informed:
+            scores = informed[site].index_select(-2, inputs.step).masked_fill(~inputs.mask, -torch.inf)
+            inputs = inputs._replace(informed=scores)
         if sites[site].aligned:
             known = at(gold, inputs.step)[None]
             heads = inputs.scores.ndim - known.ndim  # further axes of the site, which all are shown the same

@@ -29,6 +29,8 @@ class AttentionInput(NamedTuple):
     gold: Bool[Tensor, "1 B *H #T S"]
     # which target step each is, from 0; a choice that depends on it must be the same for one step alone
     step: Int[Tensor, "#T"] = torch.zeros(1, dtype=torch.int64)
+    # scores that have seen the target, of an inference network; None where there is none, as in decoding
+    informed: Float[Tensor, "#K B *H T S"] | None = None
 
 
 class Categorical(NamedTuple):
@@ -142,8 +144,18 @@ class Selector(nn.Module):
         super().__init__()
         self.distribution = distribution
 
+    def prepare(self, inference: Callable[[int], nn.Module]) -> None:
+        """Make what sees the target; called once, before training. `inference(size)` is a network of that
+        width, as models/inference.py says."""
+
     def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
         raise NotImplementedError
+
+    def informed(
+        self, source: Int[Tensor, "B S"], target: Int[Tensor, "B T"]
+    ) -> Mapping[str, Float[Tensor, "1 B *H T S"]]:
+        """Scores of sites, by name, that have seen the target; none but of an inference network."""
+        return {}
 
     def given(
         self, selection: Selection, earlier: Float[Tensor, "#K B T"], before: Selection | None

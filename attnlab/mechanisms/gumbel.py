@@ -46,7 +46,7 @@ def relax(logits: Tensor, temperature: Tensor, like: Tensor) -> Tensor:
     return torch.softmax(logits / temperature, -1).to(like.dtype) * (like > 0).any(-1, keepdim=True)
 
 
-class _GumbelSoftmax(Selector):
+class GumbelSoftmax(Selector):
     """One relaxed draw: weights = softmax((log p + G) / temperature)."""
 
     def __init__(self, distribution: Distribution, temperature: Scheduled):
@@ -91,7 +91,7 @@ def gumbel_softmax(**settings: Unpack[BetaAndTemperature]) -> Mechanism:
     The bias goes to 0 with the temperature, while the variance grows.
     """
     distribution = Softmax(scheduled("beta", settings))
-    selector = _GumbelSoftmax(distribution, scheduled("temperature", settings))
+    selector = GumbelSoftmax(distribution, scheduled("temperature", settings))
     return Mechanism(distribution, selector, Pathwise())
 
 

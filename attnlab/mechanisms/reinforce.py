@@ -29,11 +29,7 @@ def hard_reinforce(
     Each control that a baseline reads is one more evaluation of the loss. Raises ValueError for fewer samples
     than the baseline needs, as a single one for `leave_one_out`.
     """
-    make = baseline_class(baseline)
-    if samples < make.draws:
-        raise ValueError(
-            f"baseline={baseline} needs samples >= {make.draws}, got {samples}; baseline=none needs 1"
-        )
+    make = baseline_class(baseline, samples)
     distribution = Softmax(scheduled("beta", beta))
     selector = Draws(distribution, samples, make.controls)
     return Mechanism(distribution, selector, Reinforce(make, credit))

@@ -70,7 +70,8 @@ def shifted(target: Int[Tensor, "B T"]) -> Int[Tensor, "B T"]:
 
 def taken_by(model: Model, batch: Batch, selector: Selector, randomness: Randomness) -> Pass:
     """A pass under teacher forcing that chooses by one selector at every site."""
-    return model(batch, choosing(selector, randomness, model.sites, batch.gold), randomness)
+    informed = selector.informed(batch.source, batch.target)
+    return model(batch, choosing(selector, randomness, model.sites, batch.gold, informed), randomness)
 
 
 def joined(passes: list[Pass], sites: dict[str, Site]) -> Pass:

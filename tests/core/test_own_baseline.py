@@ -83,7 +83,7 @@ def test_a_file_that_moves_is_no_other_run(mine: str) -> None:
 
 @pytest.mark.parametrize("name", ["none", "self_critical", "soft"])
 def test_what_it_costs_and_needs_follows_from_the_controls_that_it_reads(name: str) -> None:
-    controls = baseline_class(name).controls
+    controls = baseline_class(name, 1).controls
     facts = attnlab.mechanism("hard_reinforce", baseline=name).facts
     assert facts.evaluations == ("samples + 1" if controls else "samples")
     assert facts.needs == ("mixture" if controls == ("soft",) else "value")
@@ -110,4 +110,4 @@ def test_what_is_no_baseline_is_told_before_anything_is_made(
 
 def test_a_class_that_is_none_is_told(mine: str) -> None:
     with pytest.raises(ValueError, match="must be a Baseline of attnlab.core.interfaces"):
-        baseline_class("torch.nn.Linear")
+        baseline_class("torch.nn.Linear", 1)

@@ -90,7 +90,7 @@ class Variant(NamedTuple):
         return "-".join((self.name, *(f"{key}={value}" for key, value in self.settings.items())))
 
 
-CONTINUOUS = ("gumbel_softmax", "gumbel_straight_through", "gumbel_rao", "rebar")
+CONTINUOUS = ("gumbel_softmax", "gumbel_straight_through", "gumbel_rao", "rebar", "variational_gumbel")
 """Their noise cannot be enumerated: test_gumbel.py certifies each of them, and holds that this list is
 complete."""
 CONTROLS = ("uniform", "oracle")

@@ -51,6 +51,7 @@ B, T, S = 3, 2, 5
 TEMPERATURES = [0.1, 0.5, 1.0, 2.0]
 STRAIGHT = [v for v in variants() if v.name in ("gumbel_straight_through", "gumbel_rao")]
 REBAR = Variant("rebar", {})
+RELAXED = ("gumbel_softmax", "variational_gumbel")
 
 
 def weights_and_their_gradient(variant: Variant, seed: int) -> Tensor:
@@ -155,7 +156,7 @@ def test_for_given_noise_weights_and_their_gradient_are_those_of_the_definition(
     selection = select(variant.build(temperature=temperature), scores, mask, position[None])
     relaxed = by_definition(position, softmax(scores, mask, 1.0).detach(), noise, temperature)
     hard = one_hot_rows(position, relaxed)[None]
-    expected = {"gumbel_softmax": relaxed, "rebar": torch.cat([hard, relaxed, relaxed])}.get(
+    expected = {**dict.fromkeys(RELAXED, relaxed), "rebar": torch.cat([hard, relaxed, relaxed])}.get(
         variant.name, hard
     )
     torch.testing.assert_close(selection.weights, expected, rtol=1e-12, atol=1e-12)
@@ -188,7 +189,7 @@ def test_for_given_noise_every_parameter_of_the_model_gets_the_gradient_of_the_d
     path = path_by_definition(relaxed, 1.0)
     logits = torch.where(probs > 0, probs, 1.0).log()  # scores up to a constant a row, which J does not see
     moved = (path @ logits[..., None])[..., 0]
-    at = relaxed if variant.name == "gumbel_softmax" else one_hot_rows(position, relaxed)[None]
+    at = relaxed if variant.name in RELAXED else one_hot_rows(position, relaxed)[None]
     exact = (loss(at + (moved - moved.detach()))[0] * valid).sum()
     parameters = list(net.parameters())
     assert_same_gradient(gradients(found, parameters), gradients(exact, parameters))

@@ -62,7 +62,7 @@ def truth(factory: Any, layers: int) -> Tensor:
 
 def mean(net: Small, samples: int, baseline: str, credit: Reach | None = None) -> Tensor:
     """The mean of the estimates of REINFORCE, over every path of every rollout."""
-    made = baseline_class(baseline)
+    made = baseline_class(baseline, samples)
     estimator = Reinforce(made, credit)
     estimator.prepare(net.sites)
     for number, parameter in enumerate(estimator.double().parameters()):

@@ -9,10 +9,10 @@ from importlib import import_module
 from attnlab.core.interfaces import Baseline
 
 
-def baseline_class(name: str) -> type[Baseline]:
+def baseline_class(name: str, samples: int) -> type[Baseline]:
     """What a word names, leave_one_out, or the path of a class of one's own, mine.optimal.Optimal.
 
-    Raises ValueError for a path that leads to something else.
+    Raises ValueError for a path that leads to something else, and for one that needs more draws.
     """
     path, _, last = name.rpartition(".")
     module = import_module(path or f"{__name__}.{name}")
@@ -25,4 +25,8 @@ def baseline_class(name: str) -> type[Baseline]:
     )
     if not (len(found) == 1 and isinstance(found[0], type) and issubclass(found[0], Baseline)):
         raise ValueError(f"{name} must be a Baseline of attnlab.core.interfaces, got {found!r:.80}")
+    if samples < found[0].draws:
+        raise ValueError(
+            f"baseline={name} needs samples >= {found[0].draws}, got {samples}; baseline=none needs 1"
+        )
     return found[0]
