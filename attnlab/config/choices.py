@@ -65,9 +65,8 @@ def resolved(tree: Mapping[str, Any], where: Mapping[str, str]) -> dict[str, Any
             return key, _each(lambda at, name: where.get(f"{at}.{name}", name), f"{path}.{key}", value)
         target = where.get(path) or ours(path).get(str(value))
         if target is None or _name_of(target) != value:
-            raise ValueError(
-                f"{path} is {value!r}, which attnlab does not offer, and where it lies is not known"
-            )
+            lies = f"sources.json has it at {where[path]}" if path in where else "where it lies is not known"
+            raise ValueError(f"{path} is {value!r}, which attnlab does not offer there, and {lies}")
         return TARGET, target
 
     return _mapped(tree, look)
