@@ -1,10 +1,14 @@
 """The pure functions: a worked example, their definitions, and what masks, ties and extremes must "
 "not break."""
 
-import importlib.util
-from collections.abc import Callable
+import math
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
@@ -313,21 +317,29 @@ def test_odd_rows_are_answered_alike_inside_vmap(name: str, kind: str):
     torch.testing.assert_close(mapped, ALL[name](scores), rtol=0, atol=0, equal_nan=True)
 
 
+COMPILED = """
+import torch
+from attnlab import functional
+for name, shown in torch.load({inputs!r}).items():
+    function = getattr(functional, name)
+    torch.compiler.reset()
+    compiled = torch.compile(function, backend="eager", fullgraph=True)
+    for scores in shown:
+        torch.testing.assert_close(compiled(scores), function(scores), rtol=0, atol=0, equal_nan=True)
+        both = [f(torch.stack([scores, scores]), dim=(0, -1)) for f in (compiled, function)]
+        torch.testing.assert_close(*both, rtol=0, atol=0, equal_nan=True)
+softened = torch.compile(functional.softmax, backend="eager", fullgraph=True)
+scores, beta = torch.arange(5.0), torch.tensor(-1.0)
+assert softened(scores, beta).isnan().all() and softened(scores, -beta).equal(functional.softmax(scores))
+"""
+
+
 @pytest.mark.slow
-def test_odd_rows_are_answered_alike_in_one_compiled_graph():
-    """`fullgraph` refuses a branch on the data. The module is read anew: checks of shapes do not compile."""
-    spec = importlib.util.spec_from_file_location("unchecked", functional.__file__)
-    assert spec and spec.loader
-    unchecked = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(unchecked)
-    for name, function in ALL.items():
-        compiled = torch.compile(getattr(unchecked, name), backend="eager", fullgraph=True)
-        for kind in ODD:
-            scores = odd(kind, torch.float32)
-            torch.testing.assert_close(compiled(scores), function(scores), rtol=0, atol=0, equal_nan=True)
-    beta = torch.tensor(-1.0)
-    softened = torch.compile(unchecked.softmax, backend="eager", fullgraph=True)
-    assert softened(X, beta).isnan().all() and softened(X, -beta).equal(functional.softmax(X, 1.0))
+def test_odd_rows_are_answered_alike_in_one_compiled_graph(tmp_path: Path):
+    """`fullgraph` refuses a branch on the data. In a process of its own: checks of shapes do not compile."""
+    torch.save({name: [odd(kind, torch.float32) for kind in ODD] for name in ALL}, tmp_path / "inputs")
+    program = COMPILED.format(inputs=str(tmp_path / "inputs"))
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])
 
 
 @pytest.mark.parametrize("function", [functional.softmax, functional.log_softmax, functional.softargmax])
@@ -385,6 +397,148 @@ def test_among_equal_maxima_hard_takes_the_first_and_soft_shares():
     for shares in (functional.softmax(scores, 1e4), functional.sparsemax(scores)):
         close(shares, third, 1e-6)
     assert functional.softargmax(scores, 1e4).item() == pytest.approx((1 + 2 + 4) / 3, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("ties", "shares", "index"),
+    [("first", [0, 1, 0, 0, 0], 1), ("last", [0, 0, 0, 0, 1], 4), ("average", [0, 1, 1, 0, 1], 7 / 3)],
+)
+def test_equal_maxima_are_resolved_as_asked(ties: Any, shares: list[int], index: float):
+    scores = torch.tensor([1.0, 3.0, 3.0, 2.0, 3.0])
+    hard = functional.hardmax(scores, ties=ties)
+    close(hard, torch.tensor(shares) / sum(shares), 1e-7)
+    assert functional.argmax(scores, ties=ties).item() == pytest.approx(index, abs=1e-6)
+    endless = torch.tensor([INF, 0.0, INF, -INF])
+    assert functional.argmax(endless, ties=ties).item() == {"first": 0, "last": 2, "average": 1}[ties]
+    assert functional.hardmax(torch.full((2, 3), -INF), ties=ties).eq(0).all()
+    assert functional.hardmax(torch.tensor([1.0, NAN]), ties=ties).isnan().all()
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """Without the checks of shapes and types that tests run under, as a user sees it."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_other_ties_are_refused():
+    with pytest.raises(ValueError, match="ties must be first, last or average, got 'left'"):
+        functional.argmax(X, ties="left")  # pyright: ignore[reportArgumentType]
+
+
+# --- several dims, positions of one's own, and circles ---
+
+
+@pytest.mark.parametrize("name", [*MAPS, "entropy"])
+@pytest.mark.parametrize("dim", [(-2, -1), (1, 3), (3, 0)])
+def test_several_dims_are_one_row_of_all_their_positions(name: str, dim: tuple[int, int]):
+    scores = normal(2, 3, 4, 5)
+    scores[0, 1, 2, 3] = scores[1, 1, 2, 3] = -INF
+    function = MAPS.get(name) or (lambda x, dim: functional.entropy(functional.softmax(x, 1.0, dim), dim))
+    row = function(scores.movedim(dim, (-2, -1)).flatten(-2), dim=-1)
+    expected = (
+        row if name == "entropy" else row.unflatten(-1, [scores.size(d) for d in dim]).movedim((-2, -1), dim)
+    )
+    close(function(scores, dim=dim), expected)
+
+
+def test_a_heatmap_has_coordinates():
+    heatmap = torch.full((2, 4, 6), -INF, dtype=torch.float64)
+    heatmap[0, 1, 5], heatmap[1, 3, 2], heatmap[1, 0, 2] = 2.0, 1.0, 1.0 + math.log(3)
+    close(functional.softargmax(heatmap, dim=(-2, -1)), torch.tensor([[1.0, 5.0], [0.75, 2.0]]).double())
+    assert functional.argmax(heatmap, dim=(-2, -1)).tolist() == [[1, 5], [0, 2]]
+    assert functional.argmax(heatmap, dim=(-2, -1), keepdim=True).shape == (2, 1, 1, 2)
+    kept = functional.softargmax(heatmap, dim=(-2, -1), keepdim=True)
+    assert kept.shape == (2, 1, 1, 2) and kept[0, 0, 0].tolist() == [1.0, 5.0]
+    deviations = functional.spread(heatmap, dim=(-2, -1))
+    close(deviations, torch.tensor([[0, 0], [(9 / 4 - 9 / 16) ** 0.5, 0]], dtype=torch.float64))
+
+
+def test_positions_are_counted_spread_evenly_or_given():
+    scores = normal(3, 5)
+    probs = functional.softmax(scores, 2.0)
+    even = torch.linspace(-1, 1, 5, dtype=torch.float64)
+    close(functional.softargmax(scores, 2.0, positions="normalised"), probs @ even)
+    given = torch.tensor([3.0, 1, 4, 1, 5], dtype=torch.float64)
+    close(functional.softargmax(scores, 2.0, positions=given), probs @ given)
+    mean = (probs @ given)[:, None]
+    close(functional.spread(scores, 2.0, positions=given), (probs * (given - mean) ** 2).sum(-1).sqrt())
+    pair = (even, torch.arange(2.0, 5.0))
+    both = functional.softargmax(scores.T, dim=(0, 1), positions=pair)
+    joint = functional.softmax(scores.T.flatten()).view(5, 3)
+    close(both, torch.stack([(joint.sum(1) * even).sum(), (joint.sum(0) * pair[1]).sum()]))
+
+
+def test_around_a_circle_the_mean_lies_between_neighbours():
+    """Positions 0 and 7 of 8 are neighbours: their mean is 7.5, not 3.5."""
+    scores = torch.full((8,), -INF, dtype=torch.float64)
+    scores[0] = scores[7] = 0.0
+    assert functional.softargmax(scores).item() == 3.5
+    assert functional.softargmax(scores, period=8).item() == pytest.approx(7.5)
+    length = math.cos(math.pi / 8)  # of the mean of two directions an eighth of a turn apart
+    right = 8 / (2 * math.pi) * math.sqrt(-2 * math.log(length))
+    assert functional.spread(scores, period=8).item() == pytest.approx(right)
+    turned = functional.softargmax(normal(6, 8).roll(3, -1), 2.0, period=8)
+    close(turned, (functional.softargmax(normal(6, 8), 2.0, period=8) + 3).remainder(8), 1e-9)
+    assert torch.autograd.gradcheck(
+        lambda x: functional.softargmax(x, 2.0, period=8), normal(3, 8).requires_grad_()
+    )
+
+
+def test_a_spread_of_nothing_is_zero_with_a_finite_gradient():
+    scores = torch.tensor([0.0, 800.0, 0.0], requires_grad=True)
+    functional.spread(scores).backward()
+    assert functional.spread(scores).item() == 0 and scores.grad is not None
+    assert scores.grad.eq(0).all()
+
+
+@pytest.mark.parametrize("name", [*ALL, "entropy", "spread"])
+@pytest.mark.parametrize(
+    ("given", "dim", "error", "told"),
+    [
+        ([1.0, 2.0], -1, TypeError, "scores must be a torch.Tensor, got list"),
+        (np.ones(3), -1, TypeError, "scores must be a torch.Tensor, got ndarray"),
+        (
+            torch.ones(3, dtype=torch.complex64),
+            -1,
+            TypeError,
+            "must be real numbers, got a tensor of torch.comp",
+        ),
+        (torch.ones(2, 0), -1, ValueError, r"must be a position to choose, got shape \(2, 0\), dim=-1"),
+        (torch.ones(3), (), ValueError, "must be a position to choose"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_what_cannot_be_is_told_in_one_line(
+    name: str, given: Any, dim: Any, error: type[Exception], told: str
+):
+    with pytest.raises(error, match=told) as found:
+        getattr(functional, name)(given, dim=dim)
+    assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "softargmax", "spread"])
+@pytest.mark.usefixtures("unchecked")
+def test_a_temperature_is_told_to_be_one_over_beta(name: str):
+    with pytest.raises(TypeError, match="beta = 1 / temperature"):
+        getattr(functional, name)(X, temperature=2.0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"positions": "pixels"}, "positions must be 'normalised', tensors or None, got 'pixels'"),
+        ({"positions": torch.ones(4)}, r"must have the shapes \[\(5,\)\], got \[\(4,\)\]"),
+        ({"period": 0.0}, "period must be positive"),
+    ],
+)
+@pytest.mark.usefixtures("unchecked")
+def test_positions_that_do_not_fit_are_refused(settings: dict[str, Any], told: str):
+    for function in (functional.softargmax, functional.spread):
+        with pytest.raises(ValueError, match=told):
+            function(X, **settings)
 
 
 # --- gradients ---

@@ -11,6 +11,8 @@ ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"", "facts", "metric", "settings", "text", "files"},
     {"shell", "progress", "interruption"},
+    {"rows"},
+    {"coordinates"},
     {"functional"},
     {"randomness"},
     {"config"},
