@@ -68,7 +68,7 @@ Folder = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser)]
 DataFile = Annotated[str, Field(min_length=1), AfterValidator(os.path.expanduser), DataFileMark()]
 """The path of a file of data that must exist; ~ is the home folder."""
 
-EvaluateAs = Literal["same", "soft", "argmax", "marginal", "topk"]
+EvaluateAs = Literal["same", "soft", "argmax", "argmax_last", "argmax_average", "marginal", "topk"]
 """How a trained mechanism is read at evaluation; `same` follows its objective. See `core.evaluation`."""
 
 Movement = Literal["constant", "linear", "exponential"]

@@ -80,10 +80,12 @@ def _even(chosen: Tensor, like: Tensor) -> Categorical:
     return categorical(share / share.sum(-1, keepdim=True).clamp_min(1))
 
 
-def most_probable(probs: Float[Tensor, "*shape S"]) -> Float[Tensor, "*shape S"]:
-    """One-hot vectors of the most probable position (of equal ones, the first); zeros where nothing may be
+def most_probable(
+    probs: Float[Tensor, "*shape S"], ties: functional.Ties = "first"
+) -> Float[Tensor, "*shape S"]:
+    """One-hot vectors of the most probable position, of equal ones by `ties`; zeros where nothing may be
     attended."""
-    return functional.hardmax(probs.masked_fill(probs == 0, -torch.inf))
+    return functional.hardmax(probs.masked_fill(probs == 0, -torch.inf), ties=ties)
 
 
 def categorical(probs: Float[Tensor, "*shape S"]) -> Categorical:

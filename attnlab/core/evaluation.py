@@ -1,6 +1,7 @@
 """How a trained mechanism is read at evaluation."""
 
 from collections.abc import Callable
+from functools import partial
 
 from attnlab.core.interfaces import Distribution, Mechanism, Selector
 from attnlab.core.selectors import Argmax, Enumeration, Mixture
@@ -10,6 +11,8 @@ RULES: dict[str, Callable[[Distribution], Selector]] = {
     "soft": lambda distribution: Mixture(distribution.untruncated()),
     "topk": Mixture,
     "argmax": Argmax,
+    "argmax_last": partial(Argmax, ties="last"),
+    "argmax_average": partial(Argmax, ties="average"),
     "marginal": Enumeration,
 }
 FOLLOWS: dict[str, Callable[[Distribution], Selector]] = {
@@ -23,7 +26,8 @@ def rule_of(mechanism: Mechanism, evaluate_as: EvaluateAs = "same") -> Selector:
     """The selector that evaluation reads a mechanism with; `same` follows its objective.
 
     `soft` mixes the values of all positions, `topk` those that a truncated distribution keeps, `argmax` takes
-    the most probable position, `marginal` mixes the token probabilities of all positions. Raises ValueError
+    the most probable position, of equal ones the first, `argmax_last` the last, `argmax_average` all in equal
+    shares; `marginal` mixes the token probabilities of all positions. Raises ValueError
     for `topk` where nothing is truncated, and for what reads each step by itself where a choice depends on
     the step before.
     """

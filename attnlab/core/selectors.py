@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attnlab import functional
 from attnlab.core.distributions import most_probable
 from attnlab.core.interfaces import AttentionInput, Distribution, Selection, Selector, costless, single
 from attnlab.randomness import Randomness, draw, log_prob_of, one_hot
@@ -20,11 +21,17 @@ class Mixture(Selector):
 
 
 class Argmax(Selector):
-    """Each alternative takes the most probable position."""
+    """Each alternative takes the most probable position; of equal ones, the first, the last, or all in equal
+    shares: leftmost, rightmost and average hard attention in the theory of what Transformers can express
+    (Hao et al. 2022, 2204.06618; Merrill et al. 2022, 2106.16213)."""
+
+    def __init__(self, distribution: Distribution, ties: functional.Ties = "first"):
+        super().__init__(distribution)
+        self.ties: functional.Ties = ties
 
     def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
         probs = self.distribution(inputs).probs
-        return single(most_probable(probs), probs)
+        return single(most_probable(probs, self.ties), probs)
 
 
 CONTROLS = {"argmax": most_probable, "soft": Tensor.detach}
