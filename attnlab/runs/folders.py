@@ -20,7 +20,7 @@ from attnlab.config.choices import named, own
 from attnlab.config.composing import Composition
 from attnlab.config.moved import NEWEST
 from attnlab.config.signatures import stated_by
-from attnlab.files import read_object, write
+from attnlab.files import read_object, regular, write
 from attnlab.metric import Metric
 from attnlab.runs import stored
 from attnlab.runs.codebase import Code, gone_on
@@ -86,7 +86,9 @@ def _earlier(place: Path, changed: int) -> dict[str, list[Path]]:
     found: dict[str, list[Path]] = {}
     for path in sorted(place.glob("*/config.yaml")):
         with contextlib.suppress(OSError, ValueError, ConfigurationError):
-            if path.parent.name[-9:-8] == "-" and not _TODAY.search(path.read_text(encoding="utf-8")):
+            if path.parent.name[-9:-8] == "-" and not _TODAY.search(
+                regular(path).read_text(encoding="utf-8")
+            ):
                 tree, data = read_config(path.parent), read_sources(path.parent).get("data")
                 found.setdefault(identity(tree, data), []).append(path.parent)
     return found

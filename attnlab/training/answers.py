@@ -39,14 +39,16 @@ def predictions(model: Model, batch: Batch, rule: Selector) -> Predictions:
     taken = taken_by(model, batch, rule, Randomness(torch.Generator(batch.source.device)))
     taken = in_turn(rule, taken, before_each(token_losses(taken.logits, batch.target)))
     log_probs = predict(taken.logits, taken.mass)
-    return Predictions(batch, log_probs, alignment(model, taken), batch.target != PAD)
+    return Predictions(batch, log_probs, alignment(model, batch, taken), batch.target != PAD)
 
 
-def alignment(model: Model, taken: Pass) -> Float[Tensor, "N B T S"]:
+def alignment(model: Model, batch: Batch, taken: Pass) -> Float[Tensor, "N B T S"]:
     """The distributions over the source that a pass chose from, one for each site and head between source and
-    target."""
+    target; none where no such site chooses."""
+    none = taken.logits.new_zeros(0, *batch.target.shape, batch.source.size(1))
     found = [taken.sites[name].selection.probs[0] for name, place in model.sites.items() if place.aligned]
-    return torch.cat([probs.movedim(0, -3).reshape(-1, len(probs), *probs.shape[-2:]) for probs in found])
+    each = [probs.movedim(0, -3).reshape(-1, len(probs), *probs.shape[-2:]) for probs in found]
+    return torch.cat([none, *each])
 
 
 def outputs(

@@ -1,5 +1,6 @@
 """The Transformer against torch's own layers with the same weights, and its choices against every path."""
 
+import json
 from typing import Any
 
 import pytest
@@ -212,6 +213,20 @@ def test_what_tries_positions_step_by_step_works_in_a_single_head(attention: str
     alone = [*TINY, "model.heads=1", f"attention={attention}", "trainer.max_steps=3"]
     few = ["task.steps_per_epoch=3", "task.validation_examples=5", "task.test_examples=5"]
     assert train([*alone, *few, f"runs_dir={tmp_path}"], None) == 0
+
+
+@pytest.mark.parametrize("where", ["self", "encoder", "[encoder.0.self,decoder.1.cross]"])
+def test_a_model_that_chooses_elsewhere_is_trained_and_examined_too(where: str, tmp_path: Any) -> None:
+    few = [
+        "task.steps_per_epoch=2",
+        "task.validation_examples=5",
+        "task.test_examples=5",
+        "trainer.max_steps=2",
+    ]
+    assert train([*TINY, *few, f"model.choose={where}", f"runs_dir={tmp_path}"], None) == 0
+    (results,) = tmp_path.rglob("results.json")
+    assert ("val/alignment_accuracy" in json.loads(results.read_text())) == ("cross" in where)
+    assert evaluate([str(results.parent), "evaluate_as=argmax"], None) == 0
 
 
 def test_a_run_of_it_is_named_by_what_differs_from_its_own_defaults_and_is_evaluated(
