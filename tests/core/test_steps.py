@@ -108,5 +108,5 @@ def test_a_window_around_the_step_is_the_same_teacher_forced_and_free_running() 
     output = taken_by(built.model, forced, rule, Randomness(torch.Generator()))
     best: Tensor = output.logits[0].index_fill(-1, torch.tensor([0, BOS, 3]), -torch.inf).argmax(-1)
     assert torch.equal(best[symbols != 0], symbols[symbols != 0]) and symbols.size(1) == 6
-    probs = alignment(built.model, batch, output)[0]
+    probs = alignment(built.model, forced, output)[0]
     assert (probs[:, 4, :2] == 0).all() and (probs[:, 0, 2:] == 0).all()
