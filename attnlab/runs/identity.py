@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from attnlab.config.checking import ConfigurationError, data_files
-from attnlab.config.choices import named
+from attnlab.config.choices import CHOICE, TARGET, named
 from attnlab.config.trainer import OWNED
 
 _WITHOUT_EFFECT = ("runs_dir", "fresh", "trainer.enable_progress_bar", *(f"trainer.{name}" for name in OWNED))
@@ -24,9 +24,19 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+_LOOKS_ON = ("AttentionMaps",)
+"""Callbacks of attnlab that show what is there and write no figure."""
+
+
 def effective(tree: Mapping[str, Any]) -> dict[str, Any]:
     """Every setting that can change a number, by its dotted key."""
-    return {key: value for key, value in flatten(tree).items() if key not in _WITHOUT_EFFECT}
+    looking = tuple(
+        f"callbacks.{name}."
+        for name, node in (tree.get("callbacks") or {}).items()
+        if str(node.get(CHOICE, node.get(TARGET))).rpartition(".")[2] in _LOOKS_ON
+    )
+    flat = flatten(tree).items()
+    return {key: value for key, value in flat if key not in _WITHOUT_EFFECT and not key.startswith(looking)}
 
 
 def data_digests(tree: Mapping[str, Any], unread: Collection[str] = ()) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 from attnlab.tasks.batch import EOS, SPECIAL, UNK
 from attnlab.tasks.reading import Row
 
-_SPECIAL_NAMES = ("<pad>", "<bos>", "<eos>", "<unk>")  # in the order of attnlab.core.interfaces
+SPECIAL_NAMES = ("<pad>", "<bos>", "<eos>", "<unk>")  # in the order of attnlab.core.interfaces
 _TABLES = ("features", "source", "target")
 
 
@@ -28,8 +28,8 @@ class Vocabulary:
         self.kept = {**tables, "longest_target": longest}
         self.longest_target = longest
         features, source, target = tables.values()
-        self.source = (*_SPECIAL_NAMES, *(f"[{feature}]" for feature in features), *source)
-        self.target = (*_SPECIAL_NAMES, *target)
+        self.source = (*SPECIAL_NAMES, *(f"[{feature}]" for feature in features), *source)
+        self.target = (*SPECIAL_NAMES, *target)
         self.feature_ids = {symbol: index for index, symbol in enumerate(features, SPECIAL)}
         self.source_ids = {symbol: index for index, symbol in enumerate(source, SPECIAL + len(features))}
         self.target_ids = {symbol: index for index, symbol in enumerate(target, SPECIAL)}
