@@ -84,7 +84,7 @@ def assemble(
         mechanism.selector.prepare(inference_for(model.sites, task.source_symbols, task.target_symbols))
     _refuse_reach(tree["attention"], mechanism, model)
     rule = tree["evaluate_as"]
-    if not rule_of(mechanism, rule).anywhere and not _steps_alone(model):
+    if not rule_of(mechanism, rule).anywhere and not steps_alone(model):
         raise ValueError(
             f"evaluate_as={rule} mixes the probabilities of single steps, and choices of this model reach "
             "on, have several heads or are not alone; evaluate_as=soft or argmax goes anywhere"
@@ -108,7 +108,7 @@ def _refuse_reach(node: Mapping[str, Any], mechanism: Mechanism, model: Model) -
     """Raises ValueError for a mechanism that goes through positions step by step, where a choice reaches on,
     has several heads or is not alone."""
     sites = model.sites
-    if not _steps_alone(model) and not (mechanism.selector.anywhere and mechanism.estimator.anywhere):
+    if not steps_alone(model) and not (mechanism.selector.anywhere and mechanism.estimator.anywhere):
         said = ", ".join(f"{name} (heads {at.heads}, reach {at.reach})" for name, at in sites.items())
         raise ValueError(
             f"attention: {node['_target_'].rpartition('.')[2]} tries positions step by step, so its choice "
@@ -117,7 +117,7 @@ def _refuse_reach(node: Mapping[str, Any], mechanism: Mechanism, model: Model) -
         )
 
 
-def _steps_alone(model: Model) -> bool:
+def steps_alone(model: Model) -> bool:
     """Whether a model has one choice a step, of one head, which changes nothing later."""
     sites = model.sites.values()
     return len(sites) == 1 and all(place.reach == "step" and place.heads == 1 for place in sites)

@@ -65,6 +65,12 @@ def check(
         raise ConfigurationError("\n".join(problems))
 
 
+def check_choice(group: str, node: dict[str, Any], name: str) -> None:
+    """Hold the settings of one choice against their rules, as `check` does. Raises ConfigurationError."""
+    if problems := _factory_problems(group, node, name):
+        raise ConfigurationError("\n".join(problems))
+
+
 def data_files(tree: Mapping[str, Any]) -> dict[str, str]:
     """Dotted key -> path, for every setting that names a data file."""
     nodes = {group: tree[group] for group in GROUPS if tree.get(group)}

@@ -5,8 +5,6 @@ are independent.
 """
 
 import functools
-import itertools
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,17 +14,17 @@ from torch import Tensor
 
 from attnlab import functional
 from attnlab.building import make_part
-from attnlab.config.composing import compose
+from attnlab.config.single import chosen
 from attnlab.core.interfaces import AttentionInput, Mechanism, Pass, Placement, Site
 from attnlab.core.schedules import move_all
 from attnlab.facts import Needs, Objective
+from attnlab.microscope import bounds
 from attnlab.randomness import Randomness, generator_for
 
 Loss = Callable[[Tensor], Tensor]
 """Weights (K, N, S) -> losses (K, N)."""
 
 ROWS = 2**14  # estimates made at once
-_TERMS = 10**6  # of an exact bound
 _SITES = {"attention": Placement(query_size=1)}
 
 
@@ -47,9 +45,8 @@ def mechanism_of(
 
 @functools.cache
 def settings(*overrides: str) -> dict[str, Any]:
-    """The settings of attention that overrides describe; composed once, which takes longer than making the
-    mechanism."""
-    return compose(list(overrides)).tree["attention"]
+    """The settings of attention that overrides describe."""
+    return chosen("attention", overrides)
 
 
 @torch.enable_grad()
@@ -159,23 +156,7 @@ def _objective_value(
     if objective == "expected":
         return (probs * losses).sum()
     if objective == "marginal":
-        return _bound(probs, losses, bound) if bound else -torch.logsumexp(probs.log() - losses, 0)
-    raise ValueError(f"objective must be soft, expected or marginal, got {objective!r}")
-
-
-def _bound(probs: Tensor, losses: Tensor, draws: int) -> Tensor:
-    """Over every multiset of draws, each with the number of orders it can come in."""
-    terms = math.comb(len(probs) + draws - 1, draws)
-    if terms > _TERMS:
-        raise ValueError(
-            f"the exact bound of {draws} draws over {len(probs)} positions has {terms:,} terms, and "
-            f"at most {_TERMS:,} are "
-            "added up; take fewer samples"
+        return (
+            bounds.bound(probs.log(), losses, bound) if bound else -torch.logsumexp(probs.log() - losses, 0)
         )
-    drawn = torch.tensor(
-        list(itertools.combinations_with_replacement(range(len(probs)), draws)), device=probs.device
-    )
-    times = (drawn[..., None] == torch.arange(len(probs), device=probs.device)).sum(1)  # terms S
-    log_orders = math.lgamma(draws + 1) - torch.lgamma(times.to(probs) + 1).sum(1)
-    log_chance = log_orders + (times * probs.log()).sum(1)
-    return (log_chance.exp() * (math.log(draws) - torch.logsumexp(-losses[drawn], 1))).sum()
+    raise ValueError(f"objective must be soft, expected or marginal, got {objective!r}")

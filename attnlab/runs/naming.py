@@ -64,7 +64,7 @@ def _differing(composition: Composition, said: set[str]) -> dict[str, Any]:
     for key, value in effective(composition.tree).items():
         group = key.removesuffix("._target_")
         if group not in said and (key not in before or _exact(before[key]) != _exact(value)):
-            differing[group] = composition.choices.get(group, value) if group != key else value
+            differing[group] = value if group == key else composition.choices.get(group, _last(value))
     return differing
 
 
@@ -78,6 +78,10 @@ def _of_choices(composition: Composition) -> dict[str, Any]:
                 f"{group}.{key}": value for key, value in settings_in(path).items() if key != "_target_"
             }
     return found
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 def _exact(value: Any) -> str:

@@ -78,6 +78,7 @@ class Answer(NamedTuple):
 
     @property
     def right(self) -> bool:
+        """Whether what was said is the target."""
         return self.said == self.target
 
 

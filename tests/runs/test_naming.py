@@ -74,8 +74,7 @@ def test_a_value_too_long_for_a_name_is_shown_by_its_hash(tmp_path: Path) -> Non
 def test_a_key_is_whole_where_its_last_part_is_not_enough() -> None:
     own = ["+callbacks.a._target_", "+callbacks.b._target_"]
     shown = name(*(f"{key}=attnlab.training.callbacks.throughput.Throughput" for key in own))
-    target = "attnlab.training.callbacks.throughput.Throughput"
-    assert shown == f"a={target},+1_more"
+    assert shown == "a=Throughput,b=Throughput"
 
 
 def test_names_of_files_stay_readable_and_safe(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from attnlab.training.callbacks.maps import AttentionMaps, _row
 from attnlab.training.pictures import Map, picture
 from attnlab.training.showing import alone, answer, maps, read
 
-FEW = "trainer.max_steps=6 task.steps_per_epoch=3 task.validation_examples=7 task.test_examples=5".split()
+FEW: list[str] = "trainer.max_steps=6 task.steps_per_epoch=3 task.validation_examples=7 task.test_examples=5".split()
 FEW += ["model.hidden_size=8", "model.embedding_size=5", "batch_size=4", "checkpoint_every=2"]
 BLUE = np.array([8, 29, 88])
 RIGHT = np.array([213, 94, 0])
@@ -87,7 +87,8 @@ def test_its_settings_are_no_part_of_the_identity_and_those_of_others_are() -> N
 
 
 def built(*overrides: str) -> Any:
-    found = assemble(compose([*FEW, *overrides]).tree)
+    command: list[str] = [*FEW, *overrides]
+    found = assemble(compose(command).tree)
     found.training.move(0)
     found.training.eval()
     return found

@@ -1,0 +1,154 @@
+"""The microscope on a model while it trains: bias and variance of every mechanism on its own weights."""
+
+import copy
+import csv
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, Trainer
+from pytorch_lightning.loggers import TensorBoardLogger
+
+from attnlab.building import make_part
+from attnlab.config.composing import choices
+from attnlab.config.single import chosen
+from attnlab.core.interfaces import Mechanism
+from attnlab.core.schedules import move_all
+from attnlab.files import write
+from attnlab.mechanisms.variational import Informed
+from attnlab.microscope.chart import chart
+from attnlab.microscope.live import WEIGHTS, Found, Probe, survey
+from attnlab.models.model import Model
+from attnlab.randomness import derive
+from attnlab.settings import Count
+from attnlab.tasks.batch import PAD, Batch
+from attnlab.training.lightning_module import Training
+
+FILE = "microscope.csv"
+COLUMNS = ["step", "mechanism", "place", "exact", "relative_bias", "bias_error", "z", "cosine"]
+COLUMNS += ["relative_variance", "signal_to_noise", "squared_error", "expected_bias", "expected_cosine"]
+COLUMNS += ["cost", "milliseconds"]
+
+
+class Microscope(Callback):
+    """Every `every` steps, on a fixed batch of the validation and the weights as they are: microscope.csv in
+    the run's folder, a row for each mechanism and place; in TensorBoard
+    microscope/<mechanism>/{relative_bias,expected_bias,cosine,relative_variance,signal_to_noise,
+    squared_error,cost,milliseconds} at all weights, and the image microscope/bias_against_variance.
+
+    mechanisms: names, each with settings behind it where they are not the defaults, "hard_reinforce
+    baseline=none samples=1"; null for all that the model allows. It draws from a stream of its own and works
+    on copies: the run is the same with it and without it, bit for bit.
+    """
+
+    def __init__(self, *, every: Count, examples: Count, draws: Count, mechanisms: list[str] | None):
+        if draws < 3:
+            raise ValueError(f"draws must be at least 3, to tell bias from noise, got {draws}")
+        self.every, self.examples, self.draws = every, examples, draws
+        self.mechanisms = mechanisms
+        for words in mechanisms or ():
+            settings_of(words)  # refused now where there are none
+        self.batch: Batch | None = None
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Training, outputs: Any, *args: Any) -> None:
+        step = trainer.global_step
+        if outputs["step"] == step or step % self.every:
+            return
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
+            self._look(trainer, pl_module, step)
+
+    def _look(self, trainer: Trainer, training: Training, step: int) -> None:
+        if self.batch is None:
+            self.batch = probe_batch(training, self.examples)
+        probe = Probe(training.model, self.batch.to(training.device))
+        mechanisms = dict(applicable(training.model, self.mechanisms, training.mechanism, step))
+        found = dict(survey(probe, mechanisms, self.draws, derive(training.seed, "microscope", step)))
+        board = next((one for one in trainer.loggers if isinstance(one, TensorBoardLogger)), None)
+        if board is None:
+            return
+        keep(Path(board.log_dir) / FILE, step, found)
+        for name, one in found.items():
+            for figure, value in figures(one).items():
+                board.experiment.add_scalar(f"microscope/{name}/{figure}", value, step)
+        image = chart(found, step)
+        board.experiment.add_image("microscope/bias_against_variance", image, step, dataformats="HWC")
+
+
+def probe_batch(training: Training, examples: int) -> Batch:
+    """The first examples of the validation, without padding that all of them share."""
+    source, target, gold = (part[:examples] for part in next(iter(training.task.validation())))
+    positions, steps = int((source != PAD).sum(1).max()), int((target != PAD).sum(1).max())
+    return Batch(source[:, :positions], target[:, :steps], gold[:, :steps, :positions])
+
+
+def applicable(
+    model: Model, names: Sequence[str] | None, own: Mechanism | None, step: int
+) -> Iterator[tuple[str, Mechanism]]:
+    """Mechanisms by their names, as they are at a step, in double precision; the run's own with what its
+    baseline has learned. Raises ConfigurationError and ValueError for what is none."""
+    for words in names or choices("attention"):
+        mechanism: Mechanism = make_part("attention", settings_of(words))
+        mechanism.estimator.prepare(model.sites)
+        if own is not None and " " not in words and _alike(own, mechanism):
+            distribution, selector, estimator = copy.deepcopy(own[:3])
+            mechanism = Mechanism(distribution, selector, estimator, own.facts)
+        elif names is None and isinstance(mechanism.selector, Informed):
+            continue  # without an inference network it is hard_reinforce
+        for part in mechanism[:3]:
+            part.double()
+            move_all(part, step)
+        yield words, mechanism
+
+
+def settings_of(words: str) -> dict[str, Any]:
+    """The settings of a mechanism from its name and those of its settings that are not the defaults,
+    "hard_reinforce samples=1". Raises ConfigurationError."""
+    name, *settings = words.split() or [""]
+    return chosen("attention", [f"attention={name}", *(f"attention.{setting}" for setting in settings)])
+
+
+def _alike(one: Mechanism, other: Mechanism) -> bool:
+    """Whether two mechanisms are of one factory, as far as their parts tell."""
+    alike = (type(x) is type(y) for x, y in zip(one[:3], other[:3], strict=True))
+    return one.facts == other.facts and all(alike)
+
+
+def figures(found: Found) -> dict[str, float]:
+    """What TensorBoard shows of a mechanism: its figures at all weights."""
+    own, expected = found.own[WEIGHTS], found.expected[WEIGHTS]
+    return {
+        "relative_bias": own.relative_bias,
+        "expected_bias": expected.relative_bias,
+        "cosine": own.cosine,
+        "relative_variance": own.relative_variance,
+        "signal_to_noise": own.signal_to_noise,
+        "squared_error": own.squared_error(found.cost),
+        "cost": found.cost,
+        "milliseconds": found.milliseconds,
+    }
+
+
+def rows(step: int, found: Mapping[str, Found]) -> Iterator[list[str]]:
+    """Rows of the file, one for each mechanism and place."""
+    for name, one in found.items():
+        for place, own in one.own.items():
+            expected = one.expected[place]
+            numbers = [own.relative_bias, own.bias_error, own.z, own.cosine, own.relative_variance]
+            numbers += [own.signal_to_noise, own.squared_error(one.cost)]
+            numbers += [expected.relative_bias, expected.cosine, one.cost, one.milliseconds]
+            yield [str(step), name, place, str(one.exact).lower(), *(f"{number:.6g}" for number in numbers)]
+
+
+def keep(path: Path, step: int, found: Mapping[str, Found]) -> None:
+    """Write the rows of a step behind those before it: a run that went back to an earlier checkpoint takes
+    later ones again."""
+    before: list[list[str]] = []
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            taken = list(csv.reader(file))[1:]
+        before = [row for row in taken if row and row[0].isdecimal() and int(row[0]) < step]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *before, *rows(step, found)])
+    write(path, text.getvalue())

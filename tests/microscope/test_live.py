@@ -1,0 +1,240 @@
+"""The microscope on a model's own weights: what it holds estimates against is right, what it says of bias is
+true, and a run is the same with it and without it."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from attnlab.building import assemble
+from attnlab.cli.train import train
+from attnlab.config.composing import compose
+from attnlab.core.interfaces import AttentionInput, Estimator, Mechanism, Selection, single
+from attnlab.microscope.callback import COLUMNS, applicable, figures, keep, probe_batch
+from attnlab.microscope.live import SCORES, WEIGHTS, Found, Probe, survey
+from attnlab.microscope.moments import moments
+from attnlab.randomness import Randomness
+from attnlab.tasks.batch import PAD
+
+TINY = "model.hidden_size=5 model.embedding_size=4 model.readout_size=5 task.longest=5 batch_size=4".split()
+FEW = "trainer.max_steps=6 task.steps_per_epoch=3 task.validation_examples=7 task.test_examples=5".split()
+FEW += TINY
+
+
+def probe(*overrides: str, examples: int = 4) -> tuple[Any, Probe]:
+    built = assemble(compose([*TINY, *overrides]).tree)
+    built.training.move(0)
+    for parameter in built.model.parameters():
+        nn.init.normal_(parameter, std=0.5, generator=torch.Generator().manual_seed(parameter.numel()))
+    return built, Probe(built.model, probe_batch(built.training, examples))
+
+
+def found(made: Any, seen: Probe, names: list[str], draws: int = 8, seed: int = 0) -> dict[str, Found]:
+    return dict(survey(seen, dict(applicable(made.model, names, made.mechanism, 0)), draws, seed))
+
+
+# --- what estimates are held against ---
+
+
+def by_hand(seen: Probe, kind: str) -> Tensor:
+    """The gradient of an objective at all weights: every position is forced at all steps at once, which may
+    be as a step's loss does not depend on the choices of others."""
+    model, batch = seen.model, seen.batch
+    losses, probs = [], []
+    for position in range(batch.source.size(1)):
+
+        def choose(site: str, inputs: AttentionInput, position: int = position) -> Selection:
+            probs.append(inputs.scores[0].softmax(-1)[..., position])
+            weights = torch.zeros_like(inputs.scores)
+            weights[..., position] = 1.0
+            return single(weights, weights)
+
+        logits = model(batch, choose, Randomness(None)).logits[0]
+        losses.append(-logits.log_softmax(-1).gather(-1, batch.target[..., None]).squeeze(-1))
+    p, loss = torch.stack(probs), torch.stack(losses)
+    if kind == "bound of two draws":
+        pairs = [(i, j) for i in range(len(p)) for j in range(len(p))]
+        each = sum(-p[i] * p[j] * ((torch.exp(-loss[i]) + torch.exp(-loss[j])) / 2).log() for i, j in pairs)
+    else:
+        each = (p * loss).sum(0) if kind == "expected" else -(p * torch.exp(-loss)).sum(0).log()
+    valid = batch.target != PAD
+    assert isinstance(each, Tensor)
+    value = torch.where(valid, each, 0.0).sum() / valid.sum()
+    leaves = list(model.parameters())
+    gradients = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
+    return torch.cat([gradient.flatten() for gradient in gradients])
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("hard_reinforce samples=2", "expected"),
+        ("gumbel_rao", "expected"),
+        ("hard_marginal", "marginal"),
+        ("vimco samples=2", "bound of two draws"),
+        ("unordered_set", "expected"),
+    ],
+)
+def test_a_mechanism_is_held_against_the_gradient_of_its_own_objective(words: str, kind: str) -> None:
+    made, seen = probe("attention=hard_reinforce")
+    ((_, mechanism),) = applicable(made.model, [words], None, 0)
+    held = seen.reference(mechanism, 4, 0)
+    assert held is not None and not any(held.error.values())
+    names = [name for name, _ in seen.model.named_children()]
+    ours = torch.cat([held.mean[name] for name in names])
+    assert torch.equal(ours, held.mean[WEIGHTS])
+    right = by_hand(seen, kind)
+    assert right.norm() > 1e-3
+    torch.testing.assert_close(ours, right, rtol=1e-9, atol=1e-11)
+
+
+def test_what_is_enumerated_has_no_bias_and_no_variance_and_what_follows_another_loss_is_told_so() -> None:
+    made, seen = probe()
+    shown = found(made, seen, ["hard_exact", "hard_marginal", "soft", "sparsemax_expected", "hard_chain"])
+    for name, one in shown.items():
+        assert one.own[WEIGHTS].relative_bias == one.own[WEIGHTS].relative_variance == 0, name
+        assert one.own[SCORES].cosine == pytest.approx(1)
+        assert (one.expected[WEIGHTS].relative_bias > 0.05) == (name != "hard_exact"), name
+
+
+def test_the_controls_look_at_no_scores_and_are_left_out() -> None:
+    made, seen = probe()
+    assert list(found(made, seen, ["uniform", "oracle", "soft"])) == ["soft"]
+
+
+class Misled(Estimator):
+    """An estimator with a mistake of a known size: its surrogate counts twice."""
+
+    def __init__(self, right: Estimator):
+        super().__init__()
+        self.right = right
+
+    def forward(self, *given: Any) -> Any:
+        made = self.right(*given)
+        return made._replace(loss=2 * made.loss)
+
+
+def test_bias_is_found_where_it_is_and_of_the_size_that_it_has() -> None:
+    made, seen = probe()
+    ((name, right),) = applicable(made.model, ["hard_reinforce samples=8"], None, 0)
+    wrong = Mechanism(right.distribution, right.selector, Misled(right.estimator), right.facts)
+    shown = dict(survey(seen, {name: right, "wrong": wrong}, 64, 1))
+    assert shown[name].own[WEIGHTS].relative_bias == 0 and shown[name].own[WEIGHTS].z < 3
+    told = shown["wrong"].own[WEIGHTS]
+    assert told.z > 3 and abs(told.relative_bias - 1) < 3 * told.bias_error
+
+
+@pytest.mark.slow
+def test_of_a_hundred_looks_no_more_than_five_call_an_unbiased_mechanism_biased() -> None:
+    made, seen = probe()
+    for words in ["hard_reinforce", "rebar", "unordered_set", "sum_and_sample", "vimco"]:
+        alarms = sum(found(made, seen, [words], 16, seed)[words].own[WEIGHTS].z > 3 for seed in range(100))
+        assert alarms <= 5, words
+
+
+def test_where_choices_reach_on_the_reference_is_sampled_and_its_error_stated() -> None:
+    made, seen = probe("model.input_feeding=true", "attention=hard_reinforce")
+    assert not seen.alone
+    shown = found(made, seen, ["soft", "hard_marginal", "hard_reinforce", "argmax_straight_through"], 24)
+    assert list(shown) == ["soft", "hard_reinforce", "argmax_straight_through"]
+    assert shown["soft"].exact and not shown["hard_reinforce"].exact
+    assert shown["hard_reinforce"].own[WEIGHTS].z < 3
+    assert shown["argmax_straight_through"].own[WEIGHTS].relative_bias > 0.1
+
+
+# --- moments ---
+
+
+def test_moments_are_those_of_normal_estimates_and_alarms_are_rare() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = torch.randn(40, generator=generator, dtype=torch.float64)
+    scale = torch.linspace(0.1, 3, 40, dtype=torch.float64)
+    alarms, biases = 0, []
+    for _ in range(400):
+        noise = torch.randn(16, 40, generator=generator, dtype=torch.float64) * scale
+        alarms += moments(truth + noise, truth).z > 3
+        biases.append(moments(1.5 * truth + noise * 0.2, truth))
+    assert alarms <= 0.03 * 400
+    assert sum(one.relative_bias for one in biases) / 400 == pytest.approx(0.5, abs=0.01)
+    spread = torch.tensor([one.relative_bias for one in biases]).std().item()
+    assert sum(one.bias_error for one in biases) / 400 == pytest.approx(spread, rel=0.2)
+    variance = 0.04 * scale.square().sum() / truth.square().sum()
+    assert sum(one.relative_variance for one in biases) / 400 == pytest.approx(variance.item(), rel=0.02)
+    budgeted = biases[0].squared_error(16)
+    assert budgeted == pytest.approx(biases[0].relative_bias ** 2 + 2 * biases[0].relative_variance)
+
+
+# --- in a run ---
+
+
+def metrics(folder: Path) -> list[list[str]]:
+    rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
+    kept = [i for i, name in enumerate(rows[0]) if not name.startswith("speed/")]
+    return [[row[i] for i in kept] for row in rows]
+
+
+def test_a_run_is_the_same_with_it_and_without_it_and_after_an_interruption(tmp_path: Path) -> None:
+    looks = ["callbacks=microscope", "callbacks.microscope.every=2", "callbacks.microscope.draws=3"]
+    looks += [
+        "callbacks.microscope.examples=2",
+        "callbacks.microscope.mechanisms=[hard_reinforce,gumbel_rao]",
+    ]
+    command = [*FEW, "attention=hard_reinforce", "attention.baseline=moving_average", "model.dropout=0.3"]
+    folders = []
+    for name, more in {"without": [], "with": looks}.items():
+        assert train([*command, *more, f"runs_dir={tmp_path / name}"], None) == 0
+        folders += [path.parent for path in (tmp_path / name).rglob("results.json")]
+    without, with_ = folders
+    assert metrics(without) == metrics(with_)
+    first, second = (json.loads((folder / "results.json").read_text()) for folder in folders)
+    assert first == second
+    states = [torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in folders]
+    for key, value in states[0]["state_dict"].items():
+        assert torch.equal(value, states[1]["state_dict"][key])
+    assert str(states[0]["optimizer_states"]) == str(states[1]["optimizer_states"])
+    with (with_ / "microscope.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["step"] for row in rows} == {"2", "4", "6"}
+    assert {row["mechanism"] for row in rows} == {"hard_reinforce", "gumbel_rao"}
+    assert {row["place"] for row in rows} == {SCORES, "encoder", "attention", "decoder", WEIGHTS}
+    assert without.name != with_.name and "attnlab" not in with_.name
+
+
+def test_rows_of_steps_that_are_taken_again_are_written_once(tmp_path: Path) -> None:
+    made, seen = probe()
+    shown = found(made, seen, ["soft"])
+    for step in (2, 4, 6, 4):
+        keep(tmp_path / "microscope.csv", step, shown)
+    with (tmp_path / "microscope.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == COLUMNS and [row[0] for row in rows[1:]] == ["2"] * 5 + ["4"] * 5
+
+
+def test_what_is_wrong_with_its_settings_is_told_before_a_folder_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong, told in {
+        "draws=1": "draws must be at least 3",
+        "mechanisms=[sooft]": "sooft",
+        "mechanisms=['hard_reinforce samples=0']": "attention.samples",
+    }.items():
+        command = [
+            *FEW,
+            "callbacks=microscope",
+            f"callbacks.microscope.{wrong}",
+            f"runs_dir={tmp_path / 'x'}",
+        ]
+        assert train(command, None) == 2 and not (tmp_path / "x").exists(), wrong
+        said = " ".join(capsys.readouterr().err.split())
+        assert told in said and "Traceback" not in said
+
+
+def test_figures_have_the_names_that_tensorboard_shows() -> None:
+    made, seen = probe()
+    shown = figures(found(made, seen, ["hard_exact"])["hard_exact"])
+    assert {"relative_bias", "cosine", "relative_variance", "cost"} <= set(shown)
+    assert shown["cost"] == seen.batch.source.size(1)
