@@ -10,7 +10,7 @@ from attnlab.models.model import Model, predict, token_losses
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import BOS, EOS, PAD, UNK, Batch
 
-_NEVER = (PAD, BOS, UNK)
+NEVER = (PAD, BOS, UNK)
 """Stand for no symbol of a target."""
 
 
@@ -24,7 +24,7 @@ def greedy(model: Model, batch: Batch, selector: Selector, limit: int) -> Int[Te
     state = model.start(memory)
     symbol = torch.full((len(batch.source), 1), BOS, device=device)
     running = torch.ones_like(symbol, dtype=torch.bool)
-    never = torch.tensor(_NEVER, device=device)
+    never = torch.tensor(NEVER, device=device)
     symbols = []
     before: Pass | None = None
     earlier = torch.zeros(1, len(symbol), 1, device=device)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from attnlab.core.attention import Memory
 from attnlab.core.choosing import choosing
 from attnlab.core.interfaces import Choose, Pass, Placement, Selection, Selector, Site
 from attnlab.randomness import Randomness
@@ -51,6 +52,32 @@ class Model(nn.Module):
         """Logits of the symbols that follow each previous one, with the sites of these steps, and what to
         carry on. One step at a time must be possible."""
         raise NotImplementedError
+
+    def rows(self, kept: Any, chosen: Int[Tensor, " N"], count: int) -> Any:
+        """A memory or a state of the chosen ones of `count` rows, in any order and as often as they are
+        named: what beam search goes on with.
+
+        It is made of tensors K B ..., and of `Memory`s, whose tensors may begin with B, in tuples, lists and
+        dicts; what else it holds is the same for all rows. Raises ValueError for other tensors.
+        """
+        if isinstance(kept, Tensor | Memory):
+            parts = [kept] if isinstance(kept, Tensor) else kept
+            axis = 0 if isinstance(kept, Memory) and kept.keys.ndim == 3 else 1
+            for part in parts:
+                if part.ndim <= axis or part.size(axis) != count:
+                    raise ValueError(
+                        f"{type(self).__name__}: memory and state must be tensors K B ... of {count} rows, "
+                        f"or a Memory of them, got one of shape {tuple(part.shape)}; what has another form "
+                        "needs a method `rows` of its own"
+                    )
+            found = [part.index_select(axis, chosen) for part in parts]
+            return found[0] if isinstance(kept, Tensor) else Memory(*found)
+        if isinstance(kept, dict):
+            return {name: self.rows(part, chosen, count) for name, part in kept.items()}
+        if isinstance(kept, tuple | list):
+            found = [self.rows(part, chosen, count) for part in kept]
+            return type(kept)(*found) if hasattr(kept, "_fields") else type(kept)(found)
+        return kept
 
     def forward(self, batch: Batch, choose: Choose, randomness: Randomness) -> Pass:
         """Teacher forcing: every step sees the right prefix. A loop over single steps; a model whose steps

@@ -20,7 +20,7 @@ class _Source(NamedTuple):
     """A source as each decoder layer attends to it."""
 
     pairs: list[Pair]  # keys and values
-    mask: Bool[Tensor, "B 1 S"]
+    mask: Bool[Tensor, "1 B 1 S"]
 
 
 class _Said(NamedTuple):
@@ -89,7 +89,7 @@ class Transformer(Model):
         for layer in range(self.layers):
             heads = self._heads(self.decoder, f"decoder.{layer}.cross")
             pairs.append((heads.split(heads.key(x)), heads.split(heads.value(x))))
-        return Encoded(_Source(pairs, mask), sites)
+        return Encoded(_Source(pairs, mask[None]), sites)
 
     def start(self, memory: _Source) -> _Said:
         return _Said([], 0)
@@ -124,7 +124,7 @@ class Transformer(Model):
             x = x + self._dropped(asked(name, y, query, pairs[-1], causal), randomness)
             name = f"decoder.{layer}.cross"
             y, heads = self._norm(self.decoder, layer, 1, x), self._heads(self.decoder, name)
-            read = asked(name, y, heads.split(heads.query(y)), memory.pairs[layer], memory.mask)
+            read = asked(name, y, heads.split(heads.query(y)), memory.pairs[layer], memory.mask[0])
             x = self._on(self.decoder, layer, x, read, randomness)
         logits = self.decoder.output(self.decoder.last(x))
         return Pass(logits, sites), _Said(pairs, first + number)
