@@ -23,7 +23,6 @@ of all groups are listed by python scripts/train.py --help.
 """
 
 import copy
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,15 +31,15 @@ from typing import Any
 from attnlab import shell
 from attnlab.cli.answers import SUCCESS, answered, shown, version
 from attnlab.cli.pages import noted, table
-from attnlab.config import trust
 from attnlab.config.arguments import HELP, options_and_trust, overrides_in
 from attnlab.config.checking import ConfigurationError, check, texts, unknown_keys
 from attnlab.config.help import keys_page
 from attnlab.config.overrides import key_of, parse
 from attnlab.config.trainer import OF_MEASURING, measuring_conflicts
 from attnlab.progress import tell
-from attnlab.runs import folders, kept, origin, stored
+from attnlab.runs import kept, origin
 from attnlab.runs.kept import ASKED
+from attnlab.runs.opening import opened
 from attnlab.text import unbroken, wrapped
 
 
@@ -62,21 +61,7 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
         usage = unbroken(shell.script("evaluate", "RUN"))
         raise ConfigurationError(f"the folder of a run must be given:\n{usage}\n--help tells more")
     folder, overrides = Path(typed[0]), overrides_in(typed[1:])
-    best = folder / "checkpoints" / "best.ckpt"
-    for problem in stored.damage(folder).values():
-        raise ConfigurationError(problem)
-    state = folders.read_status(folder).get("state")
-    if missing := [name for name in ("config.yaml", "status.json") if not (folder / name).is_file()]:
-        raise ConfigurationError(f"{folder} is not the folder of a run: it has no {' and no '.join(missing)}")
-    if state is None:
-        raise ConfigurationError(f"{folder / 'status.json'} names no state of a run")
-    if not best.is_file():
-        raise ConfigurationError(
-            f"{best} is {'no file' if os.path.lexists(best) else 'missing'}, and the run is {state}; "
-            "the command that trained it goes on"
-        )
-    tree = folders.read_config(folder)
-    trust.refuse_untrusted(tree, trusted)
+    tree, state, best, _ = opened(folder, trusted)
     if state != "done":
         print(
             wrapped(f"this run is {state}, not done: the figures are those of its best checkpoint so far"),

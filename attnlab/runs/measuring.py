@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 
@@ -37,18 +38,12 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt(*[_TERMINATION] * isinstance(asked, SIGTERMException)) from None
 
 
-@interruptible()
-@torch.random.fork_rng(devices=[])  # which training and evaluation seed
-def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.info) -> dict[str, float]:
-    """val/* and test/* figures of a checkpoint under the configuration's evaluation rule, data and precision;
-    `told` what is being measured.
-
-    `val/soft_argmax_gap` is the sequence accuracy of the same validation with averaged values less that with
-    the most probable position; there is none where a choice depends on the step before.
+def restore(built: Built, trainer: pl.Trainer, checkpoint: Path) -> None:
+    """Give a model the parameters of a checkpoint, in the trainer's precision, and its schedules the step.
 
     Raises ValueError for a checkpoint of other parameters.
     """
-    training, trainer = built.training, make_trainer(built.config)
+    training = built.training
     trainer.precision_plugin.convert_module(training)  # else parameters are rounded to float32
     try:
         kept = read(checkpoint)
@@ -73,6 +68,21 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
             f"vocabulary.json: {reason}"
         ) from None
     training.move(kept["global_step"])
+
+
+@interruptible()
+@torch.random.fork_rng(devices=[])  # which training and evaluation seed
+def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.info) -> dict[str, float]:
+    """val/* and test/* figures of a checkpoint under the configuration's evaluation rule, data and precision;
+    `told` what is being measured.
+
+    `val/soft_argmax_gap` is the sequence accuracy of the same validation with averaged values less that with
+    the most probable position; there is none where a choice depends on the step before.
+
+    Raises ValueError for a checkpoint of other parameters.
+    """
+    training, trainer = built.training, make_trainer(built.config)
+    restore(built, trainer, checkpoint)
     untrained = {"limit_train_batches": 1.0, "val_check_interval": 1.0}
     refuse_batches(built.config["trainer"] | untrained, built.task)
     refuse_length(built)

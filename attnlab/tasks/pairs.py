@@ -123,7 +123,7 @@ class Pairs:
         self.source_vocabulary, self.target_vocabulary = known.source, known.target
         self.source_symbols, self.target_symbols = len(known.source), len(known.target)
         targets = [int(exam.target.length.max()) for exam in self.exams.values()]
-        self.longest_target = max(known.longest_target, *targets)
+        self.longest_target = max([known.longest_target, *targets])
         self.counts: dict[str, float] = {}
         for name, rows in exams.items():
             self.counts[f"{name}/unknown_examples"] = float(unknown_examples(known, rows))

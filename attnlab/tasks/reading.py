@@ -76,7 +76,7 @@ def _parser(
     source, target = order.index("source"), order.index("target")
 
     def parse(line: bytes) -> Row:
-        columns = _decode(line).split("\t")
+        columns = decoded(line).split("\t")
         if len(columns) != len(order):
             raise ValueError(_wrong_columns(columns, order))
         features = columns[features_column - 1] if features_column else ""
@@ -89,7 +89,31 @@ def _parser(
     return parse
 
 
-def _decode(line: bytes) -> str:
+def source_reader(separator: str, features_column: int | None) -> tuple[list[str], Callable[[bytes], Row]]:
+    """The columns of a line without its target, in the order of the data, and what reads such a line, as a
+    row without a target. Raises ValueError as `read_rows` does."""
+    order = ["features", "source"] if features_column == 1 else ["source", "features"]
+    order = order if features_column else ["source"]
+
+    def parse(line: bytes) -> Row:
+        columns = decoded(line).split("\t")
+        if len(columns) != len(order) or columns == [""]:
+            came = "an empty line" if columns == [""] else f"{len(columns)}: {_quote(chr(9).join(columns))}"
+            told = "; the target is what is predicted" if len(columns) > len(order) else ""
+            number = f"{len(order)} columns" if len(order) > 1 else "1 column"
+            raise ValueError(f"expected {number} ({', '.join(order)}), got {came}{told}")
+        features = columns[order.index("features")] if features_column else ""
+        return Row(
+            _split(features, _FEATURE_SEPARATOR, "features") if features else [],
+            _split(columns[order.index("source")], separator, "source"),
+            [],
+        )
+
+    return order, parse
+
+
+def decoded(line: bytes) -> str:
+    """A line as text. Raises ValueError for what is no UTF-8, and for signs that no line holds."""
     try:
         text = line.decode()
     except UnicodeDecodeError as error:

@@ -44,13 +44,14 @@ NUMBERS = 2**28
 """How many an evaluation may hold in one tensor: 1 GiB of float32."""
 
 
-def divided(model: Model, batch: Batch, rule: Selector) -> Iterator[Batch]:
+def divided(model: Model, batch: Batch, rule: Selector, beams: int = 1) -> Iterator[Batch]:
     """The batch in as many parts as memory asks for; figures are sums over examples, whatever their part.
 
     An example is counted as K (S + T) W numbers: K alternatives, which are S where every position is
-    enumerated and else 1, and W the rows of the largest weight, those of the vocabulary included.
+    enumerated and else 1, each as often as there are beams, and W the rows of the largest weight, those of
+    the vocabulary included.
     """
-    alternatives = batch.source.size(1) if isinstance(rule, Enumeration) else 1
+    alternatives = beams * (batch.source.size(1) if isinstance(rule, Enumeration) else 1)
     widest = max(parameter.size(0) for parameter in model.parameters())
     each = alternatives * (batch.source.size(1) + batch.target.size(1)) * widest
     size = max(1, NUMBERS // each)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from attnlab.building import Built, assemble
 from attnlab.config.composing import compose
+from attnlab.core.attention import Memory
 from attnlab.models.beam import beam_search
 from attnlab.models.decoding import greedy
 from attnlab.models.model import Model
@@ -191,3 +192,16 @@ def test_what_is_no_symbol_of_a_target_is_never_said() -> None:
         made.model.decoder.output.bias[EOS] -= 20.0  # pyright: ignore
     for found in search(made, 100):
         assert {symbol for output, _ in found for symbol in output} == {EOS, *SYMBOLS}
+
+
+def test_of_a_memory_and_a_state_the_rows_are_taken_wherever_they_stand() -> None:
+    model, chosen = Model(), torch.tensor([2, 0, 0])
+    keys, carried = torch.arange(30.0).view(3, 2, 5), torch.arange(6.0).view(1, 3, 2)
+    memory = Memory(keys, 2 * keys, keys[:, :1] > 3)
+    state = {"layers": [(carried, carried + 1)], "taken": 4}
+    found = model.rows((memory, state), chosen, 3)
+    assert isinstance(found[0], Memory) and torch.equal(found[0].values, 2 * keys[chosen])
+    (layer,) = found[1]["layers"]
+    assert torch.equal(layer[1], carried[:, chosen] + 1) and found[1]["taken"] == 4
+    with pytest.raises(ValueError, match=r"must be tensors K B \.\.\. of 3 rows.*shape \(3, 2\)"):
+        model.rows({"state": torch.zeros(3, 2)}, chosen, 3)

@@ -12,6 +12,7 @@ from readme import ROOT, blocks
 from running import LITTLE, Killed, folder_in, killed_at, metrics, results, same
 
 from attnlab.cli.evaluate import evaluate
+from attnlab.cli.predict import predict
 from attnlab.cli.train import train
 from attnlab.training.resuming import load
 
@@ -52,6 +53,11 @@ def test_it_trains_and_is_evaluated_to_the_same_figures(
     kept = json.loads((folder / "sources.json").read_text(encoding="utf-8"))
     assert kept["own"] == {"model": "mine.convolution.convolution"} and "mine/convolution.py" in kept["code"]
     assert evaluate([str(folder)], None) == 2  # nobody's code runs unasked
+    (tmp_path / "new").write_text("4 5 6\n7\n", encoding="utf-8")
+    capsys.readouterr()
+    assert predict([str(folder), str(tmp_path / "new"), mine[0], "--beam", "2"], None) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 2 * 2
+    assert predict([str(folder), str(tmp_path / "new")], None) == 2 and capsys.readouterr().out == ""
 
 
 def test_it_sweeps(mine: list[str], tmp_path: Path) -> None:
