@@ -25,8 +25,21 @@ def report(
     status = folders.read_status(folder)
     caution, notes = status.get("caution"), status.get("notes")
     told = f"\n\n{filled(str(caution))}" if caution else ""
+    told += f"\n\n{seen}" if (seen := example(status.get("example"))) else ""
     said = noted(notes if isinstance(notes, list) else [])
     return f"{title}\n\n{table(results)}{told}\n{said}\nrun          {folder}\ntensorboard  {logs}"
+
+
+def example(said: object) -> str:
+    """An example of the validation, as a run keeps it: what went in, what came out, and where the model
+    looked. "" where none is kept, as in runs of earlier versions."""
+    names = ("source", "target", "prediction", "verdict", "looked_at")
+    if not isinstance(said, dict) or not all(isinstance(said.get(name), str) for name in names):
+        return ""
+    source, target, prediction, verdict, looked = (said[name] for name in names)
+    lines = {"source": source, "target": target, "prediction": f"{prediction} ({verdict})"}
+    lines |= {"looked at": looked} if looked else {}
+    return "\n".join(filled(f"{name:12} {text}", 0, 13) for name, text in lines.items())
 
 
 def noted(notes: Iterable[object]) -> str:

@@ -15,6 +15,7 @@ from attnlab.building import Built
 from attnlab.runs import folders, origin
 from attnlab.runs.codebase import loaded_code_of
 from attnlab.runs.events import Events
+from attnlab.runs.examples import examples, told
 from attnlab.runs.identity import data_digests, refuse_other_data
 from attnlab.runs.limits import make_trainer, prepare, quiet
 from attnlab.runs.measuring import interruptible, measure
@@ -200,6 +201,8 @@ def _train(
         trained = training.figures
         folders.write_status(folder, seen=_seen(built, start.step if start.finished else trainer.global_step))
         results = measure(built, checkpoints.best) | over_training(trained)
+        with trainer.precision_plugin.forward_context():
+            folders.write_status(folder, example=told(*examples(built, 1)))
         nll = {"on validation data (best checkpoint)": results["val/nll"]}
         if "train/nll" in trained:
             nll["on training data at the end"] = trained["train/nll"]
