@@ -3,9 +3,14 @@
   python scripts/evaluate.py runs/reverse/soft/default-12345678
   python scripts/evaluate.py RUN evaluate_as=argmax
   python scripts/evaluate.py RUN task.shortest=11 task.longest=20
+  python scripts/evaluate.py RUN --show 3
 
 RUN is the folder of a run that is done. Nothing in it changes. Without more,
 the figures are those at the end of training, to the digit.
+
+--show N prints N examples of the validation below them, with a map of where the
+model looks, and adds a folder shown/ to the run, with the maps as PNG and one
+HTML page.
 
 KEY=VALUE changes a setting for this measurement: how the trained attention is
 read (evaluate_as), the length of made data (task.shortest and task.longest),
@@ -24,9 +29,9 @@ of all groups are listed by python scripts/train.py --help.
 
 import copy
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attnlab import shell
 from attnlab.cli.answers import SUCCESS, answered, shown, version
@@ -41,6 +46,9 @@ from attnlab.runs import kept, origin
 from attnlab.runs.kept import ASKED
 from attnlab.runs.opening import opened
 from attnlab.text import unbroken, wrapped
+
+if TYPE_CHECKING:  # which loads torch
+    from attnlab.runs.examples import Example
 
 
 def evaluate(arguments: list[str], doc: str | None) -> int:
@@ -60,6 +68,7 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
     if not typed:
         usage = unbroken(shell.script("evaluate", "RUN"))
         raise ConfigurationError(f"the folder of a run must be given:\n{usage}\n--help tells more")
+    number, typed = _shown_of(typed)
     folder, overrides = Path(typed[0]), overrides_in(typed[1:])
     tree, state, best, _ = opened(folder, trusted)
     if state != "done":
@@ -91,7 +100,41 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
     print(table(results))
     print(noted([*said, *notes(built.task, results)]), end="")
     print(f"\nrun      {folder}" + (f"\nchanged  {' '.join(changes)}" if changes else ""))
+    if number:
+        _show(run.examples(built, number), folder, changes)
     return SUCCESS
+
+
+def _shown_of(typed: list[str]) -> tuple[int, list[str]]:
+    """How many examples `--show N` asks for, 0 without it, and what is typed besides."""
+    number, rest, words = 0, [], iter(typed)
+    for word in words:
+        option, _, value = word.partition("=")
+        if option == "--show":
+            value = value or next(words, "")
+            number = int(value) if value.isdecimal() else 0
+            if not 1 <= number <= _MOST:
+                raise ConfigurationError(
+                    f"--show must be a number of examples from 1 to {_MOST}, got {value!r}"
+                )
+        else:
+            rest.append(word)
+    return number, rest
+
+
+_MOST = 100
+
+
+def _show(examples: Sequence["Example"], folder: Path, changes: Sequence[str]) -> None:
+    """Print the examples, and write them beside the run."""
+    from attnlab.cli import showing
+
+    print(f"\n{showing.in_characters(examples)}")
+    try:
+        page = showing.written(examples, folder / "shown", " ".join([str(folder), *changes]))
+        print(f"\nshown    {page}")
+    except OSError as error:
+        print(wrapped(f"not written: {folder / 'shown'}: {error.strerror}"), file=sys.stderr)
 
 
 _MEASURED = ("batch_size", "threads", "evaluate_as", *(f"trainer.{name}" for name in OF_MEASURING))

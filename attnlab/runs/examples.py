@@ -1,6 +1,6 @@
 """Examples of an exam as a person reads them: source, target, what the model says, and where it looks."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
@@ -26,8 +26,8 @@ class Map(NamedTuple):
 class Example(NamedTuple):
     """An example of an exam, and what a model makes of it."""
 
-    source: list[str]
-    target: list[str]  # its end last, as <eos>
+    source: Sequence[str]
+    target: Sequence[str]  # its end last, as <eos>
     prediction: list[str]  # free-running, without its end
     right: bool
     looked: list[int]  # of each symbol of the prediction the position that it looked at most, from 1
@@ -70,8 +70,8 @@ def _example(built: Built, batch: Batch, lines: Lines) -> Example:
     looked = said.mean(0).argmax(-1)[: len(prediction)] if len(said) else said.new_empty(0)
     maps = zip(_heads(model), predictions(model, batch, rule).probs[:, 0].cpu(), strict=True)
     return Example(
-        [lines.source_names[symbol] for symbol in batch.source[0].tolist()],
-        [lines.target_names[symbol] for symbol in batch.target[0].tolist()],
+        [lines.source_names[int(symbol)] for symbol in batch.source[0]],
+        [lines.target_names[int(symbol)] for symbol in batch.target[0]],
         prediction,
         torch.equal(output, batch.target),
         [1 + int(position) for position in looked],
