@@ -1,26 +1,20 @@
 """Examples of a finished run with its attention: in characters, as PNG, and on one HTML page."""
 
-import io
-import warnings
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from PIL import Image
 
 from attnlab.cli.characters import LEGEND, drawn
 from attnlab.cli.pages import example
 from attnlab.files import write
-from attnlab.runs.examples import Example, Map, told
+from attnlab.runs.examples import Example, told
 from attnlab.text import filled
+from attnlab.training.pictures import Map, picture
 
-_LIGHT, _DARK, _GOLD = (
-    (255, 255, 255),
-    (8, 48, 107),
-    "#d55e00",
-)  # vermilion, which the colour-blind tell from blue
+_LIGHT, _DARK = (255, 255, 255), (8, 48, 107)
+_GOLD = "#d55e00"  # vermilion, which the colour-blind tell from blue
 _STYLE = """
 :root { color-scheme: light; }
 body { font: 16px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 70rem;
@@ -43,33 +37,37 @@ def in_characters(examples: Sequence[Example]) -> str:
     parts = []
     for number, one in enumerate(examples, 1):
         parts.append(f"example {number} of {len(examples)}\n{example(told(one))}")
-        for seen in one.maps:
-            weights, gold = seen.weights.tolist(), one.gold.tolist()
-            parts.append(f"{seen.name}\n{drawn(weights, gold, one.source, one.target)}")
+        for site, seen in one.maps.items():
+            for name, weights in _heads(site, seen):
+                parts.append(f"{name}\n{drawn(weights, seen.gold.tolist(), seen.across, seen.down)}")
     return "\n\n".join([*parts, f"{filled(_says(examples))}\n{LEGEND}"])
+
+
+def _heads(site: str, seen: Map) -> list[tuple[str, list[list[float]]]]:
+    """The weights of each head, by its name."""
+    heads = seen.weights.tolist()
+    return [(f"{site}, head {n}" if len(heads) > 1 else site, weights) for n, weights in enumerate(heads, 1)]
 
 
 def _says(examples: Sequence[Example]) -> str:
     """What is seen on every map."""
-    if not examples[0].maps:
-        return "This model chooses nothing between source and target."
-    gold = "; right positions are marked" if any(bool(one.gold.any()) for one in examples) else ""
+    known = any(bool(seen.gold.any()) for one in examples for seen in one.maps.values())
     return (
-        "Where the model looks before each symbol of the target, the right ones before it given: target "
-        f"down, source across{gold}. Evaluation rule: {examples[0].rule}."
+        f"Attention {examples[0].read_as}, before each symbol of the target, the right ones before it given: "
+        f"target down, source across{'; right positions are marked' if known else ''}."
     )
 
 
 def written(examples: Sequence[Example], folder: Path, title: str) -> Path:
-    """Write a PNG for each map and the page into a folder; those of an earlier time are replaced. The address
-    of the page."""
+    """Write a PNG for each site and the page into a folder; those of an earlier time are replaced. The
+    address of the page."""
     folder.mkdir(exist_ok=True)
     for old in folder.glob("example-*.png"):
         old.unlink()
     for number, one in enumerate(examples, 1):
-        for seen in one.maps:
-            name = seen.name.replace(", head ", "-head-")
-            (folder / f"example-{number}-{name}.png").write_bytes(picture(one, seen))
+        for site, seen in one.maps.items():
+            pixels = picture(seen, f"{number}: {site}, {one.read_as}")
+            Image.fromarray(pixels).save(folder / f"example-{number}-{site}.png")
     write(folder / "index.html", page(examples, title))
     return folder / "index.html"
 
@@ -79,13 +77,17 @@ def page(examples: Sequence[Example], title: str) -> str:
     own fonts and every weight can be read."""
     parts = [f"<p>{escape(_says(examples))}</p>"]
     for number, one in enumerate(examples, 1):
-        parts.append(f"<h2>Example {number}: {'right' if one.right else 'wrong'}</h2>")
+        parts.append(f"<h2>Example {number}: {'right' if one.answer.right else 'wrong'}</h2>")
         words = [(name, text) for name, text in told(one).items() if name != "verdict" and text]
         terms = "".join(
             f"<dt>{name.replace('_', ' ')}</dt><dd><bdi>{escape(text)}</bdi></dd>" for name, text in words
         )
         parts.append(f"<dl>{terms}</dl>")
-        parts += [f"<h3>{escape(seen.name)}</h3>{_table(one, seen)}" for seen in one.maps]
+        for site, seen in one.maps.items():
+            shown = [
+                f"<h3>{escape(name)}</h3>{_table(seen, weights)}" for name, weights in _heads(site, seen)
+            ]
+            parts += shown
     body = f"<h1>{escape(title)}</h1>\n" + "\n".join(parts)
     return _PAGE.format(title=escape(title), style=_STYLE.replace("GOLD", _GOLD), body=body)
 
@@ -97,11 +99,11 @@ _PAGE = """<!doctype html>
 """
 
 
-def _table(one: Example, seen: Map) -> str:
-    head = "".join(f"<th><bdi>{escape(symbol)}</bdi></th>" for symbol in one.source)
+def _table(seen: Map, weights: Sequence[Sequence[float]]) -> str:
+    head = "".join(f"<th><bdi>{escape(symbol)}</bdi></th>" for symbol in seen.across)
     rows = []
-    for symbol, weights, right in zip(one.target, seen.weights.tolist(), one.gold.tolist(), strict=True):
-        cells = "".join(_cell(weight, yes) for weight, yes in zip(weights, right, strict=True))
+    for symbol, row, right in zip(seen.down, weights, seen.gold.tolist(), strict=True):
+        cells = "".join(_cell(weight, yes) for weight, yes in zip(row, right, strict=True))
         rows.append(f"<tr><th><bdi>{escape(symbol)}</bdi></th>{cells}</tr>")
     table = f"<thead><tr><th></th>{head}</tr></thead><tbody>{''.join(rows)}</tbody>"
     return f'<div class="map"><table>{table}</table></div>'
@@ -116,24 +118,3 @@ def _cell(weight: float, right: bool) -> str:
     number = f"{weight:.2f}" if weight >= 0.005 else ""
     gold = ' class="gold"' if right else ""
     return f'<td{gold} style="background:rgb({colour});color:{ink}">{number}</td>'
-
-
-def picture(one: Example, seen: Map) -> bytes:
-    """A map as PNG, on one scale from 0 to 1."""
-    steps, positions = seen.weights.shape
-    figure = Figure((1.2 + 0.32 * positions, 0.9 + 0.32 * steps), layout="constrained")
-    axes: Any = figure.subplots()
-    axes.imshow(seen.weights.float().numpy(), cmap="Blues", vmin=0, vmax=1, aspect="equal")
-    axes.set_xticks(range(positions), one.source, parse_math=False)
-    axes.set_yticks(range(steps), one.target, parse_math=False)
-    axes.xaxis.tick_top()
-    for step, position in one.gold.nonzero().tolist():
-        axes.add_patch(
-            Rectangle((position - 0.5, step - 0.5), 1, 1, fill=False, edgecolor=_GOLD, linewidth=2)
-        )
-    axes.set_title(f"{seen.name} ({one.rule})", fontsize=9)
-    file = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # the page shows them
-        figure.savefig(file, format="png", dpi=120)
-    return file.getvalue()

@@ -44,9 +44,3 @@ def rule_of(mechanism: Mechanism, evaluate_as: EvaluateAs = "same") -> Selector:
         )
     rule = FOLLOWS[mechanism.facts.objective] if evaluate_as == "same" else RULES[evaluate_as]
     return rule(distribution)
-
-
-def rule_named(mechanism: Mechanism, evaluate_as: EvaluateAs) -> str:
-    """The rule in a word: what `same` stands for here, else itself."""
-    words = {"soft": "soft", "expected": "argmax", "marginal": "marginal"}
-    return words[mechanism.facts.objective] if evaluate_as == "same" else evaluate_as

@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from attnlab.tasks.batch import EOS, PAD, SPECIAL
+from attnlab.tasks.names import names_of
 from attnlab.tasks.pairs import Pairs
 from attnlab.tasks.reading import decoded, source_reader
 from attnlab.tasks.task import Task
-from attnlab.tasks.vocabulary import SPECIAL_NAMES, Vocabulary
+from attnlab.tasks.vocabulary import Vocabulary
 
 
 class Source(NamedTuple):
@@ -24,8 +25,7 @@ class Lines(NamedTuple):
 
     columns: Sequence[str]  # what a line holds, between tabs
     read: Callable[[bytes], Source]  # raises ValueError
-    source_names: Sequence[str]  # by number
-    target_names: Sequence[str]
+    target_names: Sequence[str]  # by number
     separator: str  # between the symbols of an output
 
     def target(self, symbols: Sequence[int]) -> list[str]:
@@ -46,7 +46,7 @@ def lines_of(task: Task, settings: Mapping[str, Any]) -> Lines:
         numbers, _ = vocabulary.encode(row)
         return Source(decoded(line).split("\t"), numbers, [symbol for _, symbol in vocabulary.unknown(row)])
 
-    return Lines(columns, read, vocabulary.source, vocabulary.target, settings["target_separator"])
+    return Lines(columns, read, vocabulary.target, settings["target_separator"])
 
 
 def _numbers(task: Task) -> Lines:
@@ -63,6 +63,4 @@ def _numbers(task: Task) -> Lines:
             )
         return Source([" ".join(words)], list(map(int, words)), [])
 
-    sizes = task.source_symbols, task.target_symbols
-    source, target = ([*SPECIAL_NAMES, *map(str, range(SPECIAL, size))] for size in sizes)
-    return Lines(["source"], read, source, target, " ")
+    return Lines(["source"], read, names_of(task).target, " ")
