@@ -53,8 +53,9 @@ def _says(examples: Sequence[Example]) -> str:
     """What is seen on every map."""
     known = any(bool(seen.gold.any()) for one in examples for seen in one.maps.values())
     return (
-        f"Attention {examples[0].read_as}, before each symbol of the target, the right ones before it given: "
-        f"target down, source across{'; right positions are marked' if known else ''}."
+        f"Attention {examples[0].read_as}, the right symbols before each step given. Down: what looks, "
+        "such as the target; across: what it looks at, such as the source"
+        f"{'; right positions marked' if known else ''}."
     )
 
 

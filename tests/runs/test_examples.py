@@ -163,4 +163,4 @@ def test_words_and_maps_stand_together() -> None:
     found = in_characters([small(), small()])
     assert found.startswith(f"example 1 of 2\n{example(told(small()))}\n\nattention\n")
     words = " ".join(found.split())
-    assert "right positions are marked" in words and "Attention read as a mixture" in words
+    assert "right positions marked" in words and "Attention read as a mixture" in words
