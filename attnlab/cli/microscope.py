@@ -13,22 +13,37 @@ bias      length of (mean estimate - exact gradient) / length of the exact one
 cosine    of the mean estimate with the exact gradient
 variance  mean squared distance of one estimate from their mean / length^2
 cost      evaluations of the loss for one estimate
+
+  python scripts/microscope.py run=RUN
+  python scripts/microscope.py run=RUN checkpoint=fresh attention=reinmax,rebar
+  python scripts/microscope.py run=RUN --advise
+
+The same on the weights of a run, at its checkpoint best, last or a file, or of
+the model before training: against the exact gradient of each one's own
+objective and of the expected loss, at the scores and at all weights. The table
+is of all weights; RUN/microscope/ gets all places as CSV, and a picture. With
+--advise, what to use there, for a --target error of the gradient.
 """
 
+from pathlib import Path
+
 from attnlab.cli.answers import SUCCESS, answered, parser
-from attnlab.config.arguments import overrides_in
+from attnlab.config.arguments import options_and_trust, overrides_in
 from attnlab.config.checking import ConfigurationError
+from attnlab.config.combinations import expanded
+from attnlab.config.single import chosen
 from attnlab.progress import counting, tell
-from attnlab.text import counted
+from attnlab.runs.opening import Opened, opened
+from attnlab.text import counted, wrapped
 
 
 def microscope(arguments: list[str], doc: str | None) -> int:
     """`scripts/microscope.py`: bias, variance, cosine and cost of gradient estimates at one place."""
-    options = parser("microscope", "[KEY=VALUE ...] [--draws N] [--seed N] [--markdown]", doc)
+    options = parser("microscope", "[KEY=VALUE ...] [--draws N] [--seed N] [--advise]", doc)
     told = "settings of attention; several values, with commas, are measured one after the other"
     options.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=told)
     options.add_argument(
-        "--draws", type=int, default=100_000, metavar="N", help="estimates of each; %(default)s unless given"
+        "--draws", type=int, metavar="N", help="estimates of each; 100,000 unless given, of a run 32"
     )
     options.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of every draw; %(default)s unless given"
@@ -37,25 +52,67 @@ def microscope(arguments: list[str], doc: str | None) -> int:
     options.add_argument(
         "--markdown", action="store_true", help="one table with papers, as docs/mechanisms.md has it"
     )
+    options.add_argument("--advise", action="store_true", help="of a run: what to use there")
+    options.add_argument(
+        "--target", type=float, default=0.1, metavar="X", help="relative error to reach; %(default)s"
+    )
+    trusting = "a package that a run may take code from"
+    options.add_argument("--trust", action="append", default=[], metavar="PACKAGE", help=trusting)
     given = options.parse_args(arguments)
     return answered(lambda: _microscope(**vars(given)))
 
 
-def _microscope(overrides: list[str], draws: int, seed: int, config_dir: str | None, markdown: bool) -> int:
-    place = overrides_in([f"--config-dir={config_dir}"]) if config_dir is not None else []
-    foreign = [override for override in overrides if not override.startswith(("attention=", "attention."))]
+def _microscope(
+    overrides: list[str],
+    draws: int | None,
+    seed: int,
+    config_dir: str | None,
+    markdown: bool,
+    advise: bool,
+    target: float,
+    trust: list[str],
+) -> int:
+    folders = [f"--config-dir={config_dir}"] if config_dir is not None else []
+    place = overrides_in(folders)
+    asked = {key: value for key, _, value in (text.partition("=") for text in overrides) if key in _OF_A_RUN}
+    rest = [text for text in overrides if text.partition("=")[0] not in _OF_A_RUN]
+    foreign = [override for override in rest if not override.startswith(("attention=", "attention."))]
     if foreign:
         raise ConfigurationError(
             f"{foreign[0]} is no setting of attention, which is all that is measured here"
         )
-    if draws < 2 or seed < 0:
-        raise ConfigurationError(f"--draws must be at least 2 and --seed at least 0, got {draws} and {seed}")
+    least, usual = (3, 32) if "run" in asked else (2, 100_000)
+    draws = usual if draws is None else draws
+    if draws < least or seed < 0 or not target > 0:
+        came = f"got {draws}, {seed} and {target}"
+        raise ConfigurationError(
+            f"--draws must be at least {least}, --seed at least 0 and --target above 0, {came}"
+        )
+    if "run" not in asked:
+        if told := [*asked, *["--advise"] * advise, *["--trust"] * bool(trust)]:
+            raise ConfigurationError(f"{told[0]} is asked of a run: run=RUN names its folder")
+        return _survey([*rest, *place] if rest else [], draws, seed, markdown)
+    if markdown:
+        raise ConfigurationError("--markdown is the table of the reference problems, without run=RUN")
+    trusted = options_and_trust([*folders, *(f"--trust={name}" for name in trust)])[1]
+    run = opened(Path(asked["run"]), trusted)
+    run.check()
+    jobs = _jobs(rest, place)
+    checkpoint = asked.get("checkpoint", "best")
+    tell(f"looking at {asked['run']}, checkpoint {checkpoint}; loading torch")
+    return _look(Path(asked["run"]), run, trusted, checkpoint, jobs, draws, seed, target if advise else None)
+
+
+_OF_A_RUN = ("run", "checkpoint")
+
+
+def _survey(overrides: list[str], draws: int, seed: int, markdown: bool) -> int:
+    """The reference problems."""
     tell("measuring gradients of mechanisms; loading torch")
-    from attnlab.config import combinations
     from attnlab.microscope import survey
 
     survey.torch.set_num_threads(1)  # small tensors are fastest with one
-    jobs = combinations.expanded([*overrides, *place]) if overrides else survey.jobs()
+    jobs = expanded(overrides) if overrides else survey.jobs()
     for job in jobs:
         survey.mechanism_of(job)  # what cannot be is refused before anything is measured
     tell(f"{counted(len(jobs), 'mechanism')}, {draws:,} estimates of each on {len(survey.PROBLEMS)} losses")
@@ -63,3 +120,62 @@ def _microscope(overrides: list[str], draws: int, seed: int, config_dir: str | N
     for line in [survey.markdown(seen, draws, seed)] if markdown else survey.lines(jobs, draws, seed):
         print(line, flush=True)
     return SUCCESS
+
+
+def _jobs(overrides: list[str], place: list[str]) -> list[str] | None:
+    """Names of mechanisms with settings behind them, for each combination of what is typed; None for all."""
+    found = []
+    for job in expanded([*overrides, *place]) if overrides else []:
+        name = next((text.partition("=")[2] for text in job if text.startswith("attention=")), None)
+        if name is None:
+            raise ConfigurationError("attention=NAME must say whose settings are changed")
+        settings = [text.removeprefix("attention.") for text in job if text.startswith("attention.")]
+        chosen("attention", job)  # refused before torch is loaded where it cannot be
+        found.append(" ".join([name, *settings]))
+    return found or None
+
+
+def _look(
+    folder: Path,
+    run: Opened,
+    trusted: list[str],
+    checkpoint: str,
+    mechanisms: list[str] | None,
+    draws: int,
+    seed: int,
+    target: float | None,
+) -> int:
+    """The weights of a run; with a target, advice for it."""
+    from PIL import Image
+
+    from attnlab.microscope import chart, files
+    from attnlab.microscope.advice import advice
+    from attnlab.runs import looking
+
+    looking.torch.set_num_threads(run.tree["threads"])
+    seen = looking.looked(run, trusted, checkpoint, mechanisms, _EXAMPLES, draws, seed, tell)
+    found = {}
+    for name, one in seen:
+        if not found:
+            print(files.HEADING)
+        found[name] = one
+        print(files.line(name, one), flush=True)
+    if not found:
+        raise ConfigurationError("none of these mechanisms can stand in the model of this run")
+    out = folder / "microscope" / Path(checkpoint).stem
+    files.keep(out.with_suffix(".csv"), 0, found)
+    Image.fromarray(chart.chart(found)).save(out.with_suffix(".png"))
+    print(f"\n{wrapped(_LEGEND)}")
+    if target is not None:
+        print(f"\n{wrapped(advice(found, target))}")
+    print(f"\nall places   {out}.csv\npicture      {out}.png")
+    return SUCCESS
+
+
+_EXAMPLES = 8
+"""Of the validation, on which gradients are taken."""
+_LEGEND = (
+    "bias: relative to the length of the gradient of its own objective, with its standard error; <x: what is "
+    "told from 0 only above x. expected: likewise against the gradient of the expected loss, which another "
+    "objective does not follow. ms: of one estimate."
+)

@@ -1,9 +1,7 @@
 """The microscope on a model while it trains: bias and variance of every mechanism on its own weights."""
 
 import copy
-import csv
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +14,15 @@ from attnlab.config.composing import choices
 from attnlab.config.single import chosen
 from attnlab.core.interfaces import Mechanism
 from attnlab.core.schedules import move_all
-from attnlab.files import write
 from attnlab.mechanisms.variational import Informed
 from attnlab.microscope.chart import chart
+from attnlab.microscope.files import keep
 from attnlab.microscope.live import WEIGHTS, Found, Probe, survey
 from attnlab.models.model import Model
 from attnlab.randomness import derive
 from attnlab.settings import Count
 from attnlab.tasks.batch import PAD, Batch
 from attnlab.training.lightning_module import Training
-
-FILE = "microscope.csv"
-COLUMNS = ["step", "mechanism", "place", "exact", "relative_bias", "bias_error", "z", "cosine"]
-COLUMNS += ["relative_variance", "signal_to_noise", "squared_error", "expected_bias", "expected_cosine"]
-COLUMNS += ["cost", "milliseconds"]
 
 
 class Microscope(Callback):
@@ -68,7 +61,7 @@ class Microscope(Callback):
         board = next((one for one in trainer.loggers if isinstance(one, TensorBoardLogger)), None)
         if board is None:
             return
-        keep(Path(board.log_dir) / FILE, step, found)
+        keep(Path(board.log_dir) / "microscope.csv", step, found)
         for name, one in found.items():
             for figure, value in figures(one).items():
                 board.experiment.add_scalar(f"microscope/{name}/{figure}", value, step)
@@ -128,27 +121,3 @@ def figures(found: Found) -> dict[str, float]:
         "cost": found.cost,
         "milliseconds": found.milliseconds,
     }
-
-
-def rows(step: int, found: Mapping[str, Found]) -> Iterator[list[str]]:
-    """Rows of the file, one for each mechanism and place."""
-    for name, one in found.items():
-        for place, own in one.own.items():
-            expected = one.expected[place]
-            numbers = [own.relative_bias, own.bias_error, own.z, own.cosine, own.relative_variance]
-            numbers += [own.signal_to_noise, own.squared_error(one.cost)]
-            numbers += [expected.relative_bias, expected.cosine, one.cost, one.milliseconds]
-            yield [str(step), name, place, str(one.exact).lower(), *(f"{number:.6g}" for number in numbers)]
-
-
-def keep(path: Path, step: int, found: Mapping[str, Found]) -> None:
-    """Write the rows of a step behind those before it: a run that went back to an earlier checkpoint takes
-    later ones again."""
-    before: list[list[str]] = []
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            taken = list(csv.reader(file))[1:]
-        before = [row for row in taken if row and row[0].isdecimal() and int(row[0]) < step]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *before, *rows(step, found)])
-    write(path, text.getvalue())

@@ -38,8 +38,9 @@ def interruptible() -> Iterator[None]:
         raise KeyboardInterrupt(*[_TERMINATION] * isinstance(asked, SIGTERMException)) from None
 
 
-def restore(built: Built, trainer: pl.Trainer, checkpoint: Path) -> None:
-    """Give a model the parameters of a checkpoint, in the trainer's precision, and its schedules the step.
+def restore(built: Built, trainer: pl.Trainer, checkpoint: Path) -> int:
+    """Give a model the parameters of a checkpoint, in the trainer's precision, and its schedules the step,
+    which is returned.
 
     Raises ValueError for a checkpoint of other parameters.
     """
@@ -68,6 +69,7 @@ def restore(built: Built, trainer: pl.Trainer, checkpoint: Path) -> None:
             f"vocabulary.json: {reason}"
         ) from None
     training.move(kept["global_step"])
+    return kept["global_step"]
 
 
 @interruptible()

@@ -14,7 +14,8 @@ from attnlab.building import assemble
 from attnlab.cli.train import train
 from attnlab.config.composing import compose
 from attnlab.core.interfaces import AttentionInput, Estimator, Mechanism, Selection, single
-from attnlab.microscope.callback import COLUMNS, applicable, figures, keep, probe_batch
+from attnlab.microscope.callback import applicable, figures, probe_batch
+from attnlab.microscope.files import COLUMNS, keep
 from attnlab.microscope.live import SCORES, WEIGHTS, Found, Probe, survey
 from attnlab.microscope.moments import moments
 from attnlab.randomness import Randomness

@@ -21,8 +21,14 @@ from attnlab.training.callbacks.maps import AttentionMaps, _row
 from attnlab.training.pictures import Map, picture
 from attnlab.training.showing import alone, answer, maps, read
 
-FEW: list[str] = "trainer.max_steps=6 task.steps_per_epoch=3 task.validation_examples=7 task.test_examples=5".split()
-FEW += ["model.hidden_size=8", "model.embedding_size=5", "batch_size=4", "checkpoint_every=2"]
+FEW: list[str] = ["trainer.max_steps=6", "task.steps_per_epoch=3", "task.validation_examples=7"]
+FEW += [
+    "task.test_examples=5",
+    "model.hidden_size=8",
+    "model.embedding_size=5",
+    "batch_size=4",
+    "checkpoint_every=2",
+]
 BLUE = np.array([8, 29, 88])
 RIGHT = np.array([213, 94, 0])
 

@@ -1,0 +1,57 @@
+"""What the microscope found on the weights of a model, as rows of a file and lines of a table."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from attnlab.files import write
+from attnlab.microscope.live import WEIGHTS, Found
+from attnlab.microscope.moments import Moments
+
+COLUMNS = ["step", "mechanism", "place", "exact", "relative_bias", "bias_error", "z", "cosine"]
+COLUMNS += ["relative_variance", "signal_to_noise", "squared_error", "expected_bias", "expected_cosine"]
+COLUMNS += ["cost", "milliseconds"]
+
+
+def rows(step: int, found: Mapping[str, Found]) -> Iterator[list[str]]:
+    """Rows of the file, one for each mechanism and place."""
+    for name, one in found.items():
+        for place, own in one.own.items():
+            expected = one.expected[place]
+            numbers = [own.relative_bias, own.bias_error, own.z, own.cosine, own.relative_variance]
+            numbers += [own.signal_to_noise, own.squared_error(one.cost)]
+            numbers += [expected.relative_bias, expected.cosine, one.cost, one.milliseconds]
+            yield [str(step), name, place, str(one.exact).lower(), *(f"{number:.6g}" for number in numbers)]
+
+
+def keep(path: Path, step: int, found: Mapping[str, Found]) -> None:
+    """Write the rows of a step behind those before it: a run that went back to an earlier checkpoint takes
+    later ones again."""
+    path.parent.mkdir(exist_ok=True)
+    before: list[list[str]] = []
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            taken = list(csv.reader(file))[1:]
+        before = [row for row in taken if row and row[0].isdecimal() and int(row[0]) < step]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *before, *rows(step, found)])
+    write(path, text.getvalue())
+
+
+def line(name: str, one: Found) -> str:
+    """A line of the table, at most 80 columns wide unless the name is long."""
+    own, expected = one.own[WEIGHTS], one.expected[WEIGHTS]
+    numbers = f"{own.cosine:8.4f}{own.relative_variance:10.3g}{one.cost:5}{one.milliseconds:7.1f}"
+    said = name if len(name) <= 25 else f"{name}\n{'':25}"
+    return f"{said:25}{_bias(own):>13}{numbers}{_bias(expected, False):>10}"
+
+
+HEADING = f"{'mechanism':25}{'bias':>13}{'cosine':>8}{'variance':>10}{'cost':>5}{'ms':>7}{'expected':>10}"
+
+
+def _bias(seen: Moments, with_error: bool = True) -> str:
+    if seen.relative_bias == 0:
+        return f"<{seen.bias_error:.2g}" if seen.bias_error > 0 else "0"
+    error = f"\u00b1{seen.bias_error:.2g}" if with_error and seen.bias_error > 0 else ""
+    return f"{seen.relative_bias:.3f}{error}"
