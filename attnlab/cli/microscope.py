@@ -14,12 +14,10 @@ cosine    of the mean estimate with the exact gradient
 variance  mean squared distance of one estimate from their mean / length^2
 cost      evaluations of the loss for one estimate
 
-  python scripts/microscope.py run=RUN
-  python scripts/microscope.py run=RUN checkpoint=fresh attention=reinmax,rebar
   python scripts/microscope.py run=RUN --advise
 
-The same on the weights of a run, at its checkpoint best, last or a file, or of
-the model before training: against the exact gradient of each one's own
+The same on the weights of a run, at its checkpoint=best, last, fresh (before
+training) or a file; of all mechanisms, or of attention=reinmax,rebar: against the exact gradient of each one's own
 objective and of the expected loss, at the scores and at all weights. The table
 is of all weights; RUN/microscope/ gets all places as CSV, and a picture. With
 --advise, what to use there, for a --target error of the gradient.
