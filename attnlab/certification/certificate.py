@@ -59,6 +59,8 @@ class Certificate:
         """The verdict with its figures."""
         if self.verdict == "scaled":
             return f"scaled by {self.scale:.4g}"
+        if self.verdict == "exact" and not self.enumerated:
+            return "exact, as far as samples tell"
         if self.verdict not in ("biased", "depends on the batch"):
             return self.verdict
         low, high = self.scales
@@ -90,7 +92,7 @@ class Certificate:
             "notes": "; ".join(self.notes),
         }
         lines = [filled(f"{key:<10}{value}", 0, 10) for key, value in rows.items() if value]
-        return "\n".join([f"{self.name}, a {self.kind}", *lines])
+        return "\n".join([f"{self.name}: {self.kind}", *lines])
 
     def json(self) -> str:
         """One object, its keys the names of the fields; what is no number is null."""

@@ -1,5 +1,7 @@
 """The verdict on an estimator: `attnlab.certify`."""
 
+import itertools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,15 +13,16 @@ from attnlab.certification.certificate import Certificate
 from attnlab.certification.judging import Alignment
 from attnlab.certification.measuring import Measured, drawn, measured, repeats
 from attnlab.certification.outcomes import NotEnumerable
-from attnlab.certification.sequential import ALARM, MISSED, settle
+from attnlab.certification.sequential import ALARM, MISSED, settle, together
 from attnlab.certification.subject import Subject, Truth
 from attnlab.microscope.hotelling import chance_of
 
-_MOST = 2**12  # outcomes of one problem
-_SHARPER = (1.0, 4.0, 8.0)
+_MOST = 2**13  # outcomes of one problem
+_SHARPER = (2.0, 6.0, 10.0)
 _OWN_DRAWS = 2**13
-_BY_MECHANISM, _BY_FUNCTION = (0.03, 2**19), (0.1, 2**16)
-"""The bias that matters, relative to the gradient, and the estimates at most."""
+_MATTERS = 0.03
+_BY_MECHANISM, _BY_FUNCTION = (2**16, 2**20), (2**10, 2**17)
+"""How many estimates of a problem are made at first and at most."""
 
 
 def certify(
@@ -107,7 +110,7 @@ def _judged(subject: Subject, objective: str, found: list[tuple[Any, Measured]])
             verdict = "biased"
             notes.append("the draws that it makes by itself have another law than its probabilities")
     counts = " + ".join(f"{one.outcomes:,}" for one in each)
-    how = f"every outcome enumerated, in double precision: {counts}"
+    how = f"every outcome enumerated, in double precision: {counts} outcomes"
     follows = _follows(subject, objective, problems, means) if verdict != "exact" else ()
     return _certificate(
         subject,
@@ -144,8 +147,9 @@ def _behind(each: Sequence[Measured], truths: Sequence[Truth]) -> str:
         return ""
     if not any(one.behind.numel() for one in each):
         return ""
-    rows = [[x.behind.flatten(1) for x in side] for side in (each, truths)]
-    relation = judging.aligned(*rows).relation
+    relation = judging.aligned(
+        [one.behind.flatten(1) for one in each], [truth.behind.flatten(1) for truth in truths]
+    ).relation
     return "not trained" if relation == "none" else relation
 
 
@@ -167,7 +171,7 @@ def _explodes(subject: Subject, problem: Any) -> bool:
 
 
 def _draws_so(subject: Subject, mean: Tensor) -> bool:
-    estimates, _ = drawn(subject, subject.problems[0], _OWN_DRAWS, 0)
+    estimates, _ = drawn(subject, subject.problems[0], 0, _OWN_DRAWS, 0)
     difference, covariance = estimates.mean(0) - mean, torch.cov(estimates.T)
     return chance_of(difference, covariance, len(estimates)) > ALARM
 
@@ -192,33 +196,39 @@ def _follows(
 
 
 def _sampled(subject: Subject, objective: str, seed: int) -> Certificate:
-    problem = subject.problems[0]
-    exact = subject.truth(problem, objective).slope[0]
+    """By the sequential test on each problem."""
+    first, most = _BY_MECHANISM if subject.redrawn is not None else _BY_FUNCTION
     costs: list[float] = []
+    settled, exacts = [], []
+    for problem, row in itertools.product(subject.problems, subject.rows):
 
-    def more(draws: int, look: int) -> Tensor:
-        estimates, cost = drawn(subject, problem, draws, 1000 * seed + look)
-        costs.append(max(1.0, cost))
-        return estimates
+        def more(draws: int, look: int, problem: Any = problem, row: int = row) -> Tensor:
+            estimates, cost = drawn(subject, problem, row, draws, 1000 * seed + look)
+            costs.append(max(1.0, cost))
+            return estimates
 
-    matters, most = _BY_MECHANISM if subject.redrawn is not None else _BY_FUNCTION
-    found = settle(more, exact, matters, most)
-    lies = judging.aligned([found.mean[None]], [exact[None]], 0.0)
-    length = exact.norm().clamp_min(1e-300)
-    noise = found.variance * costs[0] / judging.BUDGET
-    error = ((found.mean - exact).square().sum() + noise).sqrt() / length
+        exacts.append(subject.truth(problem, objective).slope[row])
+        settled.append(settle(more, exacts[-1], _MATTERS, first, most))
+    means = [found.mean for found in settled]
+    if not torch.cat(means).isfinite().any():
+        raise ValueError(f"{subject.name} gives no finite gradient")
+    lies = judging.aligned([mean[None] for mean in means], [exact[None] for exact in exacts], 0.0)
+    length = sum(float(exact.square().sum()) for exact in exacts)
+    noise = sum(found.variance for found in settled)
+    distance = sum(float((mean - exact).square().sum()) for mean, exact in zip(means, exacts, strict=True))
+    counts = " + ".join(f"{found.draws:,}" for found in settled)
     return _certificate(
         subject,
         objective,
         lies,
-        verdict=found.finding,
-        variance=float(found.variance / length**2),
+        verdict=together([found.finding for found in settled], lies.scales, _MATTERS),
+        variance=noise / length,
         cost=costs[0],
-        error=float(error),
+        error=math.sqrt((distance + noise * costs[0] / judging.BUDGET) / length),
         enumerated=False,
-        how=f"sampled, since not all that is random comes from what can be enumerated: {found.draws:,} "
-        f"estimates on one problem; a bias of {matters:.0%} of the gradient is missed with chance {MISSED:g} "
-        f"at most, a false alarm has chance {ALARM:g}",
+        how=f"sampled, since not all that is random comes from what can be enumerated: {counts} estimates of "
+        f"{len(settled)} problems; on each a bias of {_MATTERS:.0%} of the gradient is missed with chance "
+        f"{MISSED:g} at most, and a false alarm has chance {ALARM:g}",
         follows=(),
         behind="",
         notes=(),

@@ -16,7 +16,7 @@ from attnlab.certification.problems import Answers, OneChoice, answer_problems, 
 from attnlab.certification.subject import Estimate, Subject, Truth, nothing
 from attnlab.text import failure
 
-_OUTCOMES = 2**12
+_OUTCOMES = 2**13
 _KINDS: Mapping[str, tuple[str, tuple[str, ...], tuple[str, ...]]] = {
     "scores": ("surrogate", ("draw",), ("reference",)),
     "logits": ("router", ("draw",), ()),
@@ -53,7 +53,7 @@ def subject_of(
     choices = problems or choice_problems(seed)
     if kind == "router":
         return _router(call, name, choices)
-    return _surrogate(call, name, choices)
+    return _surrogate(call, name, choices, "reference" in given)
 
 
 def _signature(function: Callable[..., Any], name: str) -> tuple[str, set[str]]:
@@ -79,17 +79,18 @@ def _signature(function: Callable[..., Any], name: str) -> tuple[str, set[str]]:
     return named[0], set(named) & taken
 
 
-def _surrogate(call: Callable[..., Any], name: str, problems: Sequence[OneChoice]) -> Subject:
+def _surrogate(call: Callable[..., Any], name: str, problems: Sequence[OneChoice], compares: bool) -> Subject:
     def estimate(problem: OneChoice, choices: Choices) -> Estimate:
         scores, values = (x.clone().requires_grad_() for x in (problem.scores, problem.values))
         draw = Draw(choices, problem, values)
         loss = call(scores, draw=draw, reference=problem.reference.clone())
         if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
             raise ValueError(f"{name} must give one loss, a tensor of one number, got {_seen(loss)}")
-        return _slopes(loss.sum(), scores, values, draw.evaluations)
+        return _slopes(loss.sum(), scores, values, float(draw.evaluations))
 
     words = estimands.CHOICE_WORDS
-    objective = "expected" if estimate(problems[0], First()).cost else "reverse_kl"
+    reads = not compares or estimate(problems[0], First()).cost
+    objective = "expected" if reads else "reverse_kl"
     return Subject(
         name, "surrogate f(scores, draw) -> loss", words, objective, problems, estimate, _choice, _sharper
     )
@@ -106,7 +107,7 @@ def _router(call: Callable[..., Any], name: str, problems: Sequence[OneChoice]) 
                 f"{_seen(weights)}"
             )
         read = int((weights.detach() != 0).sum())
-        return _slopes(loss_of(weights.to(values.dtype), values), scores, values, max(1, read))
+        return _slopes(loss_of(weights.to(values.dtype), values), scores, values, float(max(1, read)))
 
     def truth(problem: OneChoice, objective: str) -> Truth:
         if objective != "forward":
@@ -183,9 +184,11 @@ def _choice(problem: OneChoice, objective: str) -> Truth:
 
 
 def _sharper(problem: Any, factor: float) -> list[Any]:
-    """Rarer outcomes of the policy, and policies whose usual outcomes the reference knows ever less."""
-    against = (-factor * problem.scores).log_softmax(-1)
-    return [problem._replace(scores=problem.scores * factor), problem._replace(reference=against)]
+    """Rarer outcomes of the policy, and a reference for which its usual outcomes are ever rarer."""
+    ladder = torch.linspace(1, -1, problem.scores.size(-1), dtype=torch.float64).expand_as(problem.scores)
+    steep = torch.where(problem.scores.isneginf(), problem.scores, factor * ladder)
+    against = (-factor * problem.scores.argsort().argsort() / 2).log_softmax(-1)
+    return [problem._replace(scores=steep), problem._replace(reference=against)]
 
 
 def _seen(value: Any) -> str:

@@ -41,7 +41,7 @@ def aligned(means: Sequence[Tensor], exacts: Sequence[Tensor], tolerance: float 
     if all(float(m.norm()) <= tolerance * max(unit, 1e-300) for m, _ in rows):
         return Alignment(0.0, (0.0, 0.0), 0.0, 0.0, "none")
     if unit == 0:
-        return Alignment(float("nan"), (float("nan"),) * 2, 0.0, 1.0, "biased")
+        return Alignment(float("nan"), (float("nan"), float("nan")), 0.0, 1.0, "biased")
     scales = [float(m @ e / e.square().sum()) for m, e in there]
     cosines = [float(m @ e / (m.norm() * e.norm()).clamp_min(1e-300)) for m, e in there]
     scale = sum(float(m @ e) for m, e in there) / sum(float(e.square().sum()) for _, e in there)

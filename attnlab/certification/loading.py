@@ -20,7 +20,7 @@ def load(target: str) -> Callable[..., Any]:
     module, _, name = target.partition(":")
     if not all(part.isidentifier() for part in (*module.split("."), name)):
         raise ValueError(
-            f"an estimator is named as MODULE:FUNCTION, such as mine.estimators:mine, got {target!r}"
+            f"an estimator is named MODULE:FUNCTION, such as mine.estimators:mine, got {target!r}"
         )
     here = str(Path.cwd())
     if here not in sys.path:

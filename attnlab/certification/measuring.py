@@ -58,21 +58,27 @@ def repeats(subject: Subject, problem: Any) -> bool:
         made = [_quietly(lambda: subject.estimate(problem, First()), seed) for seed in (0, 1, 2)]
     except NotEnumerable:
         return False
-    return all(one.slope.equal(made[0].slope) and one.paid.equal(made[0].paid) for one in made[1:])
+    return all(_same(one.slope, made[0].slope) and _same(one.paid, made[0].paid) for one in made[1:])
 
 
-def drawn(subject: Subject, problem: Any, draws: int, seed: int) -> tuple[Float[Tensor, "n S"], float]:
-    """So many independent estimates of the first row, by torch's global generator and one of our own, both
+def _same(one: Tensor, other: Tensor) -> bool:
+    return one.nan_to_num().equal(other.nan_to_num())
+
+
+def drawn(
+    subject: Subject, problem: Any, row: int, draws: int, seed: int
+) -> tuple[Float[Tensor, "n S"], float]:
+    """So many independent estimates of a row, by torch's global generator and one of our own, both
     seeded; and what one costs."""
     if subject.redrawn is not None:
-        return subject.redrawn(draws, seed)
+        return subject.redrawn(row, draws, seed)
     choices = Drawn(torch.Generator().manual_seed(derive(seed, "certification")))
 
     def estimates() -> list[Estimate]:
         return [subject.estimate(problem, choices) for _ in range(draws)]
 
     made = _quietly(estimates, seed)
-    return torch.cat([one.slope[:1] for one in made]), sum(one.cost for one in made) / draws
+    return torch.cat([one.slope[row : row + 1] for one in made]), sum(one.cost for one in made) / draws
 
 
 def _quietly(make: Any, seed: int = 0) -> Any:

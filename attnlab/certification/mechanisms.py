@@ -39,15 +39,16 @@ def subject_of(overrides: Sequence[str], name: str, seed: int) -> Subject:
         )
         return problem._replace(scores=scores, values=values)
 
-    def redrawn(draws: int, seed: int) -> tuple[Tensor, float]:
-        values, cost = problem.values[0, 0], 0
+    def redrawn(row: int, draws: int, seed: int) -> tuple[Tensor, float]:
+        scores, values = problem.scores.flatten(0, 1)[row], problem.values.flatten(0, 1)[row]
+        cost = 0
 
         def counted(weights: Tensor) -> Tensor:
             nonlocal cost
             cost = len(weights)
             return loss_of(weights, values)
 
-        return sample_gradients(overrides, problem.scores[0, 0], counted, draws, seed), float(cost)
+        return sample_gradients(overrides, scores, counted, draws, seed), float(cost)
 
     facts = mechanism.facts
     bound = f", bound of {facts.bound} draws" if facts.bound else ""
@@ -66,6 +67,7 @@ def subject_of(overrides: Sequence[str], name: str, seed: int) -> Subject:
         lambda problem, factor: [problem._replace(scores=problem.scores * factor)],
         companions,
         redrawn,
+        rows=tuple(range(0, problem.valid.numel(), problem.valid.size(1))),
     )
 
 
@@ -81,7 +83,7 @@ def _estimate(mechanism: Mechanism, problem: Rows, choices: Choices) -> Estimate
         surrogate.sum(), (scores, values), allow_unused=True, materialize_grads=True
     )
     return Estimate(
-        slope[0].flatten(0, 1), behind.flatten(0, 1), losses.detach().mean(0).flatten(), len(losses)
+        slope[0].flatten(0, 1), behind.flatten(0, 1), losses.detach().mean(0).flatten(), float(len(losses))
     )
 
 

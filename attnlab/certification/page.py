@@ -18,7 +18,7 @@ _HEADINGS = {
     ),
     "surrogate": (
         "Surrogates of one choice",
-        "Held to the gradient of the expected loss; those that read no loss, to that of KL(policy || reference).",
+        "Held to the gradient of the expected loss; those that read no loss, of KL(policy || reference).",
     ),
     "router": (
         "Routers",
@@ -31,15 +31,30 @@ _HEADINGS = {
 }
 _ABOUT = """# Certificates
 
-Every gradient estimator of this library, and those that people use elsewhere, written from their published
-formulas (`attnlab/certification/published.py`): what the mean of their estimates is, beside the exact gradient
-of what they are held to. Small random problems, every outcome of every draw enumerated in double precision;
-*sampled* where noise is continuous. [Your own](certify.md) in a minute.
+What the mean of gradient estimates is, beside the exact gradient of what they are held to: every estimator of
+this library, and those that people use elsewhere, written from their published formulas in
+`attnlab/certification/published.py`. Small random problems, every outcome of every draw enumerated in double
+precision; *sampled* where noise is continuous. [Your own](certify.md) takes a minute. Written by
+`python scripts/certify.py --markdown`.
 
-*scale*: of the mean, along the exact gradient, from the problem where it is smallest to the largest. *cosine*: where it
-is smallest. *foreign*: the largest share of the mean at right angles to the exact gradient. *variance*: of one
-estimate, relative to |exact|². *error*: root mean square, relative to |exact|, of as many estimates as 100
-evaluations of the loss pay for."""
+*scale*: of the mean, along the exact gradient, on the problem where it is smallest to the one where it is
+largest. *cosine*: where it is smallest. *foreign*: the largest share of the mean at right angles to the exact
+gradient. *variance*: of one estimate, relative to the square of the exact gradient's length. *error*: root
+mean square, relative to that length, of as many estimates as 100 evaluations of the loss, or 100 answers, pay
+for."""
+_COLUMNS = (
+    "estimator",
+    "what it computes",
+    "held to",
+    "verdict",
+    "scale",
+    "cosine",
+    "foreign",
+    "variance",
+    "cost",
+    "error",
+    "follows; remarks",
+)
 
 
 def published_jobs(seed: int = 0) -> list[Job]:
@@ -88,11 +103,7 @@ def lines(jobs: Iterable[Job]) -> Iterator[str]:
         if kind != heading:
             title, told = _HEADINGS[kind]
             yield f"\n## {title}\n\n{told}\n"
-            yield (
-                "| estimator | what it computes | held to | verdict | scale | cosine | foreign | variance | cost | "
-                "error | beside |"
-            )
-            yield f"|{'---|' * 11}"
+            yield f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}"
             heading = kind
         yield row(words, found)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from attnlab.randomness import generator_for
 
+_Real = float | int
 POSITIONS = (3, 4, 5)
 """Positions of three problems of one choice."""
 
@@ -46,7 +47,7 @@ class Answers(NamedTuple):
 
 
 def answers(
-    scores: Sequence[float], rewards: Sequence[float], lengths: Sequence[float], size: int
+    scores: Sequence[_Real], rewards: Sequence[_Real], lengths: Sequence[_Real], size: int
 ) -> Answers:
     """One question with possible answers of given scores, rewards and lengths; the second policy is uniform.
 
@@ -57,8 +58,8 @@ def answers(
             "answers are given by as many scores as rewards and lengths, and groups have at least one, got "
             f"{len(scores)}, {len(rewards)}, {len(lengths)} and size {size}"
         )
-    rows = [torch.tensor([list(x)], dtype=torch.float64) for x in (scores, rewards, lengths)]
-    return Answers(*rows, torch.zeros_like(rows[0]).log_softmax(-1), size)
+    x, r, n = (torch.tensor([list(row)], dtype=torch.float64) for row in (scores, rewards, lengths))
+    return Answers(x, r, n, torch.zeros_like(x).log_softmax(-1), size)
 
 
 def choice_problems(seed: int) -> list[OneChoice]:
@@ -67,7 +68,7 @@ def choice_problems(seed: int) -> list[OneChoice]:
     for number, positions in enumerate(POSITIONS):
         generator = generator_for(seed, "certification", number)
         scores, other = torch.randn(2, positions, generator=generator, dtype=torch.float64)
-        values = torch.randn(positions, 3, generator=generator, dtype=torch.float64) * 1.5
+        values = torch.randn(positions, 3, generator=generator, dtype=torch.float64) * 3
         made.append(OneChoice(scores, values, other.log_softmax(-1)))
     return made
 
@@ -104,6 +105,6 @@ def row_problem(seed: int, steps: int = 2, positions: int = 5) -> Rows:
     generator = generator_for(seed, "certification of mechanisms")
     scores = torch.randn(3, steps + 1, positions, generator=generator, dtype=torch.float64)
     scores[1, :, -1] = -torch.inf
-    values = torch.randn(3, steps + 1, positions, 3, generator=generator, dtype=torch.float64) * 1.5
+    values = torch.randn(3, steps + 1, positions, 3, generator=generator, dtype=torch.float64) * 3
     valid = torch.arange(steps + 1).expand(3, -1) < steps
     return Rows(scores, values, valid)

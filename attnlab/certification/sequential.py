@@ -2,7 +2,7 @@
 ruled out."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -14,7 +14,6 @@ from attnlab.microscope.hotelling import chance_of
 
 ALARM, MISSED = 1e-6, 1e-3
 """Chance to call an unbiased estimator biased, and to miss a bias that matters; over all looks."""
-_FIRST = 2**10
 _HEAVY = 0.1  # of the variance, made by a single one of all estimates
 
 Finding = Literal["exact", "scaled", "biased", "no gradient", "variance unbounded", "undecided"]
@@ -30,18 +29,22 @@ class Settled(NamedTuple):
 
 
 def settle(
-    more: Callable[[int, int], Float[Tensor, "n S"]], exact: Float[Tensor, "S"], matters: float, most: int
+    more: Callable[[int, int], Float[Tensor, "n S"]],
+    exact: Float[Tensor, "S"],
+    matters: float,
+    first: int,
+    most: int,
 ) -> Settled:
-    """Looks at 2^10, 2^11, ... estimates, `most` at last, as `more(draws, seed)` makes them.
+    """Looks at `first`, twice as many, ... estimates, `most` at last, as `more(draws, seed)` makes them.
 
     biased: Hotelling's T^2 says so, with chance ALARM at most if there is no bias. exact: the mean and all
     its noise lie within `matters` * |exact|, which a larger bias gets past with chance MISSED at most.
     scaled: the same for what is not along the exact gradient.
     """
-    looks = int(math.log2(most / _FIRST)) + 1
+    looks = int(math.log2(most / first)) + 1
     seen = exact.new_empty(0, len(exact))
     for look in range(looks):
-        seen = torch.cat([seen, more(max(_FIRST, len(seen)), look)])
+        seen = torch.cat([seen, more(max(first, len(seen)), look)])
         finding = _look(seen, exact, matters, looks)
         if finding != "undecided":
             break
@@ -49,6 +52,16 @@ def settle(
     if finding == "undecided" and squares.max() > _HEAVY * squares.sum():
         finding = "variance unbounded"
     return Settled(finding, seen.mean(0), float(squares.mean()), len(seen))
+
+
+def together(findings: Sequence[Finding], scales: tuple[float, float], matters: float) -> Finding:
+    """One finding of several problems: the gravest; one scale must hold for all."""
+    for grave in ("variance unbounded", "biased", "undecided"):
+        if grave in findings:
+            return grave
+    if len(set(findings)) == 1 and findings[0] != "scaled":
+        return findings[0]
+    return "scaled" if scales[1] - scales[0] <= 4 * matters * max(map(abs, scales)) else "biased"
 
 
 def _look(seen: Tensor, exact: Tensor, matters: float, looks: int) -> Finding:

@@ -47,8 +47,10 @@ class Subject(NamedTuple):
     """Problems that go to an extreme with a factor: rare outcomes become rarer."""
     companions: Callable[[Any], Any] = lambda problem: None
     """The same problem in another batch; None where it is alone."""
-    redrawn: Callable[[int, int], tuple[Tensor, float]] | None = None
-    """So many estimates (n S) of the first row, by a seed, as a mechanism draws by itself; what one costs."""
+    redrawn: Callable[[int, int, int], tuple[Tensor, float]] | None = None
+    """So many estimates (n S) of a row, by a seed, as a mechanism draws by itself; and what one costs."""
+    rows: tuple[int, ...] = (0,)
+    """The rows of a problem that are sampled where they cannot be enumerated."""
 
 
 def nothing() -> Float[Tensor, "1 0"]:

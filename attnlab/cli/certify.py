@@ -18,11 +18,12 @@ variance unbounded. Without an estimator, all that are known are certified.
 docs/certify.md goes through an example.
 """
 
+from attnlab.certification.certificate import VERDICTS
+from attnlab.certification.loading import load
 from attnlab.cli.answers import FAILED, SUCCESS, answered, parser, said
+from attnlab.config import combinations
 from attnlab.config.arguments import overrides_in
 from attnlab.progress import counting, tell
-
-_VERDICTS = "exact, scaled, biased, ..."
 
 
 def certify(arguments: list[str], doc: str | None) -> int:
@@ -34,7 +35,7 @@ def certify(arguments: list[str], doc: str | None) -> int:
     options.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the problems; %(default)s unless given"
     )
-    told = f"exit code 1 unless the verdict is this one ({_VERDICTS}); may be given several times"
+    told = "exit code 1 unless the verdict is this one; may be given several times"
     options.add_argument("--require", action="append", default=[], metavar="VERDICT", help=told)
     options.add_argument("--json", action="store_true", help="one object, or a list of several")
     options.add_argument(
@@ -55,49 +56,43 @@ def _certify(
     config_dir: str | None,
 ) -> int:
     settings = [word for word in estimators if "=" in word]
-    targets = [word for word in estimators if "=" not in word]
-    foreign = [word for word in settings if not word.startswith(("attention=", "attention."))]
-    if foreign:
+    if foreign := [word for word in settings if not word.startswith(("attention=", "attention."))]:
         raise ValueError(f"{foreign[0]} is no setting of attention, and nothing else is certified")
     if seed < 0:
         raise ValueError(f"--seed must be at least 0, got {seed}")
-    if not estimators and (objective or require or json):
-        raise ValueError("--objective, --require and --json go with an estimator, MODULE:FUNCTION")
-    if estimators and markdown:
-        raise ValueError("--markdown writes the page of all estimators that are known, and takes none")
-    from attnlab.certification.loading import load
-
-    loaded = [(target, load(target)) for target in targets]
-    place = overrides_in([f"--config-dir={config_dir}"]) if config_dir is not None else []
-    if not estimators:
-        tell("certifying every estimator that is known; loading torch")
-    import torch
-
-    from attnlab.certification import functions, mechanisms, page
-    from attnlab.certification.certificate import VERDICTS
-    from attnlab.certification.certifying import certificate_of
-    from attnlab.config import combinations
-
-    torch.set_num_threads(1)  # small tensors are fastest with one
-    if not estimators:
-        jobs = [*page.published_jobs(seed), *page.mechanism_jobs(seed)]
-        seen = list(jobs)
-        for line in (page.lines if markdown else page.brief)(counting(seen, len(seen), "estimator")):
-            print(line, flush=True)
-        return SUCCESS
     if unknown := [word for word in require if word not in VERDICTS]:
-        raise ValueError(f"--require takes one of {', '.join(VERDICTS)}, got {unknown[0]}")
-    subjects = [functions.subject_of(function, target, seed) for target, function in loaded]
+        raise ValueError(f"--require takes one of {', '.join(VERDICTS)}, got {unknown[0]!r}")
+    if not estimators:
+        if objective or require or json:
+            raise ValueError("--objective, --require and --json go with an estimator, MODULE:FUNCTION")
+        return _everything(seed, markdown)
+    if markdown:
+        raise ValueError("--markdown writes the page of all estimators that are known, and takes none")
+    loaded = {word: load(word) for word in estimators if "=" not in word}
+    place = overrides_in([f"--config-dir={config_dir}"]) if config_dir is not None else []
+
+    from attnlab.certification import certifying, functions, mechanisms
+
+    certifying.torch.set_num_threads(1)  # small tensors are fastest with one
+    subjects = [functions.subject_of(function, name, seed) for name, function in loaded.items()]
     for job in combinations.expanded([*settings, *place]) if settings else []:
-        shown = " ".join(word for word in job if word.startswith("attention"))
-        subjects.append(mechanisms.subject_of(job, shown, seed))
-    found = [certificate_of(subject, objective) for subject in subjects]
-    if json:
-        texts = [one.json() for one in found]
-        print(texts[0] if len(texts) == 1 else "[" + ",\n".join(texts) + "]")
-    else:
-        print("\n\n".join(map(str, found)))
-    wrong = [one for one in found if require and one.verdict not in require]
-    if wrong:
-        return said(FAILED, f"{wrong[0].name}: {' or '.join(require)} was required; {wrong[0].advice}")
+        name = " ".join(word for word in job if word.startswith("attention"))
+        subjects.append(mechanisms.subject_of(job, name, seed))
+    found = [certifying.certificate_of(subject, objective, seed) for subject in subjects]
+    texts = [one.json() if json else str(one) for one in found]
+    print(f"[{', '.join(texts)}]" if json and len(texts) > 1 else "\n\n".join(texts))
+    for one in found:
+        if require and one.verdict not in require:
+            return said(FAILED, f"{one.name}: {' or '.join(require)} was required; {one.advice}")
+    return SUCCESS
+
+
+def _everything(seed: int, markdown: bool) -> int:
+    tell("certifying every estimator that is known; loading torch")
+    from attnlab.certification import certifying, page
+
+    certifying.torch.set_num_threads(1)
+    jobs = [*page.published_jobs(seed), *page.mechanism_jobs(seed)]
+    for line in (page.lines if markdown else page.brief)(counting(jobs, len(jobs), "estimator")):
+        print(line, flush=True)
     return SUCCESS
