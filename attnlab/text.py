@@ -36,9 +36,10 @@ def data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
 
 
-def failure(error: BaseException) -> str:
-    """That code of a person's own failed, why, and where."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
+def failure(error: BaseException, file: str | None = None) -> str:
+    """That code of a person's own failed, why, and where: in their file, where that is known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = next((frame for frame in reversed(frames) if frame.filename == file), frames[-1])
     said = "".join(traceback.TracebackException.from_exception(error).format_exception_only()).strip()
     # a refusal of a person's own is theirs to word; a library's error may be pages long
     reason = said if isinstance(error, ValueError) else said.splitlines()[0]

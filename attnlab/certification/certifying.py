@@ -20,9 +20,8 @@ from attnlab.microscope.hotelling import chance_of
 _MOST = 2**13  # outcomes of one problem
 _SHARPER = (2.0, 6.0, 10.0)
 _OWN_DRAWS = 2**13
-_MATTERS = 0.03
-_BY_MECHANISM, _BY_FUNCTION = (2**16, 2**20), (2**10, 2**17)
-"""How many estimates of a problem are made at first and at most."""
+_BY_MECHANISM, _BY_FUNCTION = (0.03, 2**16, 2**20), (0.05, 2**10, 2**16)
+"""The bias that matters, relative to the gradient; estimates of a problem at first, and at most."""
 
 
 def certify(
@@ -197,7 +196,7 @@ def _follows(
 
 def _sampled(subject: Subject, objective: str, seed: int) -> Certificate:
     """By the sequential test on each problem."""
-    first, most = _BY_MECHANISM if subject.redrawn is not None else _BY_FUNCTION
+    matters, first, most = _BY_MECHANISM if subject.redrawn is not None else _BY_FUNCTION
     costs: list[float] = []
     settled, exacts = [], []
     for problem, row in itertools.product(subject.problems, subject.rows):
@@ -208,7 +207,7 @@ def _sampled(subject: Subject, objective: str, seed: int) -> Certificate:
             return estimates
 
         exacts.append(subject.truth(problem, objective).slope[row])
-        settled.append(settle(more, exacts[-1], _MATTERS, first, most))
+        settled.append(settle(more, exacts[-1], matters, first, most))
     means = [found.mean for found in settled]
     if not torch.cat(means).isfinite().any():
         raise ValueError(f"{subject.name} gives no finite gradient")
@@ -221,13 +220,13 @@ def _sampled(subject: Subject, objective: str, seed: int) -> Certificate:
         subject,
         objective,
         lies,
-        verdict=together([found.finding for found in settled], lies.scales, _MATTERS),
+        verdict=together([found.finding for found in settled], lies.scales, matters),
         variance=noise / length,
         cost=costs[0],
         error=math.sqrt((distance + noise * costs[0] / judging.BUDGET) / length),
         enumerated=False,
         how=f"sampled, since not all that is random comes from what can be enumerated: {counts} estimates of "
-        f"{len(settled)} problems; on each a bias of {_MATTERS:.0%} of the gradient is missed with chance "
+        f"{len(settled)} problems; on each a bias of {matters:.0%} of the gradient is missed with chance "
         f"{MISSED:g} at most, and a false alarm has chance {ALARM:g}",
         follows=(),
         behind="",

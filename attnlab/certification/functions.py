@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnlab.certification import estimands
-from attnlab.certification.drawing import Draw
+from attnlab.certification.drawing import Draw, ForcedMultinomial
 from attnlab.certification.outcomes import Choices, First, enumerated
 from attnlab.certification.problems import Answers, OneChoice, answer_problems, choice_problems, loss_of
 from attnlab.certification.subject import Estimate, Subject, Truth, nothing
@@ -39,14 +39,18 @@ def subject_of(
     if foreign := [each for each in problems or () if not isinstance(each, record)]:
         raise ValueError(f"problems of this kind are {record.__name__}, got {type(foreign[0]).__name__}")
 
-    def call(*arguments: Any, **named: Any) -> Any:
+    called = function if isinstance(function, types.FunctionType) else type(function).__call__
+    file = getattr(getattr(called, "__code__", None), "co_filename", None)
+
+    def call(choices: Choices, *arguments: Any, **named: Any) -> Any:
         own = function if isinstance(function, types.FunctionType) else copy.deepcopy(function)
         try:
-            return own(*arguments, **{key: value for key, value in named.items() if key in given})
+            with ForcedMultinomial(choices):
+                return own(*arguments, **{key: value for key, value in named.items() if key in given})
         except (KeyboardInterrupt, GeneratorExit):
             raise
         except BaseException as error:
-            raise ValueError(f"{name} {failure(error)}") from error
+            raise ValueError(f"{name} {failure(error, file)}") from error
 
     if kind == "advantage":
         return _advantage(call, name, problems or answer_problems(seed))
@@ -83,7 +87,7 @@ def _surrogate(call: Callable[..., Any], name: str, problems: Sequence[OneChoice
     def estimate(problem: OneChoice, choices: Choices) -> Estimate:
         scores, values = (x.clone().requires_grad_() for x in (problem.scores, problem.values))
         draw = Draw(choices, problem, values)
-        loss = call(scores, draw=draw, reference=problem.reference.clone())
+        loss = call(choices, scores, draw=draw, reference=problem.reference.clone())
         if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
             raise ValueError(f"{name} must give one loss, a tensor of one number, got {_seen(loss)}")
         return _slopes(loss.sum(), scores, values, float(draw.evaluations))
@@ -100,7 +104,7 @@ def _router(call: Callable[..., Any], name: str, problems: Sequence[OneChoice]) 
     def estimate(problem: OneChoice, choices: Choices) -> Estimate:
         scores, values = (x.clone().requires_grad_() for x in (problem.scores, problem.values))
         draw = Draw(choices, problem, values)
-        weights = call(scores, draw=draw)
+        weights = call(choices, scores, draw=draw)
         if not isinstance(weights, Tensor) or weights.shape != scores.shape:
             raise ValueError(
                 f"{name} must give the weights of {len(scores)} experts, {tuple(scores.shape)}, got "
@@ -134,6 +138,7 @@ def _advantage(call: Callable[..., Any], name: str, problems: Sequence[Answers])
         greedy = problem.rewards.gather(-1, shares.argmax(-1, keepdim=True)).squeeze(-1)
         chosen = policy.gather(-1, drawn)
         weights = call(
+            choices,
             problem.rewards.gather(-1, drawn),
             lengths=problem.lengths.gather(-1, drawn),
             log_probs=chosen,

@@ -31,7 +31,10 @@ class Drawn(Choices):
         self.generator = generator
 
     def choose(self, probs: Float[Tensor, "*rows S"]) -> int:
-        return int(torch.multinomial(probs.detach(), 1, generator=self.generator))
+        there = probs.detach().nonzero()[:, 0]
+        at = torch.rand((), generator=self.generator, dtype=torch.float64) * probs.sum()
+        behind = int((probs.cumsum(-1)[there] <= at).sum())
+        return int(there[min(behind, len(there) - 1)])
 
 
 class First(Choices):

@@ -72,7 +72,7 @@ SLOW = {name for name in VERDICTS if list(VERDICTS).index(name) < list(VERDICTS)
 @pytest.mark.parametrize(
     "name", [pytest.param(x, marks=[pytest.mark.slow] if x in SLOW else []) for x in VERDICTS]
 )
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(x, marks=pytest.mark.slow) for x in range(1, 5))])
 def test_every_published_estimator_has_its_verdict(name: str, seed: int) -> None:
     assert set(VERDICTS) == {estimator.__name__ for estimator in published.ESTIMATORS}
     assert attnlab.certify(getattr(published, name), seed=seed).verdict == VERDICTS[name]
@@ -256,13 +256,36 @@ def test_the_certificate_is_the_same_in_any_order_of_the_outcomes(
 # --- sampling ---
 
 
-def by_itself(scores: Tensor, draw: Any) -> Tensor:
-    position = torch.distributions.Categorical(logits=scores).sample()
-    return draw.loss(position).detach() * scores.log_softmax(-1)[position]
+def with_categorical(scores: Tensor, draw: Any) -> Tensor:
+    """Draws by torch itself, which are enumerated too."""
+    law = torch.distributions.Categorical(logits=scores)
+    positions = law.sample(torch.Size([2]))
+    losses = draw.loss(positions).detach()
+    return ((losses - losses.flip(0)) * law.log_prob(positions)).mean()
+
+
+def without_replacement(scores: Tensor, draw: Any) -> Tensor:
+    """The first of two different positions has the law of one draw."""
+    first, _ = torch.multinomial(scores.softmax(-1), 2)
+    return draw.loss(first).detach() * scores.log_softmax(-1)[first]
+
+
+@pytest.mark.parametrize(("estimator", "outcomes"), [(with_categorical, 9), (without_replacement, 6)])
+def test_draws_by_torch_itself_are_enumerated(estimator: Callable[..., Tensor], outcomes: int) -> None:
+    found = attnlab.certify(estimator)
+    assert found.verdict == "exact" and f": {outcomes} + " in found.how
+
+
+def by_noise(scores: Tensor, draw: Any) -> Tensor:
+    noise = -torch.empty(4, len(scores), dtype=torch.float64).exponential_().log()
+    positions = (scores.detach() + noise).argmax(-1)
+    losses = draw.loss(positions).detach()
+    advantages = (losses - losses.mean()) * 4 / 3
+    return (advantages * scores.log_softmax(-1)[positions]).mean()
 
 
 def halved(scores: Tensor, draw: Any) -> Tensor:
-    return by_itself(scores, draw) / 2
+    return by_noise(scores, draw) / 2
 
 
 def relaxed(scores: Tensor, draw: Any) -> Tensor:
@@ -270,12 +293,14 @@ def relaxed(scores: Tensor, draw: Any) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("estimator", "verdict"), [(by_itself, "exact"), (halved, "scaled"), (relaxed, "biased")]
+    ("estimator", "matters", "verdict"),
+    [(by_noise, 0.3, "exact"), (halved, 0.3, "scaled"), (relaxed, 0.1, "biased")],
 )
 def test_draws_that_cannot_be_forced_are_sampled_until_a_test_decides(
-    estimator: Callable[..., Tensor], verdict: str
+    estimator: Callable[..., Tensor], matters: float, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = attnlab.certify(estimator)
+    monkeypatch.setattr(certifying, "_BY_FUNCTION", (matters, 2**9, 2**14))
+    found = attnlab.certify(estimator, problems=choice_problems(0)[:2])
     assert found.verdict == verdict and not found.enumerated and found.how.startswith("sampled")
 
 
@@ -372,12 +397,11 @@ def test_arguments_that_do_not_go_together_are_refused() -> None:
         answers([0, 1], [1], [1, 1], 2)
 
 
-def test_where_there_are_too_many_outcomes_problems_are_left_out_and_then_sampled(
+def test_problems_of_too_many_outcomes_are_left_out_while_there_is_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(certifying, "_MOST", 10)
     assert attnlab.certify(two_draws).how.endswith(": 9 outcomes")
     monkeypatch.setattr(certifying, "_MOST", 8)
-    monkeypatch.setattr(certifying, "_MATTERS", 0.5)
-    found = attnlab.certify(two_draws)
-    assert found.verdict == "exact" and found.how.startswith("sampled")
+    monkeypatch.setattr(certifying, "_BY_FUNCTION", (0.5, 2**8, 2**10))
+    assert attnlab.certify(two_draws, problems=choice_problems(0)[:1]).how.startswith("sampled")
