@@ -1,5 +1,6 @@
 """The verdict on an estimator: `attnlab.certify`."""
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Sequence
@@ -60,9 +61,8 @@ def certificate_of(subject: Subject, objective: str | None = None, seed: int = 0
     asked = objective or subject.objective
     if asked not in subject.words:
         raise ValueError(f"the objective is one of {', '.join(subject.words)} here, got {asked!r}")
-    if repeats(subject, subject.problems[0]):
-        found = _enumerate(subject)
-        if found:
+    with contextlib.suppress(NotEnumerable):
+        if repeats(subject, subject.problems[0]) and (found := _enumerate(subject)):
             return _judged(subject, asked, found)
     return _sampled(subject, asked, seed)
 
@@ -196,6 +196,8 @@ def _follows(
 
 def _sampled(subject: Subject, objective: str, seed: int) -> Certificate:
     """By the sequential test on each problem."""
+    if objective == "forward":
+        raise ValueError(f"{subject.name} is random in a way that is not enumerated, which forward asks for")
     matters, first, most = _BY_MECHANISM if subject.redrawn is not None else _BY_FUNCTION
     costs: list[float] = []
     settled, exacts = [], []
@@ -225,8 +227,8 @@ def _sampled(subject: Subject, objective: str, seed: int) -> Certificate:
         cost=costs[0],
         error=math.sqrt((distance + noise * costs[0] / judging.BUDGET) / length),
         enumerated=False,
-        how=f"sampled, since not all that is random comes from what can be enumerated: {counts} estimates of "
-        f"{len(settled)} problems; on each a bias of {matters:.0%} of the gradient is missed with chance "
+        how=f"sampled, since what is random cannot be enumerated: {counts} estimates of {len(settled)} problems; "
+        f"on each, a bias of {matters:.0%} of the gradient is missed with chance "
         f"{MISSED:g} at most, and a false alarm has chance {ALARM:g}",
         follows=(),
         behind="",

@@ -1,12 +1,12 @@
 """What is handed to an estimator: draws that can be forced, and the loss of what is drawn."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import contextlib
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from attnlab.certification.outcomes import Choices
 from attnlab.certification.problems import OneChoice, loss_of
@@ -57,31 +57,33 @@ class Draw:
         return loss_of(weights, self._values)
 
 
-class ForcedMultinomial(TorchFunctionMode):
-    """Within it, `torch.multinomial` takes its positions from choices, and so does `Categorical.sample`."""
+class _Multinomial(NamedTuple):
+    """`torch.multinomial` that takes its positions from choices."""
 
-    def __init__(self, choices: Choices):
-        super().__init__()
-        self._choices = choices
+    choices: Choices
 
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
-    ) -> Any:
-        if func in (torch.multinomial, Tensor.multinomial):
-            return self._drawn(*args, **(kwargs or {}))
-        return func(*args, **(kwargs or {}))
-
-    def _drawn(
-        self, input: Tensor, num_samples: int, replacement: bool = False, *, generator: Any = None
+    def __call__(
+        self, input: Tensor, num_samples: int, replacement: bool = False, *, generator: object = None
     ) -> Tensor:
-        rows = input.detach().double().reshape(-1, input.size(-1))
-        found = [self._row(row.clone(), num_samples, replacement) for row in rows]
+        rows = input.detach().double().reshape(-1, input.size(-1)).clone()
+        found = [self._row(shares, num_samples, replacement) for shares in rows]
         return torch.tensor(found).view(*input.shape[:-1], num_samples)
 
     def _row(self, shares: Tensor, times: int, replacement: bool) -> list[int]:
         positions: list[int] = []
         for _ in range(times):
-            positions.append(self._choices.choose(shares / shares.sum()))
+            positions.append(self.choices.choose(shares / shares.sum()))
             if not replacement:
                 shares[positions[-1]] = 0.0
         return positions
+
+
+@contextlib.contextmanager
+def forced_multinomial(choices: Choices) -> Iterator[None]:
+    """Within it, torch draws categories from choices: `torch.multinomial`, and so `Categorical.sample`."""
+    original = torch.multinomial
+    torch.multinomial = _Multinomial(choices)  # pyright: ignore[reportAttributeAccessIssue]
+    try:
+        yield
+    finally:
+        torch.multinomial = original

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from attnlab.certification import estimands
-from attnlab.certification.drawing import Draw, ForcedMultinomial
+from attnlab.certification.drawing import Draw, forced_multinomial
 from attnlab.certification.outcomes import Choices, First, enumerated
 from attnlab.certification.problems import Answers, OneChoice, answer_problems, choice_problems, loss_of
 from attnlab.certification.subject import Estimate, Subject, Truth, nothing
@@ -45,7 +45,7 @@ def subject_of(
     def call(choices: Choices, *arguments: Any, **named: Any) -> Any:
         own = function if isinstance(function, types.FunctionType) else copy.deepcopy(function)
         try:
-            with ForcedMultinomial(choices):
+            with forced_multinomial(choices):
                 return own(*arguments, **{key: value for key, value in named.items() if key in given})
         except (KeyboardInterrupt, GeneratorExit):
             raise
@@ -108,7 +108,7 @@ def _router(call: Callable[..., Any], name: str, problems: Sequence[OneChoice]) 
         if not isinstance(weights, Tensor) or weights.shape != scores.shape:
             raise ValueError(
                 f"{name} must give the weights of {len(scores)} experts, {tuple(scores.shape)}, got "
-                f"{_seen(weights)}"
+                f"{_seen(weights)}; a surrogate names its first parameter scores"
             )
         read = int((weights.detach() != 0).sum())
         return _slopes(loss_of(weights.to(values.dtype), values), scores, values, float(max(1, read)))

@@ -289,7 +289,7 @@ def halved(scores: Tensor, draw: Any) -> Tensor:
 
 
 def relaxed(scores: Tensor, draw: Any) -> Tensor:
-    return draw.loss(torch.nn.functional.gumbel_softmax(scores, tau=0.5))
+    return draw.loss(torch.nn.functional.gumbel_softmax(scores, tau=3.0))
 
 
 @pytest.mark.parametrize(
@@ -334,7 +334,7 @@ def test_the_sequential_test_decides_what_it_says_it_decides() -> None:
 # --- mechanisms, and outputs ---
 
 
-@pytest.mark.parametrize("name", ["soft", "hard_exact", "hard_marginal", "unordered_set", "sum_and_sample"])
+@pytest.mark.parametrize("name", ["soft", "hard_exact", "hard_marginal", "sum_and_sample"])
 def test_a_mechanism_by_name_is_exact_for_its_own_objective(name: str) -> None:
     found = attnlab.certify(name).require("exact")
     assert found.objective == attnlab.mechanism(name).facts.objective and found.behind == "exact"
