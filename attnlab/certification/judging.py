@@ -1,14 +1,15 @@
 """From means over every outcome to a verdict."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from attnlab.certification.certificate import Certificate
 from attnlab.certification.measuring import Measured
-from attnlab.certification.subject import Truth
+from attnlab.certification.subject import Subject, Truth
 
 TOLERANCE = 1e-6
 """What a mean may be off, relative to the exact gradient: estimators add small numbers to denominators."""
@@ -99,3 +100,18 @@ def summed(
     left = flat - torch.stack(sides, -1) @ shares
     near = float(left.norm()) <= TOLERANCE * float(flat.norm())
     return (float(shares[0]), float(shares[1])) if near and shares.abs().min() > TOLERANCE else None
+
+
+def stated(subject: Subject, objective: str, lies: Alignment, **found: Any) -> Certificate:
+    """A certificate of what was found beside an estimand."""
+    return Certificate(
+        name=subject.name,
+        kind=subject.kind,
+        objective=objective,
+        estimand=subject.words[objective],
+        scale=lies.scale,
+        scales=lies.scales,
+        cosine=lies.cosine,
+        foreign=lies.foreign,
+        **found,
+    )

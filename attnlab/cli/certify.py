@@ -28,7 +28,7 @@ from attnlab.progress import counting, tell
 
 def certify(arguments: list[str], doc: str | None) -> int:
     """`scripts/certify.py`: what the mean of an estimator is, beside the exact gradient."""
-    options = parser("certify", "[MODULE:FUNCTION ... | KEY=VALUE ...] [--json] [--require VERDICT]", doc)
+    options = parser("certify", "[MODULE:FUNCTION ... | KEY=VALUE ...] [options]", doc)
     told = "functions of your own, or settings of attention; several are certified one after the other"
     options.add_argument("estimators", nargs="*", metavar="MODULE:FUNCTION", help=told)
     options.add_argument("--objective", metavar="WORD", help="what it is held to; by its kind unless given")
@@ -71,9 +71,11 @@ def _certify(
     loaded = {word: load(word) for word in estimators if "=" not in word}
     place = overrides_in([f"--config-dir={config_dir}"]) if config_dir is not None else []
 
+    import torch
+
     from attnlab.certification import certifying, functions, mechanisms
 
-    certifying.torch.set_num_threads(1)  # small tensors are fastest with one
+    torch.set_num_threads(1)  # small tensors are fastest with one
     subjects = [functions.subject_of(function, name, seed) for name, function in loaded.items()]
     for job in combinations.expanded([*settings, *place]) if settings else []:
         name = " ".join(word for word in job if word.startswith("attention"))
@@ -89,9 +91,11 @@ def _certify(
 
 def _everything(seed: int, markdown: bool) -> int:
     tell("certifying every estimator that is known; loading torch")
-    from attnlab.certification import certifying, page
+    import torch
 
-    certifying.torch.set_num_threads(1)
+    from attnlab.certification import page
+
+    torch.set_num_threads(1)
     jobs = [*page.published_jobs(seed), *page.mechanism_jobs(seed)]
     for line in (page.lines if markdown else page.brief)(counting(jobs, len(jobs), "estimator")):
         print(line, flush=True)

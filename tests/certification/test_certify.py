@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 import attnlab
-from attnlab.certification import Certificate, answers, certifying, measuring, published
+from attnlab.certification import Certificate, answers, by_outcomes, by_samples, measuring, published
 from attnlab.certification.estimands import by_differences, of_answers, of_choice
 from attnlab.certification.problems import answer_problems, choice_problems, loss_of
 from attnlab.certification.sequential import settle
@@ -299,7 +299,7 @@ def relaxed(scores: Tensor, draw: Any) -> Tensor:
 def test_draws_that_cannot_be_forced_are_sampled_until_a_test_decides(
     estimator: Callable[..., Tensor], matters: float, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(certifying, "_BY_FUNCTION", (matters, 2**9, 2**14))
+    monkeypatch.setattr(by_samples, "_BY_FUNCTION", (matters, 2**9, 2**14))
     found = attnlab.certify(estimator, problems=choice_problems(0)[:2])
     assert found.verdict == verdict and not found.enumerated and found.how.startswith("sampled")
 
@@ -400,8 +400,8 @@ def test_arguments_that_do_not_go_together_are_refused() -> None:
 def test_problems_of_too_many_outcomes_are_left_out_while_there_is_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(certifying, "_MOST", 10)
+    monkeypatch.setattr(by_outcomes, "_MOST", 10)
     assert attnlab.certify(two_draws).how.endswith(": 9 outcomes")
-    monkeypatch.setattr(certifying, "_MOST", 8)
-    monkeypatch.setattr(certifying, "_BY_FUNCTION", (0.5, 2**8, 2**10))
+    monkeypatch.setattr(by_outcomes, "_MOST", 8)
+    monkeypatch.setattr(by_samples, "_BY_FUNCTION", (0.5, 2**8, 2**10))
     assert attnlab.certify(two_draws, problems=choice_problems(0)[:1]).how.startswith("sampled")
