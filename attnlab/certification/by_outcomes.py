@@ -1,5 +1,6 @@
 """The verdict where every outcome can be met."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -111,7 +112,7 @@ def _explodes(subject: Subject, problem: Any) -> bool:
 def _draws_so(subject: Subject, mean: Tensor) -> bool:
     estimates, _ = drawn(subject, subject.problems[0], 0, _OWN_DRAWS, 0)
     difference, covariance = estimates.mean(0) - mean, torch.cov(estimates.T)
-    return chance_of(difference, covariance, len(estimates)) > ALARM
+    return chance_of(difference, covariance, len(estimates), missed=-math.log(ALARM)) > ALARM
 
 
 def _follows(

@@ -13,11 +13,11 @@ from attnlab.certification.measuring import drawn
 from attnlab.certification.sequential import ALARM, MISSED, settle, together
 from attnlab.certification.subject import Subject
 
-_BY_MECHANISM, _BY_FUNCTION = (0.03, 2**16, 2**20), (0.05, 2**10, 2**16)
+_BY_MECHANISM, _BY_FUNCTION = (0.03, 2**16, 2**20), (0.05, 2**10, 2**18)
 """The bias that matters, relative to the gradient; estimates of a problem at first, and at most."""
 
 
-def sampled(subject: Subject, objective: str, seed: int) -> Certificate:
+def sampled(subject: Subject, objective: str, seed: int, reason: str) -> Certificate:
     """By the sequential test on each problem. Raises ValueError where no estimate is finite, and for an
     objective that asks for every outcome."""
     if objective == "forward":
@@ -51,9 +51,9 @@ def sampled(subject: Subject, objective: str, seed: int) -> Certificate:
         cost=costs[0],
         error=math.sqrt((distance + noise * costs[0] / judging.BUDGET) / length),
         enumerated=False,
-        how=f"sampled, since what is random cannot be enumerated: {counts} estimates of {len(settled)} "
-        f"problems; on each, a bias of {matters:.0%} of the gradient is missed with chance "
-        f"{MISSED:g} at most, and a false alarm has chance {ALARM:g}",
+        how=f"sampled, since {reason}: {counts} estimates of {len(settled)} problems; on each, a bias of "
+        f"{matters:.0%} of the gradient is missed with chance {MISSED:g} at most, a false alarm has chance "
+        f"{ALARM:g}",
         follows=(),
         behind="",
         notes=(),

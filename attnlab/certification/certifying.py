@@ -1,6 +1,5 @@
 """The verdict on an estimator: `attnlab.certify`."""
 
-import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -49,7 +48,12 @@ def certificate_of(subject: Subject, objective: str | None = None, seed: int = 0
     asked = objective or subject.objective
     if asked not in subject.words:
         raise ValueError(f"the objective is one of {', '.join(subject.words)} here, got {asked!r}")
-    with contextlib.suppress(NotEnumerable):
-        if repeats(subject, subject.problems[0]) and (found := problems_of(subject)):
-            return judged(subject, asked, found)
-    return sampled(subject, asked, seed)
+    reason = "the same draws do not give the same estimate again"
+    try:
+        if repeats(subject, subject.problems[0]):
+            if found := problems_of(subject):
+                return judged(subject, asked, found)
+            reason = "there are too many outcomes"
+    except NotEnumerable as error:
+        reason = str(error)
+    return sampled(subject, asked, seed, reason)

@@ -78,7 +78,7 @@ def enumerated(make: Callable[[Choices], _Made], most: int) -> list[tuple[_Made,
         found.append((made, forced.chance))
         waiting += forced.others
         if len(found) + len(waiting) > most:
-            raise NotEnumerable(f"more than {most:,} outcomes")
+            raise NotEnumerable(f"there are more than {most:,} outcomes")
     return found
 
 
@@ -91,7 +91,7 @@ class ForcedRandomness(Randomness):
         self.choices = choices
 
     def noise(self, like: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-        raise NotEnumerable("continuous noise")
+        raise NotEnumerable("its noise is continuous")
 
     def position(self, log_probs: Float[Tensor, "*shape S"]) -> Int[Tensor, "*shape"]:
         drawn = [torch.full(each.shape[:-1], self.choices.choose(_probs(each))) for each in log_probs]
