@@ -87,7 +87,7 @@ class Certificate:
             "how": self.how,
             "behind": self.behind,
             "variance": f"{_number(self.variance)} of one estimate, relative to |exact|^2",
-            "cost": f"{self.cost:.4g} evaluations for one estimate",
+            "cost": f"{self.cost:.4g} for one estimate, evaluations of the loss or answers",
             "error": f"{_number(self.error)} at 100 evaluations, relative to |exact|",
             "notes": "; ".join(self.notes),
         }
