@@ -16,7 +16,7 @@ from attnlab.certification.subject import Subject, Truth
 from attnlab.microscope.hotelling import chance_of
 
 _MOST = 2**13  # outcomes of one problem
-_SHARPER = (2.0, 6.0, 10.0)
+_SHARPER = (8.0, 20.0, 32.0)
 _OWN_DRAWS = 2**13
 
 

@@ -48,7 +48,7 @@ EXPRESSED = {name: found for name in MUTANTS if name not in BLIND and (found := 
         pytest.param(
             job, seed, marks=[] if seed == 1 and " ".join(job[:2]).endswith(FAST) else pytest.mark.slow
         )
-        for seed in range(1, 8)
+        for seed in range(1, 6)
         for job in JOBS
     ],
     ids=lambda given: " ".join(given) if isinstance(given, list) else None,
