@@ -7,12 +7,19 @@ if TYPE_CHECKING:
     from attnlab import functional
     from attnlab.api import attention, mechanism
     from attnlab.building import build
+    from attnlab.certification import certify
     from attnlab.runs.predicting import load
 
-__all__ = ["attention", "build", "functional", "load", "mechanism"]
+__all__ = ["attention", "build", "certify", "functional", "load", "mechanism"]
 __version__ = "0.1.0"
 
-_HOMES = {"attention": "api", "build": "building", "load": "runs.predicting", "mechanism": "api"}
+_HOMES = {
+    "attention": "api",
+    "build": "building",
+    "certify": "certification",
+    "load": "runs.predicting",
+    "mechanism": "api",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,6 @@
 """From a configuration to the objects it describes, each made under a seed of its own."""
 
 import importlib
-import traceback
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ from attnlab.models.inference import inference_for
 from attnlab.models.model import Model
 from attnlab.randomness import derive, part
 from attnlab.tasks.task import Task
+from attnlab.text import failure
 from attnlab.training.lightning_module import Training
 from attnlab.training.metrics import Measure, metrics_of
 
@@ -151,15 +151,6 @@ def make_part(path: str, node: Mapping[str, Any], *given: Any) -> Any:
             if not isinstance(part := getattr(made, name), kind):
                 raise ValueError(f"{path}: {name} of {target} must be a {kind.__name__}, got {part!r:.60}")
     return made
-
-
-def failure(error: BaseException) -> str:
-    """That code of a person's own failed, why, and where."""
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    said = "".join(traceback.TracebackException.from_exception(error).format_exception_only()).strip()
-    # a refusal of a person's own is theirs to word; a library's error may be pages long
-    reason = said if isinstance(error, ValueError) else said.splitlines()[0]
-    return f"fails with {reason} ({last.filename}, line {last.lineno})"
 
 
 _KINDS: dict[str, tuple[Any, str]] = {

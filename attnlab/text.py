@@ -3,6 +3,7 @@ copied."""
 
 import base64
 import textwrap
+import traceback
 
 WIDTH = 80
 _UNBROKEN = "\N{NO-BREAK SPACE}"
@@ -33,3 +34,13 @@ def counted(count: int, noun: str) -> str:
 def data_uri(png: bytes) -> str:
     """A picture as the address of an image that a page carries in itself."""
     return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+
+
+def failure(error: BaseException, file: str | None = None) -> str:
+    """That code of a person's own failed, why, and where: in their file, where that is known."""
+    frames = traceback.extract_tb(error.__traceback__)
+    last = next((frame for frame in reversed(frames) if frame.filename == file), frames[-1])
+    said = "".join(traceback.TracebackException.from_exception(error).format_exception_only()).strip()
+    # a refusal of a person's own is theirs to word; a library's error may be pages long
+    reason = said if isinstance(error, ValueError) else said.splitlines()[0]
+    return f"fails with {reason} ({last.filename}, line {last.lineno})"

@@ -24,6 +24,7 @@ FLOORS = [
     {"building"},
     {"api"},
     {"microscope"},
+    {"certification"},
     {"runs"},
     {"comparison"},
     {"tour"},

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from attnlab import functional
@@ -68,19 +68,34 @@ def sample_gradients(
 
 def _estimates(mechanism: Mechanism, scores: Tensor, loss: Loss, rows: int, seed: int, start: int) -> Tensor:
     leaf = scores.detach().expand(1, rows, 1, -1).clone().requires_grad_()
-    mask = leaf.detach() > -torch.inf
-    inputs = AttentionInput(leaf, mask, torch.zeros_like(mask), _first(leaf))
     randomness = Randomness(generator_for(seed, "microscope", start, device=scores.device))
-    selection = mechanism.selector(inputs, randomness)
-    weights = selection.weights.expand(-1, rows, 1, -1).squeeze(2)
-    # a copy: a loss may work in place
-    losses = _losses(loss, weights.clone(), mechanism.facts.needs)[..., None]
-    taken = Pass(losses[..., None], {"attention": Site(selection, torch.zeros_like(leaf[..., :1]), "step")})
-    surrogate = mechanism.estimator(losses, taken, torch.ones_like(mask[0, ..., 0])).loss
+
+    def each(weights: Tensor) -> Tensor:  # a copy: a loss may work in place
+        return _losses(loss, weights.squeeze(2).clone(), mechanism.facts.needs)[..., None]
+
+    surrogate, _ = surrogate_at(mechanism, leaf, each, randomness)
     if not surrogate.requires_grad:  # a control, which the scores do not enter
         return torch.zeros_like(leaf[0, :, 0])
     (gradient,) = torch.autograd.grad(surrogate.sum(), leaf, allow_unused=True, materialize_grads=True)
     return gradient[0, :, 0]
+
+
+def surrogate_at(
+    mechanism: Mechanism,
+    scores: Float[Tensor, "1 B T S"],
+    loss: Loss,
+    randomness: Randomness,
+    valid: Bool[Tensor, "B T"] | None = None,
+) -> tuple[Float[Tensor, "B T"], Float[Tensor, "K B T"]]:
+    """What a mechanism minimises at scores, for a loss of weights K B T S -> K B T, and those losses; all
+    steps are valid unless said."""
+    mask = scores.detach() > -torch.inf
+    step = torch.arange(scores.size(2), device=scores.device)
+    selection = mechanism.selector(AttentionInput(scores, mask, torch.zeros_like(mask), step), randomness)
+    losses = loss(selection.weights.expand(-1, *scores.shape[1:]))
+    taken = Pass(losses[..., None], {"attention": Site(selection, torch.zeros_like(scores[..., :1]), "step")})
+    counts = torch.ones_like(mask[0, ..., 0]) if valid is None else valid
+    return mechanism.estimator(losses, taken, counts).loss, losses
 
 
 def _losses(loss: Loss, weights: Tensor, needs: Needs) -> Tensor:
@@ -130,15 +145,15 @@ def exact_gradient(
         mask = (scores > -torch.inf)[None, None, None]
         inputs = AttentionInput(leaf[None, None, None], mask, torch.zeros_like(mask), _first(leaf))
         probs = mechanism.distribution(inputs).probs[0, 0, 0]
-        value = _objective_value(probs, loss, mechanism.facts.objective, mechanism.facts.bound)
+        value = objective_value(probs, loss, mechanism.facts.objective, mechanism.facts.bound)
     else:
-        value = _objective_value(functional.softmax(leaf), loss, objective)
+        value = objective_value(functional.softmax(leaf), loss, objective)
     if not value.requires_grad:
         return torch.zeros_like(leaf)
     return torch.autograd.grad(value, leaf, allow_unused=True, materialize_grads=True)[0]
 
 
-def _objective_value(
+def objective_value(
     probs: Float[Tensor, "S"], loss: Loss, objective: Objective, bound: int = 0
 ) -> Float[Tensor, ""]:
     """The objective at a distribution; with `bound` > 0, -E log mean_k exp(-loss(z_k)) of so many draws from

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
-from scipy.special import fdtrc
 from torch import Tensor
 
 from attnlab.config.choice_files import settings_in
@@ -16,10 +15,10 @@ from attnlab.config.composing import choices
 from attnlab.config.places import CONFIGS
 from attnlab.config.signatures import settings_of
 from attnlab.microscope.gradients import Loss, exact_gradient, mechanism_of, sample_gradients
+from attnlab.microscope.hotelling import SIGNIFICANT, chance_of
 
 SCORES = (0.9, -0.4, 0.3, -1.2, 0.6, 0.0, -0.8, 1.1)
 COSTS = (2.0, -1.0, 0.5, 1.5, -2.0, 0.0, 1.0, -0.5)
-SIGNIFICANT = 1e-4  # what is less likely than this without bias is called bias
 
 
 def linear(weights: Float[Tensor, "K N S"]) -> Float[Tensor, "K N"]:
@@ -84,31 +83,9 @@ def measure(overrides: Sequence[str], loss: Loss, draws: int, seed: int = 0) -> 
     cosine = torch.nn.functional.cosine_similarity(mean, exact, 0)
     lengths = torch.stack([bias, error, torch.maximum(2 * noise, distance)]) / length
     spread = covariance.trace() / length.square()
-    p_value = _p_value(difference, covariance, draws)
+    p_value = chance_of(difference, covariance, draws)
     found, its_error, limit = lengths.tolist()
     return _Measurement(found, its_error, limit, p_value, cosine.item(), spread.item(), cost)
-
-
-def _p_value(
-    difference: Tensor, covariance: Tensor, draws: int, missed: float = -math.log(SIGNIFICANT)
-) -> float:
-    """Chance that the mean of so many estimates is as far from the truth, by Hotelling's T^2 and its F law.
-
-    Estimates are not normal: few draws show no noise where a rare position makes all of it. So each direction
-    is granted, of the whole variance, the share `missed` / draws: an event of that probability does not occur
-    in so many draws with chance exp(-missed). Without any noise, the difference must be 0 to rounding. With
-    no more draws than positions there is no such law, and nothing is told: 1.
-    """
-    positions, total = len(difference), covariance.trace()
-    if draws <= positions:
-        return 1.0
-    if total <= 1e-18 * (1 + difference.square().sum()):
-        return float(difference.norm() <= 1e-9 * (1 + difference.norm()))
-    values, directions = torch.linalg.eigh(covariance)
-    granted = values.clamp_min(0.0) + missed / draws * total
-    squared = draws * ((difference @ directions).square() / granted).sum().item()
-    freedom = draws - positions
-    return float(fdtrc(positions, freedom, squared * freedom / (positions * (draws - 1))))
 
 
 def jobs() -> list[list[str]]:

@@ -2,7 +2,8 @@
 
 import pytorch_lightning as pl
 
-from attnlab.building import Built, failure, make_part
+from attnlab.building import Built, make_part
+from attnlab.text import failure
 from attnlab.training.exams import Tally, free_running, teacher_forced
 
 

@@ -17,6 +17,7 @@ from attnlab.config.composing import choices
 from attnlab.facts import number
 from attnlab.microscope import survey
 from attnlab.microscope.gradients import exact_gradient, mechanism_of, sample_gradients, settings
+from attnlab.microscope.hotelling import SIGNIFICANT, chance_of
 
 ROOT = Path(__file__).parents[2]
 SCORES = torch.tensor([0.4, -1.1, 0.9, 0.0, 0.3], dtype=torch.float64)
@@ -118,8 +119,8 @@ def test_the_test_of_bias_sees_one_percent():
     estimates = sample_gradients(["attention=rebar"], scores, survey.exponential, 1_000_000)
     exact = exact_gradient(scores, survey.exponential)
     covariance, draws = torch.cov(estimates.T), len(estimates)
-    assert survey._p_value(estimates.mean(0) - exact, covariance, draws) > survey.SIGNIFICANT
-    assert survey._p_value(estimates.mean(0) - 1.01 * exact, covariance, draws) < survey.SIGNIFICANT
+    assert chance_of(estimates.mean(0) - exact, covariance, draws) > SIGNIFICANT
+    assert chance_of(estimates.mean(0) - 1.01 * exact, covariance, draws) < SIGNIFICANT
 
 
 @pytest.mark.parametrize(
@@ -134,8 +135,8 @@ def test_few_draws_of_an_unbiased_mechanism_are_not_called_biased(name: str, pro
     exact = exact_gradient(scores, loss, overrides=overrides)
     alarms = 0
     for estimates in sample_gradients(overrides, scores, loss, 200 * draws, seed=3).view(200, draws, -1):
-        p_value = survey._p_value(estimates.mean(0) - exact, torch.cov(estimates.T), draws)
-        alarms += p_value < survey.SIGNIFICANT
+        p_value = chance_of(estimates.mean(0) - exact, torch.cov(estimates.T), draws)
+        alarms += p_value < SIGNIFICANT
     assert alarms <= 1
 
 
@@ -143,9 +144,9 @@ def test_where_the_estimates_are_normal_the_law_is_that_of_hotelling():
     """With the allowance for what was missed taken off: uniform chances, by Kolmogorov and Smirnov."""
     normal = torch.randn(400, 30, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     shape = torch.diag(torch.logspace(-2, 1, 8, dtype=torch.float64))
-    chances = [survey._p_value(x.mean(0), torch.cov(x.T), 30, missed=0.0) for x in normal @ shape]
+    chances = [chance_of(x.mean(0), torch.cov(x.T), 30, missed=0.0) for x in normal @ shape]
     assert scipy.stats.kstest(chances, "uniform").pvalue > 1e-3
-    off = [survey._p_value(x.mean(0) + 0.02, torch.cov(x.T), 30, missed=0.0) for x in normal @ shape]
+    off = [chance_of(x.mean(0) + 0.02, torch.cov(x.T), 30, missed=0.0) for x in normal @ shape]
     assert scipy.stats.kstest(off, "uniform").pvalue < 1e-6
 
 
