@@ -17,10 +17,10 @@ cost      evaluations of the loss for one estimate
   python scripts/microscope.py run=RUN --advise
 
 The same on the weights of a run, at its checkpoint=best, last, fresh (before
-training) or a file; of all mechanisms, or of attention=reinmax,rebar: against the exact gradient of each one's own
-objective and of the expected loss, at the scores and at all weights. The table
-is of all weights; RUN/microscope/ gets all places as CSV, and a picture. With
---advise, what to use there, for a --target error of the gradient.
+training) or a file; of all mechanisms, or of attention=reinmax,rebar. Each is
+held against the exact gradient of its own objective and of the expected loss.
+The table is of all weights; RUN/microscope/ gets all places as CSV, and a
+picture. With --advise, what to use there, for a --target error.
 """
 
 from pathlib import Path
