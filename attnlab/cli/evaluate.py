@@ -3,14 +3,16 @@
   python scripts/evaluate.py runs/reverse/soft/default-12345678
   python scripts/evaluate.py RUN evaluate_as=argmax
   python scripts/evaluate.py RUN task.shortest=11 task.longest=20
-  python scripts/evaluate.py RUN --show 3
+  python scripts/evaluate.py RUN --show 3 --rules --lengths 16,64,256
 
 RUN is the folder of a run that is done. Nothing in it changes. Without more,
 the figures are those at the end of training, to the digit.
 
 --show N prints N examples of the validation below them, with a map of where the
 model looks, and adds a folder shown/ to the run, with the maps as PNG and one
-HTML page.
+HTML page. --rules reads the test by every rule, and by other betas. --lengths
+N,N,... makes 1,000 sequences of each length, says at which length the attention
+was predicted to break and where it did, and adds a folder lengths/ to the run.
 
 KEY=VALUE changes a setting for this measurement: how the trained attention is
 read (evaluate_as), the length of made data (task.shortest and task.longest),
@@ -69,6 +71,8 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
         usage = unbroken(shell.script("evaluate", "RUN"))
         raise ConfigurationError(f"the folder of a run must be given:\n{usage}\n--help tells more")
     number, typed = _shown_of(typed)
+    lengths, typed = _lengths_of(typed)
+    rules, typed = "--rules" in typed, [word for word in typed if word != "--rules"]
     folder, overrides = Path(typed[0]), overrides_in(typed[1:])
     tree, state, best, _ = opened(folder, trusted)
     if state != "done":
@@ -102,7 +106,36 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
     print(f"\nrun      {folder}" + (f"\nchanged  {' '.join(changes)}" if changes else ""))
     if number:
         _show(run.examples(built, number), folder, changes)
+    if rules or lengths:
+        from attnlab.cli import readings
+    if rules:
+        print()
+        readings.read_rules(built)
+    if lengths:
+        print()
+        readings.read_lengths(built, lengths, folder)
     return SUCCESS
+
+
+def _lengths_of(typed: list[str]) -> tuple[list[int], list[str]]:
+    """The lengths that `--lengths N,N,...` asks for, none without it, and what is typed besides."""
+    found, rest, words = [], [], iter(typed)
+    for word in words:
+        option, _, value = word.partition("=")
+        if option == "--lengths":
+            value = value or next(words, "")
+            numbers = [int(part) if part.isdecimal() else 0 for part in value.split(",")]
+            if not all(1 <= number <= _LONGEST for number in numbers):
+                raise ConfigurationError(
+                    f"--lengths takes whole numbers from 1 to {_LONGEST:,}, as 16,64,256; got {value!r}"
+                )
+            found = sorted(set(numbers))
+        else:
+            rest.append(word)
+    return found, rest
+
+
+_LONGEST = 2**14
 
 
 def _shown_of(typed: list[str]) -> tuple[int, list[str]]:

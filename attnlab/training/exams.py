@@ -47,13 +47,14 @@ NUMBERS = 2**28
 def divided(model: Model, batch: Batch, rule: Selector, beams: int = 1) -> Iterator[Batch]:
     """The batch in as many parts as memory asks for; figures are sums over examples, whatever their part.
 
-    An example is counted as K (S + T) W numbers: K alternatives, which are S where every position is
+    An example is counted as K ((S + T) W + S T) numbers: K alternatives, which are S where every position is
     enumerated and else 1, each as often as there are beams, and W the rows of the largest weight, those of
-    the vocabulary included.
+    the vocabulary included; weights of attention are S T.
     """
     alternatives = beams * (batch.source.size(1) if isinstance(rule, Enumeration) else 1)
     widest = max(parameter.size(0) for parameter in model.parameters())
-    each = alternatives * (batch.source.size(1) + batch.target.size(1)) * widest
+    positions, steps = batch.source.size(1), batch.target.size(1)
+    each = alternatives * ((positions + steps) * widest + positions * steps)
     size = max(1, NUMBERS // each)
     for start in range(0, len(batch.source), size):
         yield Batch(*(tensor[start : start + size] for tensor in batch))

@@ -1,0 +1,147 @@
+"""A run at other lengths and by every rule: the law of the leader's share, and what is measured beside it."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from attnlab.cli.evaluate import evaluate
+from attnlab.cli.train import train
+from attnlab.functional import softmax
+from attnlab.runs.lengths import (
+    AtLength,
+    largest_weight,
+    lead,
+    measured_break,
+    predicted_break,
+    predicted_share,
+)
+from attnlab.tasks.batch import Batch
+from attnlab.training.answers import Predictions
+
+FEW = "trainer.max_steps=4 task.steps_per_epoch=2 task.validation_examples=9 task.test_examples=5".split()
+FEW += "model.hidden_size=6 model.embedding_size=5 task.longest=5".split()
+
+
+@pytest.mark.parametrize("beta", [0.5, 1.0, 4.0])
+@pytest.mark.parametrize("length", [2, 9, 300])
+def test_the_law_is_the_share_of_a_position_that_leads_by_a_gap(beta: float, length: int) -> None:
+    gap = 1.5
+    scores = torch.zeros(length, dtype=torch.float64)
+    scores[length // 2] = gap
+    share = softmax(scores, beta)[length // 2].item()
+    assert predicted_share(beta * gap, length) == pytest.approx(share, rel=1e-12)
+    half = predicted_break({"lead": beta * gap})
+    assert predicted_share(beta * gap, 1) == 1 and (share > 0.5) == (length < half)
+
+
+def seen(
+    probs: list[list[float]], gold: list[list[int]], source: list[int], valid: list[bool]
+) -> Predictions:
+    batch = Batch(
+        torch.tensor([source]), torch.ones(1, len(probs), dtype=torch.int64), torch.tensor([gold]).bool()
+    )
+    shown = torch.tensor([[probs]], dtype=torch.float64)
+    return Predictions(batch, torch.zeros(1, len(probs), 3), shown, torch.tensor([valid]))
+
+
+def test_the_lead_is_told_where_one_position_is_right_and_the_largest_weight_everywhere() -> None:
+    """Three steps count: one with a right position, one with two, one without; a fourth is padding. The last
+    position is padding."""
+    probs = [[0.5, 0.3, 0.2, 0.0], [0.6, 0.2, 0.2, 0.0], [0.1, 0.1, 0.8, 0.0], [1.0, 0.0, 0.0, 0.0]]
+    gold = [[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 0], [1, 0, 0, 0]]
+    shown = seen(probs, gold, [5, 6, 7, 0], [True, True, True, False])
+    above, below = (torch.as_tensor(part).sum().item() for part in lead(shown))
+    assert below == 1 and above == pytest.approx(math.log(0.5) - math.log(0.25))
+    above, below = (torch.as_tensor(part).sum().item() for part in largest_weight(shown))
+    assert below == 3 and above == pytest.approx(0.5 + 0.6 + 0.8)
+
+
+def test_where_it_breaks_lies_on_the_line_between_two_lengths() -> None:
+    found = [
+        AtLength(n, {"alignment_mass": mass}) for n, mass in ((4, 0.9), (16, 0.7), (64, 0.3), (256, 0.1))
+    ]
+    assert measured_break(found) == pytest.approx(32)
+    assert measured_break(found[:2]) is None and measured_break(found[2:]) is None
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("runs")
+    assert train([*FEW, f"runs_dir={place}"], None) == 0
+    return next(place.rglob("results.json")).parent
+
+
+def test_lengths_are_measured_in_order_with_that_of_training_and_kept_beside_the_run(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (run / "results.json").read_bytes()
+    assert evaluate([str(run), "--lengths", "9,3"], None) == 0
+    said = capsys.readouterr().out
+    with (run / "lengths" / "lengths.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["length"] for row in rows] == ["3", "5", "9"], "that of training, 5, is the base of the law"
+    base = float(rows[1]["lead"])
+    for row in rows:
+        right = predicted_share(base, int(row["length"]))
+        assert float(row["predicted_mass"]) == pytest.approx(right, rel=1e-4)
+    assert f"leads by {base:.2f} nats" in " ".join(said.split())
+    assert (run / "lengths" / "lengths.png").read_bytes().startswith(b"\x89PNG")
+    assert (run / "results.json").read_bytes() == before
+
+
+def test_every_rule_that_the_attention_allows_has_a_row_and_the_runs_own_is_that_of_its_results(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate([str(run), "--rules"], None) == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("rule "))
+    rows = {line[:14].strip(): line[14:].split() for line in lines[start + 1 :] if line}
+    assert list(rows) == [
+        "soft",
+        "argmax",
+        "marginal",
+        *(f"soft beta*{x}" for x in ("0.25", "4", "16", "64")),
+    ]
+    results = json.loads((run / "results.json").read_text())
+    names = (
+        "sequence_accuracy",
+        "token_accuracy",
+        "alignment_accuracy",
+        "alignment_mass",
+        "attention_entropy",
+    )
+    assert rows["soft"][:5] == [f"{results[f'test/{name}']:.4f}" for name in names]
+    assert rows["soft beta*64"][4] < rows["soft"][4], "sharper"
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        (["--lengths", "0"], "--lengths takes whole numbers from 1 to 16,384"),
+        (["--lengths", "a,b"], "got 'a,b'"),
+        (["--lengths"], "got ''"),
+    ],
+)
+def test_lengths_that_cannot_be_are_one_sentence(
+    run: Path, typed: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate([str(run), *typed], None) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert told in said and "Traceback" not in said
+
+
+def test_a_model_that_knows_fewer_positions_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = [word for word in FEW if "embedding" not in word]
+    model = ["model=transformer", "model.heads=2", "model.longest=16"]
+    assert train([*few, *model, f"runs_dir={tmp_path}"], None) == 0
+    (results,) = tmp_path.rglob("results.json")
+    assert evaluate([str(results.parent), "--lengths", "6,20"], None) == 2
+    assert "length 20: decoding may take 42 steps, and the model knows 16 positions" in " ".join(
+        capsys.readouterr().err.split()
+    )
