@@ -92,5 +92,5 @@ def test_settings_are_checked_as_on_the_command_line() -> None:
 
 
 def test_the_package_shows_the_few_names_that_a_person_needs() -> None:
-    assert dir(attnlab) == ["attention", "build", "certify", "functional", "mechanism"]
+    assert dir(attnlab) == ["attention", "build", "certify", "functional", "load", "mechanism"]
     assert all(getattr(attnlab, name) for name in dir(attnlab))

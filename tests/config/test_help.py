@@ -131,7 +131,11 @@ def test_a_choice_of_a_persons_own_folder_is_listed_and_shown(
     (tmp_path / "attention" / "warm.yaml").write_text(text, encoding="utf-8")
     assert train(["--config-dir", str(tmp_path), "attention=warm", "-h"], "words") == 0
     page = capsys.readouterr().out
-    assert ", warm" in page and "Soft, at twice its temperature." in page and "attention.beta=3.0" in page
+    assert (
+        re.search(r",\s+warm\b", page)
+        and "Soft, at twice its temperature." in page
+        and "attention.beta=3.0" in page
+    )
 
 
 def test_the_examples_of_help_can_be_typed() -> None:

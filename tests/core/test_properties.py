@@ -89,9 +89,10 @@ def tries_all(mechanism: Mechanism) -> bool:
 
 
 every = pytest.mark.parametrize("name", MECHANISMS)
-every_but_chains = pytest.mark.parametrize(
-    "name", [name for name, mechanism in MECHANISMS.items() if mechanism.distribution.apart]
-)
+NOT_CHAINED = [name for name, mechanism in MECHANISMS.items() if mechanism.distribution.apart]
+PLACED = ("local",)
+"""They choose by where a position stands."""
+every_but_chains = pytest.mark.parametrize("name", NOT_CHAINED)
 """A chain knows how far positions are from each other, and its steps depend on each other."""
 few = settings(deadline=None, derandomize=True, max_examples=4)
 many = settings(deadline=None, derandomize=True, max_examples=12)
@@ -279,7 +280,7 @@ def test_a_shift_of_the_scores_changes_neither_the_choice_nor_the_gradient(
     close(shifted.gradient, plain.gradient)
 
 
-@every_but_chains
+@pytest.mark.parametrize("name", [name for name in NOT_CHAINED if VARIANTS[name].name not in PLACED])
 @few
 @given(problems(), st.randoms(use_true_random=False))
 def test_permuting_positions_permutes_the_gradient(name: str, problem: Problem, random: Random):

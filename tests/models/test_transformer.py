@@ -157,6 +157,7 @@ def test_the_mean_over_every_path_is_the_gradient_of_the_expected_loss(case: str
     torch.testing.assert_close(mean(net, baseline), right, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_with_rollouts_too() -> None:
     net = Chosen("all", 6)
     torch.testing.assert_close(mean(net, "leave_one_out", 2), exact(net, 2), rtol=1e-10, atol=1e-10)

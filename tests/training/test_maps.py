@@ -88,7 +88,7 @@ def test_a_run_without_them_is_the_same_run_bit_for_bit(tmp_path: Path) -> None:
 
 def test_its_settings_are_no_part_of_the_identity_and_those_of_others_are() -> None:
     plain = compose(FEW).tree
-    assert identity(plain) == identity(compose([*FEW, "callbacks.maps.examples=9"]).tree)
+    assert identity(plain) == identity(compose([*FEW, "callbacks.maps.number=9"]).tree)
     assert identity(plain) != identity(compose([*FEW, "~callbacks.gradient_norms"]).tree)
 
 
@@ -135,7 +135,7 @@ def test_a_row_of_the_table_says_what_decoding_says() -> None:
 
 
 def test_examples_come_from_all_over_the_validation_and_stay_the_same() -> None:
-    made, maps_ = built(), AttentionMaps(examples=4)
+    made, maps_ = built(), AttentionMaps(number=4)
     maps_._choose(made.task)
     every = [alone(batch, row) for batch in made.task.validation() for row in range(len(batch.source))]
     for example, index in zip(maps_.examples, (0, 2, 4, 6), strict=True):

@@ -34,8 +34,8 @@ class AttentionMaps(Callback):
     It draws nothing at random and moves no number of a run.
     """
 
-    def __init__(self, *, examples: Count):
-        self.wanted = examples
+    def __init__(self, *, number: Count):
+        self.wanted = number
         self.examples: list[Batch] = []
         self.counted: list[Batch] = []
 
