@@ -149,7 +149,10 @@ def mean(net: Chosen, baseline: str, samples: int = 1) -> Tensor:
 
 
 @pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("baseline", ["none", "self_critical", "learned"])
+@pytest.mark.parametrize(
+    "baseline",
+    ["learned", *(pytest.param(name, marks=pytest.mark.slow) for name in ("none", "self_critical"))],
+)
 def test_the_mean_over_every_path_is_the_gradient_of_the_expected_loss(case: str, baseline: str) -> None:
     net = Chosen(*CASES[case])
     right = exact(net, 2)
@@ -172,13 +175,17 @@ def test_a_reach_that_is_declared_too_short_is_noticed() -> None:
     assert (found - right).norm() > 1e-5 * right.norm()
 
 
+LIST = "[encoder.1.self,decoder.0.cross]"
 TINY = "model=transformer model.hidden_size=8 model.heads=2 batch_size=3 task.longest=5".split()
 REFUSED = {"rebar", "vimco", "unordered_set", "sum_and_sample", "hard_marginal", "hard_chain"}
 REFUSED |= {name for name in choices("attention") if name.endswith(("_exact", "_expected"))}
 
 
 @pytest.mark.parametrize("attention", choices("attention"))
-@pytest.mark.parametrize("where", ["last", "self", "encoder", "all", "[encoder.1.self,decoder.0.cross]"])
+@pytest.mark.parametrize(
+    "where",
+    ["last", "all", *(pytest.param(name, marks=pytest.mark.slow) for name in ("self", "encoder", LIST))],
+)
 def test_every_mechanism_trains_every_parameter_in_every_place_that_its_reach_allows(
     attention: str, where: str
 ) -> None:

@@ -56,7 +56,28 @@ def lookup(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list
     return [source[where[query]] for query in source[end:]], [{where[query]} for query in source[end:]]
 
 
-DEFINITIONS: dict[str, Definition] = {"copy": copy, "reverse": reverse, "sort": sort, "lookup": lookup}
+def max_retrieval(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list[set[int]]]:
+    *others, largest = sorted(source)
+    assert not others or largest - others[-1] >= settings["gap"], "the largest leads"
+    return [largest], [{source.index(largest)}]
+
+
+def majority(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list[set[int]]]:
+    (winner,) = {symbol for symbol in source if 2 * source.count(symbol) > len(source)}
+    assert source.count(winner) == len(source) // 2 + 1, "by as little as there can be"
+    return [winner], [set()]
+
+
+DEFINITIONS: dict[str, Definition] = {
+    "copy": copy,
+    "reverse": reverse,
+    "sort": sort,
+    "lookup": lookup,
+    "max_retrieval": max_retrieval,
+    "majority": majority,
+}
+SINGLE = ("max_retrieval", "majority")
+"""Their target is a single symbol."""
 PREFIX = {"lookup": lambda settings: 2 * settings["pairs"]}
 """Source symbols that come before what the target is made from."""
 
@@ -95,7 +116,8 @@ def test_every_symbol_of_the_vocabulary_occurs(name: str):
     task = make(name, batch_size=2000)
     source, target, _ = task.train(0)
     assert set(source.unique().tolist()) == {PAD, *range(SPECIAL, task.source_symbols)}
-    assert {PAD, EOS} <= set(target.unique().tolist()) <= {PAD, EOS, *range(SPECIAL, task.target_symbols)}
+    ends = {EOS} if name in SINGLE else {PAD, EOS}
+    assert ends <= set(target.unique().tolist()) <= {*ends, *range(SPECIAL, task.target_symbols)}
 
 
 # --- streams ---
@@ -185,7 +207,8 @@ def test_lengths_and_symbols_are_what_the_settings_say(name: str):
     batch = task.train(0)
     prefix = PREFIX.get(name, lambda settings: 0)(read("task", name)[1])
     assert ((batch.source != PAD).sum(1) - prefix).unique().tolist() == [2, 3]
-    assert (batch.target != PAD).sum(1).unique().tolist() == [3, 4] and task.longest_target == 4
+    targets = [2] if name in SINGLE else [3, 4]  # with EOS
+    assert (batch.target != PAD).sum(1).unique().tolist() == targets and task.longest_target == targets[-1]
     kinds = {"lookup": 2}.get(name, 1)  # keys and values
     assert task.source_symbols == task.target_symbols == SPECIAL + kinds * 7
     assert task.steps_per_epoch == read("task", name)[1]["steps_per_epoch"]
@@ -195,6 +218,38 @@ def test_lengths_and_symbols_are_what_the_settings_say(name: str):
 def test_shortest_above_longest_is_refused(name: str):
     with pytest.raises(ValueError, match="shortest must not exceed longest, got shortest=5 and longest=3"):
         make(name, shortest=5, longest=3).train(0)
+
+
+@pytest.mark.parametrize("gap", [1, 5])
+def test_the_largest_is_uniform_and_leads_by_the_gap(gap: int):
+    """Its docstring's chance level: 1 / (symbols - m), within five standard errors of 20,000 examples."""
+    batch = make("max_retrieval", batch_size=20_000, gap=gap, symbols=9).train(0)
+    ranks = (batch.target[:, 0] - SPECIAL).bincount(minlength=9)
+    least = max(gap, 4)
+    chance = 1 / (9 - least)
+    assert (ranks[:least] == 0).all()
+    error = (chance * (1 - chance) / 20_000) ** 0.5
+    assert ((ranks[least:] / 20_000 - chance).abs() < 5 * error).all()
+    places = batch.gold[:, 0].long().argmax(-1)[(batch.source != PAD).all(1)]
+    assert (places.bincount(minlength=10) > 0).all(), "it may stand anywhere"
+
+
+def test_one_position_of_a_majority_is_right_as_often_as_is_said():
+    batch = make("majority", batch_size=20_000, shortest=9, longest=9).train(0)
+    shares = (batch.source == batch.target[:, :1]).double().mean(0)
+    assert ((shares - 5 / 9).abs() < 5 * (5 / 9 * 4 / 9 / 20_000) ** 0.5).all(), "at every position alike"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "told"),
+    [
+        ("max_retrieval", {"gap": 7, "symbols": 7}, "gap must be less than symbols, got gap=7 and symbols=7"),
+        ("majority", {"symbols": 1}, "majority needs symbols >= 2, got 1"),
+    ],
+)
+def test_settings_that_leave_no_example_are_refused(name: str, wrong: dict[str, int], told: str):
+    with pytest.raises(ValueError, match=told):
+        make(name, **wrong)
 
 
 def test_lookup_refuses_more_pairs_than_keys():
