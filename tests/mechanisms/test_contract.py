@@ -72,7 +72,11 @@ def test_the_root_keys_are_those_with_rules() -> None:
 @pytest.mark.parametrize(
     "model",
     # the Transformer, which chooses in many places, has tests of its own
-    [name for name in names("model") if "embedding_size" in settings_in(file_of("model", name))],
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name == "gru"))
+        for name in names("model")
+        if "embedding_size" in settings_in(file_of("model", name))
+    ],
 )
 def test_every_combination_trains_every_parameter(attention: str, score: str, model: str) -> None:
     built = assemble(chosen(attention=attention, score=score, model=model), EVERYTHING)

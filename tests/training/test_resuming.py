@@ -180,7 +180,7 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", ["transformer", pytest.param("input feeding", marks=pytest.mark.slow)])
 def test_a_run_of_another_model_ends_as_if_it_had_not_died(model: str, tmp_path: Path) -> None:
     small = "model.hidden_size=8 model.dropout=0.2 batch_size=4 task.steps_per_epoch=5 checkpoint_every=3"
     end = "trainer.max_steps=13 trainer.log_every_n_steps=2 task.shortest=2 task.longest=4"
