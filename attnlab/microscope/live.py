@@ -23,14 +23,15 @@ from attnlab.core.estimators import Marginal, Pathwise, Reinforce
 from attnlab.core.interfaces import AttentionInput, Estimator, Mechanism, Selection, Selector
 from attnlab.core.selectors import Draws, Enumeration, Mixture
 from attnlab.microscope.bounds import Bound
-from attnlab.microscope.moments import Moments, moments
+from attnlab.microscope.moments import Moments, Products, moments, products, together
 from attnlab.models.model import Model, token_losses
 from attnlab.randomness import Randomness, generator_for
 from attnlab.tasks.batch import PAD, Batch
 
 Gradients = dict[str, Float[Tensor, " D"]]
-"""At the scores, at the parameters of each part of the model, and at all its weights together, by name."""
+"""At the scores, and at the parameters of each part of the model, by name."""
 SCORES, WEIGHTS = "scores", "weights"
+"""Places: the scores, and all parameters together."""
 
 
 class Reference(NamedTuple):
@@ -83,7 +84,7 @@ class Probe:
         each = {
             name: torch.cat([none, *(next(found).flatten() for _ in part)]) for name, part in places.items()
         }
-        return each | {WEIGHTS: torch.cat([each[name] for name in places if name != SCORES])}, len(losses)
+        return each, len(losses)
 
     def reference(self, mechanism: Mechanism, draws: int, seed: int) -> Reference | None:
         """The gradient of a mechanism's own objective; None where the model allows no such thing."""
@@ -125,11 +126,23 @@ class Probe:
                 break
         milliseconds = (time.perf_counter() - started) / len(rows) * 1000
         stacked = {name: torch.stack([one[name] for one in rows]) for name in rows[0]}
+        among = {name: estimates @ estimates.T for name, estimates in stacked.items()}
         ours, theirs = (
-            {name: moments(stacked[name], held.mean[name], held.error[name]) for name in stacked}
+            _moments(
+                {
+                    name: products(stacked[name], held.mean[name], held.error[name], among[name])
+                    for name in stacked
+                }
+            )
             for held in (own, expected)
         )
         return Found(ours, theirs, cost, milliseconds, not any(own.error.values()))
+
+
+def _moments(places: Mapping[str, Products]) -> dict[str, Moments]:
+    """At every place, and at all parameters together."""
+    weights = together(part for name, part in places.items() if name != SCORES)
+    return {name: moments(part) for name, part in places.items()} | {WEIGHTS: moments(weights)}
 
 
 _TOGETHER = 4

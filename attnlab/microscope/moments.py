@@ -1,6 +1,7 @@
 """Bias, variance and error of gradient estimates, from estimates that are far fewer than their entries."""
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
@@ -30,37 +31,67 @@ class Moments(NamedTuple):
         return self.relative_bias**2 + self.relative_variance * cost / BUDGET
 
 
-def moments(
-    estimates: Float[Tensor, "n D"], gradient: Float[Tensor, " D"], squared_error: float = 0.0
-) -> Moments:
+class Products(NamedTuple):
+    """Inner products of n estimates, of each with a gradient g, and of g with itself; those of several parts
+    of a model add up to those of all of it."""
+
+    among: Float[Tensor, "n n"]
+    along: Float[Tensor, " n"]
+    squared: Float[Tensor, ""]
+    error: float  # squared standard error of g; 0 where it is exact
+
+
+def products(
+    estimates: Float[Tensor, "n D"],
+    gradient: Float[Tensor, " D"],
+    error: float = 0.0,
+    among: Float[Tensor, "n n"] | None = None,
+) -> Products:
+    """Of estimates with a gradient; `among`, where it is known already."""
+    among = estimates @ estimates.T if among is None else among
+    return Products(among, estimates @ gradient, gradient @ gradient, error)
+
+
+def together(parts: Iterable[Products]) -> Products:
+    """Of several parts as one."""
+    among, along, squared, error = zip(*parts, strict=True)
+    return Products(
+        torch.stack(among).sum(0), torch.stack(along).sum(0), torch.stack(squared).sum(), sum(error)
+    )
+
+
+def moments(found: Products) -> Moments:
     """Moments of n estimates against a gradient, itself known up to a squared standard error.
 
     |E - g|^2 is estimated without bias by the mean of (x_i - g) . (x_j - g) over i != j: what noise adds to
     the length of a mean lies on the diagonal alone. Its standard error without bias, sqrt(2 tr(C^2) / (n (n -
     1))), takes tr(C^2) from the squares of the same products; with bias it is the jackknife's.
     """
-    length = gradient.norm().item()
+    among, along, squared_length, error = found
+    n, length = len(among), squared_length.item()
     if length == 0:
         return Moments(*[math.nan] * 5)
-    away, n = estimates - gradient, len(estimates)
-    mean = estimates.mean(0)
-    cosine = torch.nn.functional.cosine_similarity(mean, gradient, 0).item()
-    if n < 2 or (away - away[0]).norm() <= 1e-9 * length:
-        distance = away[0].norm().item() / length
-        bias = math.sqrt(max(0.0, distance**2 - squared_error / length**2))
+    among, along, error = among / length, along / length, error / length
+    of_mean = among.mean().item()
+    cosine = along.mean().item() / math.sqrt(of_mean) if of_mean > 0 else 0.0
+    away = among - along[:, None] - along + 1
+    variance = (among.trace().item() - n * of_mean) / (n - 1) if n > 1 else 0.0
+    if variance <= _ROUNDING * max(of_mean, 1.0):
+        distance = math.sqrt(max(0.0, away[0, 0].item()))
+        bias = math.sqrt(max(0.0, distance**2 - error))
         exact = distance < 1e-7 or bias == 0
-        limit = 3 * math.sqrt(squared_error) / length
-        z = 0.0 if exact else math.inf
-        return Moments(0.0 if exact else bias, limit, z, cosine, 0.0)
-    products = (away @ away.T) / length**2
-    off = products - products.diag().diag()
-    squared = off.sum().item() / (n * (n - 1)) - squared_error / length**2
-    null = math.sqrt(2 * off.square().sum().item()) / (n * (n - 1)) + squared_error / length**2
+        return Moments(0.0 if exact else bias, 3 * math.sqrt(error), 0.0 if exact else math.inf, cosine, 0.0)
+    off = away - away.diag().diag()
+    squared = off.sum().item() / (n * (n - 1)) - error
+    null = math.sqrt(2 * off.square().sum().item()) / (n * (n - 1)) + error
     z = squared / null if null > 0 else 0.0
-    without = (off.sum() - 2 * off.sum(1)) / ((n - 1) * (n - 2)) if n > 2 else off.sum(1)
-    jackknife = ((n - 1) / n * (without - without.mean()).square().sum()).sqrt().item()
-    variance = (estimates - mean).square().sum().item() / (n - 1) / length**2
     if z < 3:
         return Moments(0.0, math.sqrt(max(squared, 0.0) + 3 * null), z, cosine, variance)
+    without = (off.sum() - 2 * off.sum(1)) / ((n - 1) * (n - 2)) if n > 2 else off.sum(1)
+    jackknife = ((n - 1) / n * (without - without.mean()).square().sum()).sqrt().item()
     bias = math.sqrt(squared)
     return Moments(bias, jackknife / (2 * bias), z, cosine, variance)
+
+
+_ROUNDING = 1e-13
+"""Of sums of squares; what varies less does not vary."""
