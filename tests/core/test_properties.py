@@ -719,6 +719,5 @@ def test_all_kinds_of_mechanism_take_part():
         "hard_chain",
         "hard_marginal",
         "hard_reinforce",
-        "variational",
         "vimco",
     }
