@@ -93,13 +93,14 @@ def _truth(mechanism: Mechanism, problem: Rows, objective: str) -> Truth:
     mask = scores.detach() > -torch.inf
     step = torch.arange(scores.size(1))
     inputs = AttentionInput(scores[None], mask[None], torch.zeros_like(mask)[None], step)
-    probs = mechanism.distribution(inputs).probs[0].expand_as(scores)
+    weights, probs = mechanism.distribution.mixed(inputs)
+    law = (weights if objective == "soft" else probs)[0].expand_as(scores)
     bound = mechanism.facts.bound if objective == mechanism.facts.objective else 0
     total = torch.zeros((), dtype=scores.dtype)
     for b, t in problem.valid.nonzero().tolist():
         row = values[b, t]
         total = total + objective_value(
-            probs[b, t],
+            law[b, t],
             lambda weights, row=row: loss_of(weights, row),
             objective,  # pyright: ignore[reportArgumentType]
             bound,

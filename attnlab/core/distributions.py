@@ -58,6 +58,26 @@ class TopK(Distribution):
         return self.all
 
 
+class Unnormalised(Distribution):
+    """Weights of a mixture that need not sum to one. The probabilities are their shares, and say where
+    attention looks; how much it reads there, the weights alone say."""
+
+    def log_weights(self, inputs: AttentionInput) -> Float[Tensor, "#K B *H T S"]:
+        """log w of the positions that may be attended; what it is elsewhere does not matter."""
+        raise NotImplementedError
+
+    def forward(self, inputs: AttentionInput) -> Categorical:
+        log_probs = functional.log_softmax(self._there(inputs))
+        return Categorical(log_probs.exp(), log_probs)
+
+    def mixed(self, inputs: AttentionInput) -> tuple[Tensor, Tensor]:
+        log_weights = self._there(inputs)
+        return log_weights.exp(), functional.softmax(log_weights)
+
+    def _there(self, inputs: AttentionInput) -> Tensor:
+        return self.log_weights(inputs).masked_fill(inputs.scores.isneginf(), -torch.inf)
+
+
 class Uniform(Distribution):
     """The same probability for every position that may be attended; the scores do not matter."""
 

@@ -118,6 +118,14 @@ class Distribution(nn.Module):
     def forward(self, inputs: AttentionInput) -> Categorical:
         raise NotImplementedError
 
+    def mixed(
+        self, inputs: AttentionInput
+    ) -> tuple[Float[Tensor, "#K B *H T S"], Float[Tensor, "#K B *H T S"]]:
+        """What a mixture multiplies the values with, and the probabilities behind it: the same, but where
+        weights need not sum to one."""
+        probs = self(inputs).probs
+        return probs, probs
+
     def untruncated(self) -> "Distribution":
         """The distribution over all positions of which this one keeps a part; itself where it keeps all."""
         return self

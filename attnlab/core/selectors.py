@@ -13,11 +13,10 @@ from attnlab.randomness import Randomness, draw, log_prob_of, one_hot
 
 
 class Mixture(Selector):
-    """Each alternative mixes all positions: weights = probs."""
+    """Each alternative mixes all positions, by the probabilities or what the distribution has for weights."""
 
     def forward(self, inputs: AttentionInput, randomness: Randomness) -> Selection:
-        probs = self.distribution(inputs).probs
-        return single(probs, probs)
+        return single(*self.distribution.mixed(inputs))
 
 
 class Argmax(Selector):

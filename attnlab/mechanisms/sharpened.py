@@ -8,11 +8,10 @@ from torch import Tensor, nn
 
 from attnlab import functional
 from attnlab.core.distributions import Softmax
-from attnlab.core.estimators import Pathwise
-from attnlab.core.interfaces import AttentionInput, Categorical, Mechanism
-from attnlab.core.schedules import Scheduled, scheduled
-from attnlab.core.selectors import Mixture
+from attnlab.core.interfaces import AttentionInput, Categorical, Distribution, Mechanism
+from attnlab.core.schedules import scheduled
 from attnlab.facts import Facts
+from attnlab.mechanisms.soft import averaged
 from attnlab.settings import Beta
 
 COEFFICIENTS = (-0.037, 0.481, -2.3, 4.917, -1.791)
@@ -20,11 +19,12 @@ COEFFICIENTS = (-0.037, 0.481, -2.3, 4.917, -1.791)
 _SHARP = 0.5  # nats; weights of less entropy are sharp enough
 
 
-class LogLength(Softmax):
-    """p = softmax(beta * factor * log n * scores), n the positions that may be attended."""
+class LogLength(Distribution):
+    """A distribution of factor * log n * scores, n the positions that may be attended."""
 
-    def __init__(self, beta: float | Scheduled, learned: bool):
-        super().__init__(beta)
+    def __init__(self, scaled: Distribution, learned: bool):
+        super().__init__()
+        self.scaled = scaled
         one = torch.ones(())
         self.factor: Tensor
         if learned:
@@ -35,7 +35,7 @@ class LogLength(Softmax):
     def forward(self, inputs: AttentionInput) -> Categorical:
         number = inputs.mask.sum(-1, keepdim=True).clamp_min(1)
         scale = self.factor * number.to(inputs.scores.dtype).log()
-        return super().forward(inputs._replace(scores=_scaled(inputs.scores, scale)))
+        return self.scaled(inputs._replace(scores=_scaled(inputs.scores, scale)))
 
 
 class AdaptiveTemperature(Softmax):
@@ -70,8 +70,7 @@ def log_length(*, learned: bool, **beta: Unpack[Beta]) -> Mechanism:
     A position that leads by a gap g keeps its share at any n as long as beta * s * g > 1: (n - 1) others at
     n^(-beta s g) each.
     """
-    distribution = LogLength(scheduled("beta", beta), learned)
-    return Mechanism(distribution, Mixture(distribution), Pathwise())
+    return averaged(LogLength(Softmax(scheduled("beta", beta)), learned))
 
 
 @Facts(
@@ -86,5 +85,4 @@ def adaptive_temperature(**beta: Unpack[Beta]) -> Mechanism:
     scores), fitted by the paper and at least 1: it sharpens between 0.85 and 5.94 nats, and no longer where
     more than some 380 positions share the weight evenly.
     """
-    distribution = AdaptiveTemperature(scheduled("beta", beta))
-    return Mechanism(distribution, Mixture(distribution), Pathwise())
+    return averaged(AdaptiveTemperature(scheduled("beta", beta)))

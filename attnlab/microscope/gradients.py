@@ -144,8 +144,9 @@ def exact_gradient(
         mechanism = mechanism_of(overrides, scores.dtype, scores.device)
         mask = (scores > -torch.inf)[None, None, None]
         inputs = AttentionInput(leaf[None, None, None], mask, torch.zeros_like(mask), _first(leaf))
-        probs = mechanism.distribution(inputs).probs[0, 0, 0]
-        value = objective_value(probs, loss, mechanism.facts.objective, mechanism.facts.bound)
+        facts, (weights, probs) = mechanism.facts, mechanism.distribution.mixed(inputs)
+        law = (weights if facts.objective == "soft" else probs)[0, 0, 0]
+        value = objective_value(law, loss, facts.objective, facts.bound)
     else:
         value = objective_value(functional.softmax(leaf), loss, objective)
     if not value.requires_grad:

@@ -35,6 +35,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from attnlab import functional
+from attnlab.core.distributions import Unnormalised
 from attnlab.core.interfaces import Mechanism, Selection
 from attnlab.core.selectors import Enumeration
 from attnlab.mechanisms.sets import SetMean, log_completion
@@ -90,8 +91,10 @@ def tries_all(mechanism: Mechanism) -> bool:
 
 every = pytest.mark.parametrize("name", MECHANISMS)
 NOT_CHAINED = [name for name, mechanism in MECHANISMS.items() if mechanism.distribution.apart]
-PLACED = ("local",)
+PLACED = ("local", "stick_breaking")
 """They choose by where a position stands."""
+WHOLE = [name for name, m in MECHANISMS.items() if not isinstance(m.distribution, Unnormalised)]
+"""Those that read one whole value."""
 every_but_chains = pytest.mark.parametrize("name", NOT_CHAINED)
 """A chain knows how far positions are from each other, and its steps depend on each other."""
 few = settings(deadline=None, derandomize=True, max_examples=4)
@@ -221,7 +224,7 @@ def close(actual: Tensor, expected: Tensor, tolerance: float = 1e-10) -> None:
 # --- over every mechanism ---
 
 
-@every
+@pytest.mark.parametrize("name", WHOLE)
 @few
 @given(problems(ties=True))
 def test_weights_are_shares_of_one_and_none_lies_on_a_masked_position(name: str, problem: Problem):
@@ -241,28 +244,46 @@ def test_weights_are_shares_of_one_and_none_lies_on_a_masked_position(name: str,
     assert (weights.masked_select(problem.hidden) == 0).all()
 
 
+@pytest.mark.parametrize("name", [name for name in MECHANISMS if name not in WHOLE])
+@few
+@given(problems(ties=True))
+def test_probabilities_are_the_shares_of_weights_that_need_not_sum_to_one(name: str, problem: Problem):
+    weights, _, _, probs, _ = estimate(MECHANISMS[name], problem).selection
+    total = weights.sum(-1, keepdim=True)
+    close(weights, probs * total, 1e-12)
+    close(probs.sum(-1), torch.ones_like(probs[..., 0]), 1e-12)
+    assert (weights >= 0).all() and (weights <= 1).all() and (weights[0][problem.hidden] == 0).all()
+
+
 @every
 @few
 @given(problems(ties=True))
-def test_the_gradient_is_finite_sums_to_zero_and_is_exactly_zero_on_masked_positions(
-    name: str, problem: Problem
-):
+def test_the_gradient_is_finite_and_exactly_zero_on_masked_positions(name: str, problem: Problem):
     gradient = estimate(MECHANISMS[name], problem).gradient
     assert gradient.isfinite().all() and (gradient[problem.hidden] == 0).all()
+
+
+@pytest.mark.parametrize("name", WHOLE)
+@few
+@given(problems(ties=True))
+def test_the_gradient_sums_to_zero(name: str, problem: Problem):
+    gradient = estimate(MECHANISMS[name], problem).gradient
     close(gradient.sum(-1), torch.zeros_like(gradient[..., 0]))
 
 
 @every
 @few
 @given(problems())
-def test_a_single_position_leaves_no_entropy_and_no_gradient(name: str, problem: Problem):
+def test_a_single_position_leaves_no_entropy_and_where_it_is_read_whole_no_gradient(
+    name: str, problem: Problem
+):
     found = estimate(MECHANISMS[name], problem._replace(mask=only(problem.mask)))
     assert found.selection.probs[0].equal(only(problem.mask).expand_as(problem.scores).double())
     assert (functional.entropy(found.selection.probs) == 0).all()
-    close(found.gradient, torch.zeros_like(found.gradient), 1e-12)
+    close((name in WHOLE) * found.gradient, torch.zeros_like(found.gradient), 1e-12)
 
 
-@every
+@pytest.mark.parametrize("name", WHOLE)
 @few
 @given(problems(), st.lists(st.integers(-500, 500), min_size=12, max_size=12))
 def test_a_shift_of_the_scores_changes_neither_the_choice_nor_the_gradient(

@@ -97,6 +97,10 @@ CONTROLS = ("uniform", "oracle")
 """The scores do not enter."""
 
 
+SWITCHES = ("monotonic", "learned", "bias", "log_length")
+"""Settings of which both values are tried."""
+
+
 def variants(samples: Iterable[int] = (1, 2, 3)) -> list[Variant]:
     """Every mechanism on disk with each of its baselines and numbers of samples."""
     found = []
@@ -109,8 +113,7 @@ def variants(samples: Iterable[int] = (1, 2, 3)) -> list[Variant]:
             options["baseline"] = [path.stem for path in sorted(folder.glob("[!_]*.py"))]
         if "samples" in settings:
             options["samples"] = samples
-        if "monotonic" in settings:
-            options["monotonic"] = (False, True)
+        options |= {switch: (False, True) for switch in SWITCHES if switch in settings}
         for values in itertools.product(*options.values()):
             chosen = dict(zip(options, values, strict=True))
             if chosen.get("samples") == 3 and "baseline" in chosen:
@@ -321,8 +324,8 @@ def _sparse(z: Tensor, mask: Tensor, at: Callable[..., Tensor], slope: Callable[
     (1905.05702)."""
     z = z.masked_fill(~mask, -1e4)
     with torch.no_grad():
-        low, high = z.amax(-1, keepdim=True) - 1, z.amax(-1, keepdim=True)
-        low = torch.minimum(low, low / 2 - 1)
+        high = z.amax(-1, keepdim=True).abs() + 1
+        low = -high
         for _ in range(200):
             middle = (low + high) / 2
             below = at(z, middle).sum(-1, keepdim=True) >= 1
@@ -342,6 +345,17 @@ def _sparsemax(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
 def _entmax15(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
     return _sparse(
         settings["beta"] * scores, mask, lambda z, tau: (z / 2 - tau).clamp_min(0).square(), torch.sqrt
+    )
+
+
+def _entmax_alpha(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
+    excess = settings["alpha"] - 1
+    number = mask.sum(-1, keepdim=True).clamp_min(1).double().log() if settings["log_length"] else 1.0
+    return _sparse(
+        settings["beta"] * number * scores,
+        mask,
+        lambda z, tau: (excess * z - tau).clamp_min(0) ** (1 / excess),
+        lambda p: torch.where(p > 0, p ** (1 - excess), 0.0),
     )
 
 
@@ -371,6 +385,26 @@ def _local(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
     return softmax(scores, near, settings["beta"])
 
 
+def _sigmoid(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
+    number = mask.sum(-1, keepdim=True).double() if settings["bias"] else 1.0
+    odds = (settings["beta"] * scores).exp() / number
+    return (odds / (1 + odds)).masked_fill(~mask, 0.0)
+
+
+def _sink(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
+    odds = (settings["beta"] * scores).exp().masked_fill(~mask, 0.0)
+    return odds / (1 + odds.sum(-1, keepdim=True))
+
+
+def _stick_breaking(scores: Tensor, mask: Tensor, settings: Settings) -> Tensor:
+    parts = torch.sigmoid(settings["beta"] * scores).masked_fill(~mask, 0.0)
+    left, weights = torch.ones_like(parts[..., 0]), []
+    for part in reversed(parts.unbind(-1)):
+        weights.append(left * part)
+        left = left * (1 - part)
+    return torch.stack(weights[::-1], -1)
+
+
 DISTRIBUTIONS: dict[str, Callable[[Tensor, Tensor, Settings], Tensor]] = {
     "log_length": _log_length,
     "adaptive_temperature": _adaptive_temperature,
@@ -379,16 +413,20 @@ DISTRIBUTIONS: dict[str, Callable[[Tensor, Tensor, Settings], Tensor]] = {
     "sparsemax_expected": _sparsemax,
     "entmax15": _entmax15,
     "entmax15_expected": _entmax15,
+    "entmax_alpha": _entmax_alpha,
     "topk": _topk,
+    "sigmoid": _sigmoid,
+    "sink": _sink,
+    "stick_breaking": _stick_breaking,
     "hard_chain": lambda scores, mask, settings: softmax(scores, mask, settings["beta"]),  # of the first step
 }
 """Distributions that are no softmax, in torch alone: scores (B T S), mask (B #T S), settings -> probs (B T
-S)."""
+S); where weights need not sum to one, these, whose shares are the probabilities."""
 
 
 def distribution(variant: Variant, scores: Tensor, mask: Tensor, beta: float, gold: Tensor = GOLD) -> Tensor:
-    """The distribution behind a mechanism, from torch alone. A test that needs one that is not written is
-    skipped: one test says so."""
+    """The distribution behind a mechanism, from torch alone, or the weights whose shares it is. A test that
+    needs one that is not written is skipped: one test says so."""
     if unwritten(variant):
         pytest.skip(unwritten(variant))
     if variant.name in CONTROLS:
