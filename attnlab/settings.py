@@ -19,6 +19,9 @@ NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, lt=2**63)]
 """A whole number >= 1."""
 
+Extent = Annotated[int, Field(ge=0, le=2**14)]
+"""A whole number from 0 to 16,384."""
+
 Size = Annotated[int, Field(ge=1, le=2**16)]
 """A whole number from 1 to 65,536: widths, draws, different symbols. More than that no machine holds."""
 

@@ -57,7 +57,7 @@ EXAM_BATCH = 250
 
 class Synthetic:
     """Examples without end. Training draws from the stream of the seed; validation and test are the same exam
-    for all seeds."""
+    for all seeds. `generate_test` makes a test that differs from what is trained."""
 
     def __init__(
         self,
@@ -67,15 +67,17 @@ class Synthetic:
         symbols: int,
         longest_target: int,
         exam: Exam,
+        generate_test: _Generate | None = None,
     ):
-        self.generate = generate
+        self.generate, self.generate_test = generate, generate_test or generate
         self.seed = seed
         self.batch_size = batch_size
         self.source_symbols = self.target_symbols = symbols
         self.longest_target = longest_target
         self.steps_per_epoch = exam["steps_per_epoch"]
         self.exam = exam
-        generate(generator_for(seed, "train", 0), 1)  # settings that no example can meet are refused now
+        for make in (self.generate, self.generate_test):
+            make(generator_for(seed, "train", 0), 1)  # settings that no example can meet are refused now
 
     def train(self, step: int) -> Batch:
         """The training batch of a step."""
@@ -83,15 +85,15 @@ class Synthetic:
 
     def validation(self) -> Iterator[Batch]:
         """`validation_examples` examples."""
-        return self._exam("validation", self.exam["validation_examples"])
+        return self._exam(self.generate, "validation", self.exam["validation_examples"])
 
     def test(self) -> Iterator[Batch]:
         """`test_examples` examples."""
-        return self._exam("test", self.exam["test_examples"])
+        return self._exam(self.generate_test, "test", self.exam["test_examples"])
 
-    def _exam(self, name: str, examples: int) -> Iterator[Batch]:
+    def _exam(self, generate: _Generate, name: str, examples: int) -> Iterator[Batch]:
         for start in range(0, examples, EXAM_BATCH):
-            batch = self.generate(generator_for(0, name, start), EXAM_BATCH)
+            batch = generate(generator_for(0, name, start), EXAM_BATCH)
             yield Batch(*(tensor[: examples - start] for tensor in batch))
 
 

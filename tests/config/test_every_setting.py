@@ -31,8 +31,9 @@ WITH = {
     "_end": ["_schedule=linear", "_steps=7"],
     "_steps": ["_schedule=linear", "_end=3.0"],
     "_schedule": ["_end=3.0", "_steps=7"],
+    "shared": ["key_length=3"],
 }
-NUMBERS = ["3", "1", "9", "0.5", "2.0", "0.25", "8"]
+NUMBERS = ["3", "1", "9", "0.5", "2.0", "0.25", "8", "1.25"]
 WORDS = ["true", "false", "linear", "exponential", "halve_on_plateau", "argmax", "soft", "none", "learned"]
 WORDS += ["step", "later", "rotary", "cross"]
 # files whose contents are read, and settings of a run that change no figure

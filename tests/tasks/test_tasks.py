@@ -1,7 +1,7 @@
 """Every synthetic task on disk: reproducible, apart, and right by a slow check of each example's
 definition."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +10,7 @@ from enumeration import names, read
 
 from attnlab.randomness import derive
 from attnlab.tasks.batch import EOS, PAD, SPECIAL, Batch
+from attnlab.tasks.flip_flop import IGNORE, WRITE
 
 TASKS = [name for name in names("task") if "???" not in read("task", name)[1].values()]
 
@@ -49,11 +50,44 @@ def sort(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list[s
 
 
 def lookup(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list[set[int]]]:
-    end = 2 * settings["pairs"]
-    where = {key: 2 * index + 1 for index, key in enumerate(source[:end:2])}
+    size, end = settings["key_length"], prefix("lookup", settings)
+    where = {tuple(source[at : at + size]): at + size for at in range(0, end, size + 1)}
     assert len(where) == settings["pairs"], "keys are distinct"
-    assert not where.keys() & set(source[1:end:2]), "keys and values have no symbol in common"
-    return [source[where[query]] for query in source[end:]], [{where[query]} for query in source[end:]]
+    kinds = [set(symbols) for symbols in zip(*where, strict=True)]
+    assert sorted(map(len, kinds)) == [1] * settings["shared"] + [len(where)] * (size - settings["shared"])
+    values = {source[at] for at in where.values()}
+    assert not set().union(*kinds) & values, "keys and values have no symbol in common"
+    asked = [tuple(source[at : at + size]) for at in range(end, len(source), size)]
+    return [source[where[query]] for query in asked], [{where[query]} for query in asked]
+
+
+def selective_copy(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list[set[int]]]:
+    places = [s for s, symbol in enumerate(source) if symbol != SPECIAL + settings["symbols"]]
+    assert len(places) == settings["kept"]
+    return [source[s] for s in places], [{s} for s in places]
+
+
+def flip_flop(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list[set[int]]]:
+    told, values = source[::2], source[1::2]
+    assert set(told) <= {WRITE, IGNORE} and told[0] == WRITE and not set(values) & {WRITE, IGNORE}
+    last = max(number for number, instruction in enumerate(told) if instruction == WRITE)
+    return [values[last]], [{2 * last + 1}]
+
+
+def addition(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list[set[int]]]:
+    base, n = settings["symbols"], len(source) // 2
+    assert source[n] == SPECIAL + base, "the plus"
+    total, digits = 0, []
+    for number in (source[:n], source[n + 1 :]):
+        value = 0
+        for symbol in number:
+            value = value * base + symbol - SPECIAL
+        total += value
+    for _ in range(n + 1):
+        total, digit = divmod(total, base)
+        digits.append(digit + SPECIAL)
+    assert total == 0
+    return digits, [*({n - 1 - place, 2 * n - place} for place in range(n)), set()]
 
 
 def max_retrieval(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list[set[int]]]:
@@ -75,11 +109,43 @@ DEFINITIONS: dict[str, Definition] = {
     "lookup": lookup,
     "max_retrieval": max_retrieval,
     "majority": majority,
+    "selective_copy": selective_copy,
+    "flip_flop": flip_flop,
+    "addition": addition,
 }
-SINGLE = ("max_retrieval", "majority")
-"""Their target is a single symbol."""
-PREFIX = {"lookup": lambda settings: 2 * settings["pairs"]}
-"""Source symbols that come before what the target is made from."""
+TARGETS: dict[str, Callable[[int, dict[str, Any]], int]] = {
+    "max_retrieval": lambda n, settings: 1,
+    "majority": lambda n, settings: 1,
+    "flip_flop": lambda n, settings: 1,
+    "selective_copy": lambda n, settings: settings["kept"],
+    "addition": lambda n, settings: n + 1,
+}
+"""Symbols of a target, without EOS, where they are not as many as the length n of what it is made from."""
+VOCABULARY: dict[str, Callable[[int], int]] = {
+    "lookup": lambda symbols: 2 * symbols,  # keys and values
+    "selective_copy": lambda symbols: symbols + 1,  # the blank
+    "flip_flop": lambda symbols: symbols + 2,  # the instructions
+    "addition": lambda symbols: symbols + 1,  # the plus
+}
+
+
+def prefix(name: str, settings: dict[str, Any]) -> int:
+    """Source symbols that come before those whose number is drawn."""
+    pairs = settings.get("pairs", 0) * (settings.get("key_length", 0) + 1)
+    return {"lookup": pairs, "addition": 1}.get(name, 0)
+
+
+def targets_of(name: str, lengths: Iterable[int], settings: dict[str, Any]) -> set[int]:
+    """How long targets are, with EOS."""
+    return {TARGETS.get(name, lambda n, _: n)(n, settings) + 1 for n in lengths}
+
+
+def length_of(name: str, symbols: int, settings: dict[str, Any]) -> int:
+    """What counts as the length of a source of so many symbols."""
+    each = {"lookup": settings.get("key_length", 1), "flip_flop": 2, "addition": 2}.get(name, 1)
+    length, rest = divmod(symbols - prefix(name, settings), each)
+    assert rest == 0
+    return length
 
 
 def examples(name: str, task: Any) -> Iterator[tuple[list[int], list[int], list[set[int]]]]:
@@ -90,9 +156,18 @@ def examples(name: str, task: Any) -> Iterator[tuple[list[int], list[int], list[
             yield source.tolist(), target.tolist(), [set(row.nonzero()[:, 0].tolist()) for row in gold]
 
 
-@pytest.mark.parametrize("name", TASKS)
-def test_targets_and_gold_positions_are_right_for_every_example(name: str):
-    task, settings = make(name, validation_examples=260, test_examples=20), read("task", name)[1]
+FORMS = [pytest.param(name, {}, id=name) for name in TASKS]
+FORMS += [
+    pytest.param("lookup", {"key_length": size, "shared": shared}, id=f"lookup of {size}, {shared} shared")
+    for size, shared in ((2, 0), (3, 2))
+]
+FORMS += [pytest.param("addition", {"symbols": 2}, id="addition, binary")]
+
+
+@pytest.mark.parametrize(("name", "given"), FORMS)
+def test_targets_and_gold_positions_are_right_for_every_example(name: str, given: dict[str, Any]):
+    settings = {**read("task", name)[1], **given}
+    task = make(name, validation_examples=260, test_examples=20, **given)
     lengths = set()
     for source, target, gold in examples(name, task):
         n, m = len(source) - source.count(PAD), target.index(EOS)
@@ -106,7 +181,7 @@ def test_targets_and_gold_positions_are_right_for_every_example(name: str):
             and max(source) < task.source_symbols
             and max(target) < task.target_symbols
         )
-        lengths.add(n - PREFIX.get(name, lambda settings: 0)(settings))
+        lengths.add(length_of(name, n, settings))
         assert m + 1 <= task.longest_target
     assert lengths == set(range(settings["shortest"], settings["longest"] + 1))
 
@@ -116,7 +191,7 @@ def test_every_symbol_of_the_vocabulary_occurs(name: str):
     task = make(name, batch_size=2000)
     source, target, _ = task.train(0)
     assert set(source.unique().tolist()) == {PAD, *range(SPECIAL, task.source_symbols)}
-    ends = {EOS} if name in SINGLE else {PAD, EOS}
+    ends = {EOS} if len(targets_of(name, (4, 10), read("task", name)[1])) == 1 else {PAD, EOS}
     assert ends <= set(target.unique().tolist()) <= {*ends, *range(SPECIAL, task.target_symbols)}
 
 
@@ -145,13 +220,13 @@ def test_training_validation_and_test_share_no_stream(name: str):
     streams: dict[str, list[int]] = {"train": [], "validation": [], "test": []}
     for seed in range(3):
         task = make(name, seed=seed, validation_examples=1100, test_examples=1100)
-        generate, current = task.generate, streams["train"]
+        current = streams["train"]
 
-        def record(generator: torch.Generator, count: int, generate: Any = generate) -> Batch:
+        def record(generator: torch.Generator, count: int, generate: Any = task.generate) -> Batch:
             current.append(generator.initial_seed())  # noqa: B023
             return generate(generator, count)
 
-        task.generate = record
+        task.generate = task.generate_test = record
         for step in [*range(300), 500, 1000]:
             task.train(step)
         for kind in ("validation", "test"):
@@ -203,14 +278,16 @@ def test_making_data_leaves_the_global_generator_alone(name: str):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_lengths_and_symbols_are_what_the_settings_say(name: str):
-    task = make(name, batch_size=500, shortest=2, longest=3, symbols=7)
+    settings = read("task", name)[1]
+    settings |= {"kept": 2} if "kept" in settings else {}
+    task = make(name, batch_size=500, **{**settings, "shortest": 2, "longest": 3, "symbols": 7})
     batch = task.train(0)
-    prefix = PREFIX.get(name, lambda settings: 0)(read("task", name)[1])
-    assert ((batch.source != PAD).sum(1) - prefix).unique().tolist() == [2, 3]
-    targets = [2] if name in SINGLE else [3, 4]  # with EOS
+    lengths = {length_of(name, n, settings) for n in (batch.source != PAD).sum(1).tolist()}
+    assert lengths == {2, 3}
+    targets = sorted(targets_of(name, lengths, settings))
     assert (batch.target != PAD).sum(1).unique().tolist() == targets and task.longest_target == targets[-1]
-    kinds = {"lookup": 2}.get(name, 1)  # keys and values
-    assert task.source_symbols == task.target_symbols == SPECIAL + kinds * 7
+    number = VOCABULARY.get(name, lambda symbols: symbols)(7)
+    assert task.source_symbols == task.target_symbols == SPECIAL + number
     assert task.steps_per_epoch == read("task", name)[1]["steps_per_epoch"]
 
 
@@ -245,6 +322,14 @@ def test_one_position_of_a_majority_is_right_as_often_as_is_said():
     [
         ("max_retrieval", {"gap": 7, "symbols": 7}, "gap must be less than symbols, got gap=7 and symbols=7"),
         ("majority", {"symbols": 1}, "majority needs symbols >= 2, got 1"),
+        ("addition", {"symbols": 1}, "addition needs symbols >= 2, got 1"),
+        ("selective_copy", {"kept": 5}, "kept must be at most shortest, got kept=5 and shortest=4"),
+        ("lookup", {"pairs": 8, "symbols": 7}, "pairs must be at most symbols, got pairs=8 and symbols=7"),
+        (
+            "lookup",
+            {"key_length": 2, "shared": 2},
+            "shared must be less than key_length, got shared=2 and key_length=2",
+        ),
     ],
 )
 def test_settings_that_leave_no_example_are_refused(name: str, wrong: dict[str, int], told: str):
@@ -252,6 +337,39 @@ def test_settings_that_leave_no_example_are_refused(name: str, wrong: dict[str, 
         make(name, **wrong)
 
 
-def test_lookup_refuses_more_pairs_than_keys():
-    with pytest.raises(ValueError, match="pairs must be at most symbols, got pairs=8 and symbols=7"):
-        make("lookup", pairs=8, symbols=7)
+# --- what the docstrings say of guesses ---
+
+
+def near(right: torch.Tensor, chance: float) -> bool:
+    """Whether a share is what is said, within five standard errors."""
+    return abs(right.double().mean().item() - chance) < 5 * (chance * (1 - chance) / right.numel()) ** 0.5
+
+
+def test_the_last_value_of_a_flip_flop_is_right_as_often_as_is_said_and_writes_are_rare_in_the_test():
+    settings: dict[str, Any] = {"shortest": 10, "longest": 10, "symbols": 5, "writes": 0.5}
+    exams = {"validation_examples": 20_000, "test_examples": 20_000}
+    task = make("flip_flop", batch_size=20_000, test_writes=0.125, **settings, **exams)
+    batches = [task.train(0), together(task.validation()), together(task.test())]
+    for batch, writes in zip(batches, (0.5, 0.5, 0.125), strict=True):
+        assert near(batch.source[:, 2::2] == WRITE, writes)
+        assert near(batch.source[:, -1] == batch.target[:, 0], writes + (1 - writes) / 5)
+        assert near(batch.target[:, 0] == IGNORE + 1, 1 / 5)
+
+
+def test_one_digit_of_a_sum_tells_nothing_of_it():
+    """Given any digit of one number, that of the sum is uniform."""
+    batch = make("addition", batch_size=20_000, shortest=4, longest=4, symbols=3).train(0)
+    for place in range(4):
+        for digit in range(3):
+            sums = batch.target[batch.source[:, 3 - place] == SPECIAL + digit, place] - SPECIAL
+            assert all(near(sums == symbol, 1 / 3) for symbol in range(3))
+
+
+def test_a_value_taken_without_its_key_is_right_as_often_as_is_said():
+    batch = make("lookup", batch_size=20_000, pairs=4, symbols=5, key_length=3, shared=2).train(0)
+    assert near(batch.source[:, 3] == batch.target[:, 0], 1 / 4 + 3 / 4 / 5)
+
+
+def test_what_is_kept_may_stand_anywhere():
+    batch = make("selective_copy", batch_size=20_000, kept=3, shortest=8, longest=8).train(0)
+    assert all(near(batch.gold.any(1)[:, place], 3 / 8) for place in range(8))
