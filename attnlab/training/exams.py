@@ -52,7 +52,7 @@ def divided(model: Model, batch: Batch, rule: Selector, beams: int = 1) -> Itera
     the vocabulary included; weights of attention are S T.
     """
     alternatives = beams * (batch.source.size(1) if isinstance(rule, Enumeration) else 1)
-    widest = max(parameter.size(0) for parameter in model.parameters())
+    widest = max(len(parameter) for parameter in model.parameters() if parameter.ndim)
     positions, steps = batch.source.size(1), batch.target.size(1)
     each = alternatives * ((positions + steps) * widest + positions * steps)
     size = max(1, NUMBERS // each)

@@ -86,6 +86,19 @@ def test_a_run_without_them_is_the_same_run_bit_for_bit(tmp_path: Path) -> None:
     assert "images" in events(one).Tags() and not events(other).Tags()["images"]
 
 
+@pytest.mark.parametrize(
+    "attention",
+    [["attention=entmax_alpha"], ["attention=log_length", "attention.learned=true"], ["attention=sigmoid"]],
+    ids=lambda words: words[0],
+)
+def test_selection_functions_with_numbers_of_their_own_are_trained_and_shown(
+    attention: list[str], tmp_path: Path
+) -> None:
+    assert train([*FEW, *attention, f"runs_dir={tmp_path}"], None) == 0
+    (folder,) = (path.parent for path in tmp_path.rglob("results.json"))
+    assert events(folder).Tags()["images"] == ["attention/attention"]  # pyright: ignore
+
+
 def test_its_settings_are_no_part_of_the_identity_and_those_of_others_are() -> None:
     plain = compose(FEW).tree
     assert identity(plain) == identity(compose([*FEW, "callbacks.maps.number=9"]).tree)
