@@ -77,23 +77,31 @@ def attention(
     stands in front are rows. The output has an axis K of alternatives in front.
     """
     chosen = _by_name(mechanism) if isinstance(mechanism, str) else mechanism
-    factor: float = query.size(-1) ** -0.5 if scale is None else scale
-    scores = factor * query @ key.transpose(-1, -2)
-    if attn_mask is not None and attn_mask.dtype == torch.bool:
-        scores = scores.masked_fill(~attn_mask, -torch.inf)
-    elif attn_mask is not None:
-        scores = scores + attn_mask
-    leading = scores.shape[:-2]
+    maps = chosen.distribution.maps
+    parts = zip(query.chunk(maps, -1), key.chunk(maps, -1), strict=True)
+    first, *others = (_scores(*part, attn_mask, scale) for part in parts)
+    leading = first.shape[:-2]
 
     def rows(x: Tensor) -> Tensor:
         return x.expand(*leading, *x.shape[-2:]).reshape(leading.numel(), *x.shape[-2:])
 
-    shown, step = rows(scores)[None], torch.arange(query.size(-2), device=query.device)
+    shown, step = rows(first)[None], torch.arange(query.size(-2), device=query.device)
     mask = shown.detach() > -torch.inf
-    inputs = AttentionInput(shown, mask, torch.zeros_like(mask), step)
+    beside = tuple(rows(scores)[None] for scores in others)
+    inputs = AttentionInput(shown, mask, torch.zeros_like(mask), step, beside=beside)
     selection = chosen.selector(inputs, Randomness(generator))
     read = attend(selection.weights, rows(value)).expand(-1, -1, query.size(-2), -1)
     return _Attended(read.reshape(len(read), *leading, *read.shape[2:]), selection, chosen, rows(query)[None])
+
+
+def _scores(query: Tensor, key: Tensor, attn_mask: Tensor | None, scale: float | None) -> Tensor:
+    factor: float = query.size(-1) ** -0.5 if scale is None else scale
+    scores = factor * query @ key.transpose(-1, -2)
+    if attn_mask is None:
+        return scores
+    if attn_mask.dtype == torch.bool:
+        return scores.masked_fill(~attn_mask, -torch.inf)
+    return scores + attn_mask
 
 
 @functools.cache

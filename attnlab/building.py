@@ -72,8 +72,14 @@ def assemble(
         def attention(query_size: int, state_size: int | None) -> Attention:
             with part():
                 project = None if state_size is None else nn.Linear(state_size, query_size, bias=False)
+            width, rest = divmod(query_size, mechanism.distribution.maps)
+            if rest:
+                raise ValueError(
+                    f"this attention cuts queries and keys into {mechanism.distribution.maps} parts, and "
+                    f"needs a width that can be divided so, got {query_size}"
+                )
             with part():
-                score: Score = make_part("score", tree["score"], query_size, query_size)
+                score: Score = make_part("score", tree["score"], width, width)
             attentions.append(Attention(score, mechanism.selector, project))
             return attentions[-1]
 

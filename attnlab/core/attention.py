@@ -46,11 +46,13 @@ class Attention(nn.Module):
         first: int = 0,
     ) -> tuple[Float[Tensor, "K B *H #T R"], Selection]:
         """Context vectors and the selection behind them, of T target steps from the `first` on."""
-        scores = self.score(query, memory.keys).masked_fill(~memory.mask, -torch.inf)
+        maps = self.selector.distribution.maps
+        parts = zip(query.chunk(maps, -1), memory.keys.chunk(maps, -1), strict=True)
+        scores, *beside = (self.score(*part).masked_fill(~memory.mask, -torch.inf) for part in parts)
         mask = memory.mask.expand(1, *memory.mask.shape) if memory.mask.ndim < scores.ndim else memory.mask
         step = torch.arange(first, first + query.size(-2), device=query.device)
         gold = torch.zeros_like(mask[:1])
-        selection = choose(site, AttentionInput(scores, mask, gold, step))
+        selection = choose(site, AttentionInput(scores, mask, gold, step, beside=tuple(beside)))
         return attend(selection.weights, memory.values), selection
 
 

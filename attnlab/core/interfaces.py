@@ -31,6 +31,8 @@ class AttentionInput(NamedTuple):
     step: Int[Tensor, "#T"] = torch.zeros(1, dtype=torch.int64)
     # scores that have seen the target, of an inference network; None where there is none, as in decoding
     informed: Float[Tensor, "#K B *H T S"] | None = None
+    # the scores of further maps, where a distribution compares several
+    beside: tuple[Float[Tensor, "#K B *H T S"], ...] = ()
 
 
 class Categorical(NamedTuple):
@@ -129,6 +131,9 @@ class Distribution(nn.Module):
     def untruncated(self) -> "Distribution":
         """The distribution over all positions of which this one keeps a part; itself where it keeps all."""
         return self
+
+    maps = 1
+    """Of how many scores it is made: query and key are cut into so many parts, each scored by itself."""
 
     apart = True
     """Whether each step chooses by itself; if not, only a rule that tries every position can follow it."""

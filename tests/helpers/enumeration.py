@@ -418,6 +418,7 @@ DISTRIBUTIONS: dict[str, Callable[[Tensor, Tensor, Settings], Tensor]] = {
     "sigmoid": _sigmoid,
     "sink": _sink,
     "stick_breaking": _stick_breaking,
+    "differential": lambda scores, mask, settings: softmax(scores, mask, settings["beta"]),  # of a single map
     "hard_chain": lambda scores, mask, settings: softmax(scores, mask, settings["beta"]),  # of the first step
 }
 """Distributions that are no softmax, in torch alone: scores (B T S), mask (B #T S), settings -> probs (B T

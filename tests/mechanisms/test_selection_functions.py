@@ -12,10 +12,15 @@ import torch
 from enumeration import Variant, asked, one_hot
 from torch import Tensor
 
+import attnlab
+from attnlab.core.attention import Attention
+from attnlab.core.choosing import choosing
 from attnlab.core.evaluation import rule_of
-from attnlab.core.interfaces import AttentionInput
+from attnlab.core.interfaces import AttentionInput, Placement
+from attnlab.core.scores import Dot
 from attnlab.mechanisms import entmax_alpha
 from attnlab.randomness import Randomness
+from attnlab.training.exams import divided
 
 GAP, BETA, PADDING = 0.75, 2.0, 5
 LENGTHS = [8, 64, 512, 4096]
@@ -205,6 +210,67 @@ def test_what_is_learned_gets_the_gradient_of_the_loss(name: str):
     assert found.item() == pytest.approx((values[1] - values[0]) / 2e-5, rel=1e-6) and abs(found) > 0.01
 
 
+@pytest.mark.parametrize("name", ["log_length", "entmax_alpha", "differential"])
+def test_a_model_with_a_single_number_to_learn_is_examined(name: str):
+    built = attnlab.build(
+        [f"attention={name}", "attention.learned=true", "model.hidden_size=8", "batch_size=3"]
+    )
+    assert any(parameter.ndim == 0 for parameter in built.model.parameters())
+    (part,) = divided(built.model, built.task.train(0), built.training.rule)
+    assert len(part.source) == 3
+
+
 def test_a_learned_alpha_starts_below_2():
     with pytest.raises(ValueError, match="must start below 2, got alpha=2"):
         Variant("entmax_alpha", {"alpha": 2.0, "learned": True}).build()
+
+
+# --- two maps ---
+
+CANCELLED = 0.3
+
+
+def halves(query: Tensor, key: Tensor, mask: Tensor, scale: float, cancelled: Tensor) -> Tensor:
+    """softmax(q1 k1) - c softmax(q2 k2), q1 and k1 the first halves."""
+    size = query.size(-1) // 2
+    first, second = (
+        (BETA * scale * query[..., half] @ key[..., half].mT).masked_fill(~mask, -math.inf).softmax(-1)
+        for half in (slice(size), slice(size, None))
+    )
+    return first - cancelled * second
+
+
+@pytest.mark.parametrize("door", ["a model's attention", "attnlab.attention"])
+def test_differential_attention_subtracts_the_map_of_the_other_halves(door: str):
+    mechanism = Variant("differential", {"cancelled": CANCELLED, "learned": True}).build(beta=BETA)
+    (logit,) = mechanism.selector.parameters()
+    made = [torch.randn(2, n, 6, generator=torch.Generator().manual_seed(n)).double() for n in (3, 5)]
+    query, key = (x.requires_grad_() for x in made)
+    values = torch.randn(2, 5, 7, generator=torch.Generator().manual_seed(7)).double()
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 1, 1, 0]], dtype=torch.bool)[:, None]
+    scale = 0.4
+    if door == "attnlab.attention":
+        found = attnlab.attention(query, key, values, mask, mechanism=mechanism, scale=scale)
+        read, probs = found.output[0], found.selection.probs[0]
+    else:
+        attention = Attention(Dot(scale), mechanism.selector)
+        choose = choosing(
+            mechanism.selector, Randomness(torch.Generator()), {"attention": Placement(6)}, ~mask
+        )
+        context, selection = attention(query[None], attention.memory(key, values, mask), choose)
+        read, probs = context[0], selection.probs[0]
+    weights = halves(query, key, mask, scale, logit.sigmoid())
+    torch.testing.assert_close(read, weights @ values, rtol=1e-12, atol=1e-12)
+    assert logit.sigmoid().item() == pytest.approx(CANCELLED) and (weights < 0).any()
+    positive = weights.clamp_min(0)
+    torch.testing.assert_close(probs, positive / positive.sum(-1, keepdim=True))
+    leaves = [query, key, logit]
+    pairs = [torch.autograd.grad(x.square().sum(), leaves) for x in (read, weights @ values)]
+    for one, other in zip(*pairs, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+        assert other.abs().sum() > 0.01
+
+
+def test_differential_attention_refuses_a_width_that_has_no_halves():
+    with pytest.raises(ValueError, match="into 2 parts, and needs a width that can be divided so, got 7"):
+        attnlab.build(["attention=differential", "model.hidden_size=7"])
