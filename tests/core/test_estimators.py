@@ -712,11 +712,10 @@ COMBINATIONS = [
         [name for name in names("model") if "readout_size" in read("model", name)[1]],
         names("score"),
     )
-    # what is learned of a distribution, and a second map, are not among what `independently` knows
+    # what is learned of a distribution is not among what `independently` knows
     if (
         (model, score) in (("lstm", "additive"), ("gru", "scaled_dot"))
-        and not variant.settings.get("learned")
-        and variant.build().distribution.maps == 1
+        and not read("attention", variant.name)[1].get("learned")
     )
     or (variant.name in WITH_ALL and variant.settings.get("baseline", "leave_one_out") == "leave_one_out")
 ]

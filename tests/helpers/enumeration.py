@@ -97,7 +97,7 @@ CONTROLS = ("uniform", "oracle")
 """The scores do not enter."""
 
 
-SWITCHES = ("monotonic", "learned", "bias", "log_length")
+SWITCHES = ("monotonic", "bias")
 """Settings of which both values are tried."""
 
 
