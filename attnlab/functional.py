@@ -122,9 +122,10 @@ def softargmax(
     is the direction of sum_i p_i exp(2 pi i x_i / period), from 0 to below the period; it does not exist, and
     is arbitrary, where the shares balance out.
 
-    With beta -> inf it tends to `argmax` (to the mean of the maxima where several are equal). It is computed
-    and returned in float32 at least: bfloat16 holds no index above 256 exactly. Raises ValueError for a beta
-    or a period that is not positive, and for positions that do not fit.
+    With beta -> inf it tends to `argmax` (to the mean of the maxima where several are equal). Of a peak at c
+    of share p over a flat ground of n positions, it is c + (1 - p) n / (n - 1) ((n - 1) / 2 - c), drawn to
+    the middle. It is computed and returned in float32 at least: bfloat16 holds no index above 256 exactly.
+    Raises ValueError for a beta or a period that is not positive, and for positions that do not fit.
     """
     return expected(
         softmax(_precise(scores), beta, dim, temperature=temperature), dim, positions, period, keepdim

@@ -72,6 +72,25 @@ def test_softargmax_of_the_example_tends_to_argmax_with_beta(beta: int, index: f
     assert functional.softargmax(X, beta).item() == pytest.approx(index, abs=tolerance, rel=0)
 
 
+@pytest.mark.parametrize("beta", [0.5, 4.0])
+@pytest.mark.parametrize(("number", "peak"), [(5, 0), (17, 3), (64, 63), (9, 4)])
+def test_softargmax_of_a_peak_over_a_flat_ground_is_off_towards_the_middle_by_its_closed_form(
+    number: int, peak: int, beta: float
+):
+    """And its gradient in the peak is beta p (1 - p) times the distance from the mean of the others."""
+    scores = torch.zeros(number, dtype=torch.float64)
+    scores[peak] = 1.5
+    scores.requires_grad_()
+    share = math.exp(1.5 * beta) / (math.exp(1.5 * beta) + number - 1)
+    away = ((number - 1) / 2 - peak) * number / (number - 1)  # from the peak to the mean of the others
+    found = functional.softargmax(scores, beta)
+    assert found.item() - peak == pytest.approx((1 - share) * away, abs=1e-11)
+    (slope,) = torch.autograd.grad(found, scores)
+    assert slope[peak].item() == pytest.approx(-beta * share * (1 - share) * away, abs=1e-11)
+    circle = functional.softargmax(scores, beta, period=number).item()
+    assert min(abs(circle - peak), number - abs(circle - peak)) < 1e-9, "a circle has no middle"
+
+
 @pytest.mark.parametrize("name", SHARES)
 @pytest.mark.parametrize("integers", [range(1, 9), range(-4, 5), range(-9, 0)], ids=str)
 def test_the_largest_share_of_integers_is_on_the_maximum_whatever_their_signs(name: str, integers: range):
