@@ -19,6 +19,11 @@ BLIND = {
     "all steps share their noise": "steps are forced alike",
     "a set of one is its own baseline": "it is refused",
     "the mask is too small a number": "it lies in front of the mechanism",
+    **dict.fromkeys(
+        ["a polynomial is read from its lowest power", "the number of positions counts padding"]
+        + ["a bias counts padding", "a threshold has no gradient"],
+        "a distribution is taken as it is",
+    ),
     "a chain forgets what was said": "chains are met one step at a time",
     "a chain is told the symbol that it has yet to say": "chains are met one step at a time",
     "a chain goes from where it arrives": "chains are met one step at a time",

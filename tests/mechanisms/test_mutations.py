@@ -22,6 +22,7 @@ import test_gumbel
 import test_model
 import test_randomness
 import test_runs
+import test_selection_functions
 import test_sites
 import torch
 from enumeration import Variant
@@ -33,10 +34,20 @@ from attnlab.core import attention, distributions, estimators
 from attnlab.core.baselines.leave_one_out import LeaveOneOut
 from attnlab.core.baselines.moving_average import MovingAverage
 from attnlab.core.baselines.none import NoBaseline
-from attnlab.core.interfaces import Categorical, Mechanism, Pass, Selection, Site, Surrogate
+from attnlab.core.interfaces import AttentionInput, Categorical, Mechanism, Pass, Selection, Site, Surrogate
 from attnlab.core.schedules import Scheduled
 from attnlab.facts import Facts
-from attnlab.mechanisms import chain, gumbel, rebar, sets, sum_and_sample, vimco
+from attnlab.mechanisms import (
+    chain,
+    entmax_alpha,
+    gumbel,
+    rebar,
+    sets,
+    sharpened,
+    sum_and_sample,
+    unnormalised,
+    vimco,
+)
 from attnlab.runs import folders
 from attnlab.training import exams as evaluation
 from attnlab.training import lightning_module as training
@@ -303,6 +314,23 @@ def reinforce(baseline: str, samples: int) -> Variant:
     return Variant("hard_reinforce", {"baseline": baseline, "samples": samples})
 
 
+def polynomial_in_the_wrong_order(original: Any, distribution: Any, inputs: AttentionInput) -> Categorical:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sharpened, "COEFFICIENTS", sharpened.COEFFICIENTS[::-1])
+        return original(distribution, inputs)
+
+
+def number_that_counts_padding(original: Any, distribution: Any, inputs: AttentionInput) -> Any:
+    return original(distribution, inputs._replace(mask=torch.ones_like(inputs.mask)))
+
+
+def threshold_that_is_a_constant(original: Any, scores: Tensor, excess: Tensor) -> Tensor:
+    found = original(scores, excess).detach()
+    slope = torch.where(found > 0, found ** (1 - excess), 0.0)
+    moved = torch.where(found > 0, scores - scores.detach(), 0.0)
+    return found + slope * moved
+
+
 CHAIN, MONOTONIC = (Variant("hard_chain", {"monotonic": monotonic}) for monotonic in (False, True))
 
 
@@ -327,6 +355,9 @@ def rao(samples: int) -> Check:
     return partial(check, Variant("gumbel_rao", {"samples": samples}), 0.5)
 
 
+SELECTION = test_selection_functions
+LEADER = SELECTION.test_the_weight_of_a_leader_follows_its_closed_form_in_the_number_of_positions
+PACKAGE = partial(SELECTION.test_entmax_and_its_gradients_are_those_of_the_entmax_package, 1.3)
 PLAIN, ONE_OUT, AVERAGE = reinforce("none", 1), reinforce("leave_one_out", 2), reinforce("moving_average", 1)
 STRAIGHT = Variant("gumbel_straight_through", {})
 PAIR, TRIPLE = ({"samples": n} for n in (2, 3))
@@ -586,6 +617,27 @@ MUTANTS: dict[str, Mutant] = {
     "a baseline contains its own rollout": Mutant(LeaveOneOut, "forward", mean_of_all_draws, (ROLLOUTS,)),
     "all rollouts take one way": Mutant(
         randomness, "draw", draws_that_all_alternatives_share, (DRAWN_JOINTLY,)
+    ),
+    "a polynomial is read from its lowest power": Mutant(
+        sharpened.AdaptiveTemperature,
+        "forward",
+        polynomial_in_the_wrong_order,
+        (mean("adaptive_temperature"), partial(LEADER, "adaptive_temperature", 64)),
+    ),
+    "the number of positions counts padding": Mutant(
+        sharpened.LogLength,
+        "forward",
+        number_that_counts_padding,
+        (mean("log_length"), partial(LEADER, "log_length", 8)),
+    ),
+    "a bias counts padding": Mutant(
+        unnormalised.Sigmoid,
+        "log_weights",
+        number_that_counts_padding,
+        (mean("sigmoid", bias=True), partial(LEADER, "sigmoid", 8)),
+    ),
+    "a threshold has no gradient": Mutant(
+        entmax_alpha, "entmax", threshold_that_is_a_constant, (mean("entmax_alpha"), PACKAGE)
     ),
     "the mask comes after the softmax": Mutant(
         distributions.Softmax,
