@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from attnlab.building import Built
+from attnlab.building import Built, steps_alone
 from attnlab.core.evaluation import rule_of
 from attnlab.core.schedules import Scheduled
 from attnlab.files import write
@@ -130,7 +130,7 @@ def read_rules(built: Built) -> None:
             selector = rule_of(built.mechanism, rule)
         except ValueError:  # which this attention does not allow
             continue
-        if selector.anywhere or len(model.sites) == 1:
+        if selector.anywhere or steps_alone(model):
             print(_shown(rule, examined(model, task, selector, device)), flush=True)
     beta = getattr(built.mechanism.distribution, "beta", None)
     if isinstance(beta, Scheduled) and built.mechanism.distribution.apart:

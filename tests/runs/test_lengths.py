@@ -119,6 +119,26 @@ def test_every_rule_that_the_attention_allows_has_a_row_and_the_runs_own_is_that
 
 
 @pytest.mark.parametrize(
+    ("choice", "allowed"),
+    [
+        ("model=transformer model.layers=1 model.hidden_size=8", {"soft", "argmax"}),
+        ("model=gru model.input_feeding=true model.hidden_size=6 model.embedding_size=5", {"soft", "argmax"}),
+    ],
+)
+def test_rules_that_read_every_position_are_left_out_where_choices_reach_on_or_have_heads(
+    choice: str, allowed: set[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = [word for word in FEW if not word.startswith("model.")]
+    assert train(["attention=soft", *few, *choice.split(), f"runs_dir={tmp_path}"], None) == 0
+    run = next(tmp_path.glob("*/*/*/results.json")).parent
+    capsys.readouterr()
+    assert evaluate([str(run), "--rules"], None) == 0
+    _, _, rows = capsys.readouterr().out.partition("\nrule ")
+    names = {line[:14].strip() for line in rows.splitlines()[1:] if line}
+    assert {name for name in names if "*" not in name} == allowed
+
+
+@pytest.mark.parametrize(
     ("typed", "told"),
     [
         (["--lengths", "0"], "--lengths takes whole numbers from 1 to 16,384"),
