@@ -8,8 +8,9 @@ import torch
 from attnlab.building import Built
 from attnlab.tasks.batch import Batch
 from attnlab.tasks.names import names_of
+from attnlab.training.answers import read
 from attnlab.training.pictures import Map
-from attnlab.training.showing import Answer, alone, answer, maps, read, read_as
+from attnlab.training.showing import Answer, alone, answer, maps, read_as
 
 
 class Example(NamedTuple):

@@ -34,10 +34,15 @@ class Outputs(NamedTuple):
     words: list[Compared]  # each with all targets of its source; [] where every source has one
 
 
+def read(model: Model, batch: Batch, rule: Selector) -> Pass:
+    """What a model reads by an evaluation rule, the right prefix given."""
+    taken = taken_by(model, batch, rule, Randomness(torch.Generator(batch.source.device)))
+    return in_turn(rule, taken, before_each(token_losses(taken.logits, batch.target)))
+
+
 def predictions(model: Model, batch: Batch, rule: Selector) -> Predictions:
     """What a model predicts of a batch, read by a rule."""
-    taken = taken_by(model, batch, rule, Randomness(torch.Generator(batch.source.device)))
-    taken = in_turn(rule, taken, before_each(token_losses(taken.logits, batch.target)))
+    taken = read(model, batch, rule)
     log_probs = predict(taken.logits, taken.mass)
     return Predictions(batch, log_probs, alignment(model, batch, taken), batch.target != PAD)
 

@@ -7,14 +7,13 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from attnlab.core.choosing import before_each, in_turn
 from attnlab.core.interfaces import Pass, Placement, Selector, Site
 from attnlab.core.selectors import Argmax, Enumeration, Mixture
 from attnlab.models.decoding import greedy
-from attnlab.models.model import Model, shifted, taken_by, token_losses
-from attnlab.randomness import Randomness
+from attnlab.models.model import Model, shifted
 from attnlab.tasks.batch import EOS, PAD, Batch
 from attnlab.tasks.names import Names
+from attnlab.training.answers import read
 from attnlab.training.pictures import Map
 
 _READ: dict[type[Selector], str] = {
@@ -34,12 +33,6 @@ def alone(batch: Batch, row: int) -> Batch:
     source, target, gold = (part[row : row + 1] for part in batch)
     positions, steps = int((source != PAD).sum()), int((target != PAD).sum())
     return Batch(source[:, :positions], target[:, :steps], gold[:, :steps, :positions])
-
-
-def read(model: Model, batch: Batch, rule: Selector) -> Pass:
-    """What a model reads by an evaluation rule, the right prefix given."""
-    taken = taken_by(model, batch, rule, Randomness(torch.Generator(batch.source.device)))
-    return in_turn(rule, taken, before_each(token_losses(taken.logits, batch.target)))
 
 
 def maps(

@@ -16,9 +16,10 @@ from attnlab.settings import Count
 from attnlab.tasks.batch import PAD, Batch
 from attnlab.tasks.names import Names, names_of
 from attnlab.tasks.task import Task
+from attnlab.training.answers import read
 from attnlab.training.lightning_module import Training
 from attnlab.training.pictures import picture
-from attnlab.training.showing import Answer, alone, answer, maps, read, read_as
+from attnlab.training.showing import Answer, alone, answer, maps, read_as
 
 _COUNTED = 64
 """Examples of which the weights are counted."""
