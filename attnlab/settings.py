@@ -25,7 +25,8 @@ Extent = Annotated[int, Field(ge=0, le=2**14)]
 Size = Annotated[int, Field(ge=1, le=2**16)]
 """A whole number from 1 to 65,536: widths, draws, different symbols. More than that no machine holds."""
 
-Length = Annotated[int, Field(ge=1, le=2**14)]
+LONGEST = 2**14
+Length = Annotated[int, Field(ge=1, le=LONGEST)]
 """A whole number from 1 to 16,384: symbols in a sequence, each of which may be attended from each."""
 
 Layers = Annotated[int, Field(ge=1, le=1000)]

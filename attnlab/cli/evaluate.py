@@ -47,6 +47,7 @@ from attnlab.progress import tell
 from attnlab.runs import kept, origin
 from attnlab.runs.kept import ASKED
 from attnlab.runs.opening import opened
+from attnlab.settings import LONGEST
 from attnlab.text import unbroken, wrapped
 
 if TYPE_CHECKING:  # which loads torch
@@ -70,8 +71,9 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
     if not typed:
         usage = unbroken(shell.script("evaluate", "RUN"))
         raise ConfigurationError(f"the folder of a run must be given:\n{usage}\n--help tells more")
-    number, typed = _shown_of(typed)
-    lengths, typed = _lengths_of(typed)
+    show, typed = _option("--show", typed)
+    lengths, typed = _option("--lengths", typed)
+    number, lengths = _number(show), _lengths(lengths)
     rules, typed = "--rules" in typed, [word for word in typed if word != "--rules"]
     folder, overrides = Path(typed[0]), overrides_in(typed[1:])
     tree, state, best, _ = opened(folder, trusted)
@@ -117,42 +119,38 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
     return SUCCESS
 
 
-def _lengths_of(typed: list[str]) -> tuple[list[int], list[str]]:
-    """The lengths that `--lengths N,N,...` asks for, none without it, and what is typed besides."""
-    found, rest, words = [], [], iter(typed)
+def _option(name: str, typed: list[str]) -> tuple[str | None, list[str]]:
+    """The value of an option, the last one said, None without it; and what is typed besides."""
+    value, rest, words = None, [], iter(typed)
     for word in words:
-        option, _, value = word.partition("=")
-        if option == "--lengths":
-            value = value or next(words, "")
-            numbers = [int(part) if part.isdecimal() else 0 for part in value.split(",")]
-            if not all(1 <= number <= _LONGEST for number in numbers):
-                raise ConfigurationError(
-                    f"--lengths takes whole numbers from 1 to {_LONGEST:,}, as 16,64,256; got {value!r}"
-                )
-            found = sorted(set(numbers))
+        option, _, said = word.partition("=")
+        if option == name:
+            value = said or next(words, "")
         else:
             rest.append(word)
-    return found, rest
+    return value, rest
 
 
-_LONGEST = 2**14
+def _lengths(said: str | None) -> list[int]:
+    """The lengths of `--lengths N,N,...`; none without it."""
+    if said is None:
+        return []
+    numbers = [int(part) if part.isdecimal() else 0 for part in said.split(",")]
+    if not all(1 <= number <= LONGEST for number in numbers):
+        raise ConfigurationError(
+            f"--lengths takes whole numbers from 1 to {LONGEST:,}, as 16,64,256; got {said!r}"
+        )
+    return sorted(set(numbers))
 
 
-def _shown_of(typed: list[str]) -> tuple[int, list[str]]:
-    """How many examples `--show N` asks for, 0 without it, and what is typed besides."""
-    number, rest, words = 0, [], iter(typed)
-    for word in words:
-        option, _, value = word.partition("=")
-        if option == "--show":
-            value = value or next(words, "")
-            number = int(value) if value.isdecimal() else 0
-            if not 1 <= number <= _MOST:
-                raise ConfigurationError(
-                    f"--show must be a number of examples from 1 to {_MOST}, got {value!r}"
-                )
-        else:
-            rest.append(word)
-    return number, rest
+def _number(said: str | None) -> int:
+    """How many examples `--show N` asks for, 0 without it."""
+    if said is None:
+        return 0
+    number = int(said) if said.isdecimal() else 0
+    if not 1 <= number <= _MOST:
+        raise ConfigurationError(f"--show must be a number of examples from 1 to {_MOST}, got {said!r}")
+    return number
 
 
 _MOST = 100
