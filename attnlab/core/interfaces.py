@@ -34,6 +34,11 @@ class AttentionInput(NamedTuple):
     # the scores of further maps, where a distribution compares several
     beside: tuple[Float[Tensor, "#K B *H T S"], ...] = ()
 
+    @property
+    def number(self) -> Float[Tensor, "#K B *H #T 1"]:
+        """How many positions may be attended, and 1 where there is none."""
+        return self.mask.sum(-1, keepdim=True).clamp_min(1).to(self.scores.dtype)
+
 
 class Categorical(NamedTuple):
     """A distribution over source positions; masked positions have probs 0 and the finite log_probs

@@ -7,11 +7,10 @@ import torch
 from pydantic import Field
 
 from attnlab.core.distributions import Softmax
-from attnlab.core.estimators import Pathwise
 from attnlab.core.interfaces import AttentionInput, Categorical, Mechanism
 from attnlab.core.schedules import Scheduled, scheduled
-from attnlab.core.selectors import Mixture
 from attnlab.facts import Facts
+from attnlab.mechanisms.soft import averaged
 from attnlab.settings import Beta, Length
 
 Offset = Annotated[int, Field(ge=-(2**14), le=2**14)]
@@ -45,5 +44,4 @@ def local(*, width: Length, offset: Offset, **beta: Unpack[Beta]) -> Mechanism:
 
     A prior, and a strong one: right where source and target run alongside, hopeless where they do not.
     """
-    distribution = Local(scheduled("beta", beta), width, offset)
-    return Mechanism(distribution, Mixture(distribution), Pathwise())
+    return averaged(Local(scheduled("beta", beta), width, offset))

@@ -33,8 +33,7 @@ class LogLength(Distribution):
             self.register_buffer("factor", one, persistent=False)
 
     def forward(self, inputs: AttentionInput) -> Categorical:
-        number = inputs.mask.sum(-1, keepdim=True).clamp_min(1)
-        scale = self.factor * number.to(inputs.scores.dtype).log()
+        scale = self.factor * inputs.number.log()
         return self.scaled(inputs._replace(scores=_scaled(inputs.scores, scale)))
 
 

@@ -39,8 +39,7 @@ class Sigmoid(_OfLogits):
         self.bias = bias
 
     def log_weights(self, inputs: AttentionInput) -> Tensor:
-        number = inputs.mask.sum(-1, keepdim=True).clamp_min(1).to(inputs.scores.dtype)
-        return functional.logsigmoid(self.logits(inputs) - self.bias * number.log())
+        return functional.logsigmoid(self.logits(inputs) - self.bias * inputs.number.log())
 
 
 class Sink(_OfLogits):
