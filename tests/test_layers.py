@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FLOORS = [
     {"", "facts", "metric", "settings", "text", "files"},
-    {"shell", "progress", "interruption"},
+    {"shell", "progress", "interruption", "startup"},
     {"rows"},
     {"coordinates"},
     {"functional"},

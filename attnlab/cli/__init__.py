@@ -1,1 +1,5 @@
 """The commands, one file each: parse, call, print."""
+
+from attnlab.startup import spare
+
+spare()
