@@ -11,6 +11,11 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+from attnlab.startup import spare
+
+spare()
+import pytorch_lightning  # noqa: E402, F401  # else it is compiled anew with the first module that is hooked
+
 install_import_hook("attnlab", "beartype.beartype")
 
 BEGIN = time.monotonic()

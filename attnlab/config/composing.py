@@ -62,7 +62,11 @@ def composer() -> Callable[[list[str]], Composition]:
     """`compose` for many command lines: what the choice of groups alone decides is worked out once for each
     choice."""
     frames: dict[tuple[str, ...], _Frame] = {}
-    is_group = functools.cache(_is_group)
+    groups_in = functools.cache(lambda parent: _loader().list_groups(parent))
+
+    def is_group(key: str) -> bool:
+        parent, _, name = key.rpartition("/")
+        return name in groups_in(parent)
 
     def composed(overrides: list[str]) -> Composition:
         overrides = [*map(typed_today, overrides)]
@@ -131,11 +135,6 @@ def hydra_at(folder: Path) -> Iterator[None]:
 
 def _loader() -> Any:
     return GlobalHydra.instance().config_loader()
-
-
-def _is_group(key: str) -> bool:
-    parent, _, name = key.rpartition("/")
-    return name in _loader().list_groups(parent)
 
 
 def _text(override: Override) -> str:
