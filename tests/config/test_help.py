@@ -263,6 +263,7 @@ def by_hydra(overrides: list[str]) -> dict[str, Any]:
         return plain(hydra_compose("train", overrides))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choice", CHOICES)
 def test_what_the_files_of_a_choice_hold_is_what_hydra_composes(choice: str) -> None:
     group, _, name = choice.partition("=")

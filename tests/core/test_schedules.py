@@ -12,7 +12,7 @@ from torch import Tensor
 from attnlab.building import assemble, make_part
 from attnlab.cli.evaluate import evaluate
 from attnlab.config.checking import ConfigurationError
-from attnlab.config.composing import choices, compose
+from attnlab.config.composing import compose
 from attnlab.config.trust import EVERYTHING
 from attnlab.core.distributions import Softmax
 from attnlab.core.estimators import Pathwise
@@ -24,6 +24,7 @@ from attnlab.runs.measuring import measure
 from attnlab.runs.run import load, train
 from attnlab.settings import EvaluateAs
 from attnlab.training.lightning_module import Training
+from tests.helpers.seldom import seldom
 
 SMALL = [
     "model.hidden_size=6",
@@ -207,19 +208,7 @@ def test_evaluation_refuses_what_only_decided_the_training(
     )
 
 
-SLOWLY = {*choices("attention")} - {
-    "soft",
-    "topk",
-    "hard_reinforce",
-    "hard_marginal",
-    "rebar",
-}  # one of a kind
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(x, marks=[pytest.mark.slow] if x in SLOWLY else []) for x in names("attention")],
-)
+@pytest.mark.parametrize("name", seldom(names("attention"), "topk", "hard_marginal"))
 def test_what_is_trained_is_read_by_every_rule_and_as_topk_where_it_truncates(name: str, tmp_path: Path):
     little = ["trainer.max_steps=2", "task.validation_examples=3", "task.test_examples=3"]
     composition = compose([*SMALL, *choose("attention", name), *little, f"runs_dir={tmp_path}"])

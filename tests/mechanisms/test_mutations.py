@@ -715,6 +715,7 @@ def test_every_mistake_has_a_check_of_another_file():
         )
 
 
+@pytest.mark.slow  # the checks are tests of other files
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_checks_pass_without_a_mistake(name: str, run: Callable[[Check], None]):
     run(CHECKS[name])

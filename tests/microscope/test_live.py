@@ -136,6 +136,7 @@ def test_of_a_hundred_looks_no_more_than_five_call_an_unbiased_mechanism_biased(
         assert alarms <= 5, words
 
 
+@pytest.mark.slow
 def test_where_choices_reach_on_the_reference_is_sampled_and_its_error_stated() -> None:
     made, seen = probe("model.input_feeding=true", "attention=hard_reinforce")
     assert not seen.alone

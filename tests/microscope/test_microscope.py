@@ -259,6 +259,7 @@ def test_estimates_in_parts_are_independent(monkeypatch: pytest.MonkeyPatch):
     assert found.shape == (2500, 5) and not found[:1000].equal(found[1000:2000])
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_draws_cost_a_few_hundred_matrix_products():
     """A ratio on the same machine, not a time: each mechanism against 400 products of 512 x 512 matrices."""
     scores = torch.tensor(survey.SCORES, dtype=torch.float64)

@@ -24,6 +24,7 @@ from attnlab.models.model import shifted, taken_by
 from attnlab.models.transformer import Transformer, chosen_by, transformer
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import EOS, PAD, Batch
+from tests.helpers.seldom import seldom
 
 SOURCE = torch.tensor([[4, 6, 5, 7], [5, 4, PAD, PAD], [7, PAD, PAD, PAD]])
 ANSWER = torch.tensor([[5, 4, 6, EOS], [6, EOS, PAD, PAD], [EOS, PAD, PAD, PAD]])
@@ -182,10 +183,7 @@ REFUSED |= {name for name in choices("attention") if name.endswith(("_exact", "_
 
 
 @pytest.mark.parametrize("attention", choices("attention"))
-@pytest.mark.parametrize(
-    "where",
-    ["last", "all", *(pytest.param(name, marks=pytest.mark.slow) for name in ("self", "encoder", LIST))],
-)
+@pytest.mark.parametrize("where", seldom(["last", "all", "self", "encoder", LIST], "all"))
 def test_every_mechanism_trains_every_parameter_in_every_place_that_its_reach_allows(
     attention: str, where: str
 ) -> None:
@@ -216,14 +214,16 @@ def test_every_mechanism_trains_every_parameter_in_every_place_that_its_reach_al
             assert gradient is not None and gradient.any(), name
 
 
-@pytest.mark.parametrize("attention", ["hard_marginal", "hard_chain", "hard_exact", "rebar", "unordered_set"])
+@pytest.mark.parametrize(
+    "attention", seldom(["hard_marginal", "hard_chain", "hard_exact", "rebar", "unordered_set"], "rebar")
+)
 def test_what_tries_positions_step_by_step_works_in_a_single_head(attention: str, tmp_path: Any) -> None:
     alone = [*TINY, "model.heads=1", f"attention={attention}", "trainer.max_steps=3"]
     few = ["task.steps_per_epoch=3", "task.validation_examples=5", "task.test_examples=5"]
     assert train([*alone, *few, f"runs_dir={tmp_path}"], None) == 0
 
 
-@pytest.mark.parametrize("where", ["self", "encoder", "[encoder.0.self,decoder.1.cross]"])
+@pytest.mark.parametrize("where", seldom(["self", "encoder", "[encoder.0.self,decoder.1.cross]"], "self"))
 def test_a_model_that_chooses_elsewhere_is_trained_and_examined_too(where: str, tmp_path: Any) -> None:
     few = [
         "task.steps_per_epoch=2",

@@ -13,6 +13,7 @@ EXAMS = "task.steps_per_epoch=3 task.validation_examples=20 task.test_examples=2
 WILD = "optimizer=sgd optimizer.lr=1e7 optimizer.schedule=constant trainer.gradient_clip_val=null"
 
 
+@pytest.mark.slow
 def test_a_sweep_and_a_comparison_say_which_seeds_diverged(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ from attnlab.cli.evaluate import evaluate
 from attnlab.cli.train import train
 from attnlab.runs import folders
 
+EXAMS = "trainer.check_val_every_n_epoch=40"
 WORDS = "b a b\tP Q P\na b\tQ P\na a b\tQ Q P\nb b\tP P\na\tQ\nb a\tP Q\n"
 
 
@@ -22,7 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         files = [f"task.{name}={name}.tsv" for name in ("train", "val", "test")]
-        small = ["model.hidden_size=8", "model.embedding_size=8", "batch_size=2", "trainer.max_steps=120"]
+        small = ["model.hidden_size=8", "model.embedding_size=8", "batch_size=2", "trainer.max_steps=120", EXAMS]
         assert train(["task=pairs", *files, *small, "optimizer.lr=0.02"], None) == 0
     return place
 

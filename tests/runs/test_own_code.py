@@ -21,6 +21,7 @@ from attnlab.runs.identity import identity
 from attnlab.training.callbacks.checkpoints import Checkpoints
 from attnlab.training.lightning_module import Training
 from attnlab.training.resuming import load
+from tests.helpers.seldom import seldom
 
 Write = Callable[..., str]
 
@@ -225,7 +226,7 @@ class Killed(BaseException):
     """Stands for kill -9."""
 
 
-@pytest.mark.parametrize("moment", ["in training", "after the stop"])
+@pytest.mark.parametrize("moment", seldom(["in training", "after the stop"], "after the stop"))
 def test_early_stopping_stops_and_an_interrupted_run_stops_at_the_same_step(
     moment: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

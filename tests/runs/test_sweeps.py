@@ -17,6 +17,7 @@ from attnlab.config.places import CONFIGS
 from attnlab.runs import folders, sweeps
 from attnlab.runs import identity as provenance
 from attnlab.runs.sweeps import plan
+from tests.helpers.seldom import seldom
 
 ROOT = Path(__file__).parents[2]
 SMALL = [
@@ -46,14 +47,9 @@ def starts(place: Path) -> dict[str, int]:
     return {str(log.parent.relative_to(place)): log.read_text().count("starting at step") for log in logs}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    "launcher",
-    [
-        pytest.param([], id="basic"),
-        pytest.param(
-            ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], id="joblib", marks=pytest.mark.slow
-        ),
-    ],
+    "launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]], ids=["basic", "joblib"]
 )
 def test_crashing_jobs_stop_no_other_and_are_tried_again(
     launcher: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -135,7 +131,7 @@ def pair_files(place: Path, *names: str) -> list[str]:
 LAUNCHERS = [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]]
 
 
-@pytest.mark.parametrize("launcher", LAUNCHERS, ids=["basic", "joblib"])
+@pytest.mark.parametrize("launcher", seldom(LAUNCHERS, []))
 def test_jobs_train_what_was_planned_whatever_is_edited_since(
     launcher: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +189,7 @@ def test_a_sweep_trains_what_single_commands_train(tmp_path: Path) -> None:
     assert sweep == single and len(sweep) == 2
 
 
+@pytest.mark.slow
 def test_two_sweeps_started_in_the_same_second_corrupt_nothing(tmp_path: Path) -> None:
     command = [
         sys.executable,

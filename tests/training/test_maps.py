@@ -86,6 +86,7 @@ def test_a_run_without_them_is_the_same_run_bit_for_bit(tmp_path: Path) -> None:
     assert "images" in events(one).Tags() and not events(other).Tags()["images"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "attention",
     [["attention=entmax_alpha"], ["attention=log_length", "attention.learned=true"], ["attention=sigmoid"]],

@@ -3,7 +3,7 @@
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from running import LITTLE, Killed, folder_in, killed_at, metrics, results, same
 from attnlab.cli.train import train
 from attnlab.randomness import generator_for
 from attnlab.runs import run as runs
+from tests.helpers.seldom import seldom
 
 CHOICES: dict[str, list[list[str]]] = {
     "data": [["task=reverse", "task.steps_per_epoch=5"], ["task=copy", "task.steps_per_epoch=7"], ["pairs"]],
@@ -169,7 +170,7 @@ def dies_and_goes_on(command: list[str], place: Path, seed: int, deaths: int) ->
     ends_alike(folder_in(place / "whole"), folder_in(place / "broken"))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", seldom(range(3), 1))
 def test_a_run_that_dies_ends_as_if_it_had_not(seed: int, pairs: list[str], tmp_path: Path) -> None:
     dies_and_goes_on(drawn(seed, pairs), tmp_path, seed, deaths=2)
 
@@ -180,7 +181,8 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("model", ["transformer", pytest.param("input feeding", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
 def test_a_run_of_another_model_ends_as_if_it_had_not_died(model: str, tmp_path: Path) -> None:
     small = "model.hidden_size=8 model.dropout=0.2 batch_size=4 task.steps_per_epoch=5 checkpoint_every=3"
     end = "trainer.max_steps=13 trainer.log_every_n_steps=2 task.shortest=2 task.longest=4"
@@ -251,12 +253,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def some(damages: Iterable[str], often: Sequence[str]) -> list[Any]:
-    """Those of one kind with another that is tried often are tried seldom."""
-    return [pytest.param(name, marks=[] if name in often else pytest.mark.slow) for name in damages]
-
-
-@pytest.mark.parametrize("damage", some(DAMAGES, ("cut", "overwritten", "another run", "a folder")))
+@pytest.mark.parametrize("damage", seldom(DAMAGES, "cut", "another run"))
 def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(
     damage: str, whole: Path, halted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -301,7 +298,7 @@ def test_a_run_without_a_good_checkpoint_is_refused_and_stays_as_it_is(
     assert train([*COMMAND, f"runs_dir={place}", "fresh=true"], None) == 0
 
 
-@pytest.mark.parametrize("damage", ["overwritten", "a folder", "missing"])
+@pytest.mark.parametrize("damage", seldom(["overwritten", "a folder", "missing"], "missing"))
 def test_a_best_checkpoint_that_is_lost_is_made_anew_or_the_run_does_not_go_on(
     damage: str, whole: Path, halted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -330,7 +327,7 @@ SPOILT: dict[str, tuple[Callable[[list[bytes]], list[bytes]], int]] = {
 """Damage to the lines of metrics.csv, and the last step that is whole."""
 
 
-@pytest.mark.parametrize("damage", some(SPOILT, ("bytes", "no step", "cut in a letter")))
+@pytest.mark.parametrize("damage", seldom(SPOILT, "bytes", "no step"))
 def test_damaged_figures_are_cut_back_and_it_is_said(
     damage: str, whole: Path, halted: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,7 @@ from attnlab.runs import folders, limits
 from attnlab.runs import run as runs
 from attnlab.tasks.batch import PAD
 from attnlab.training.exams import teacher_forced
+from tests.helpers.seldom import seldom
 
 PLAIN = ["optimizer=sgd", "optimizer.momentum=0", "trainer.gradient_clip_val=null"]
 UNEQUAL = [*LITTLE, "task=copy", "task.shortest=1", "task.longest=9", "task.steps_per_epoch=5"]
@@ -42,7 +43,7 @@ def weighted(built: Built, positions: range) -> tuple[Tensor, dict[str, Tensor],
     return total / tokens, dict(zip(named, gradients, strict=True)), returns
 
 
-@pytest.mark.parametrize("attention", ["soft", "hard_reinforce", "hard_marginal"])
+@pytest.mark.parametrize("attention", seldom(["soft", "hard_reinforce", "hard_marginal"], "hard_reinforce"))
 def test_the_batches_of_a_step_weigh_by_their_tokens(
     attention: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
