@@ -63,6 +63,12 @@ BaselineName = Annotated[str, CodeMark("class", "attnlab.core.baselines")]
 Credit = Literal["step", "later", "all"]
 """With which losses a draw is credited: of its own step, of its own and all later ones, of the whole row."""
 
+Between = Annotated[float, Field(gt=0, lt=1)]
+"""A real number between 0 and 1."""
+
+StopAt = Annotated[float | None, Field(gt=0, lt=1)]
+"""The share of right outputs at which a run ends; None for one that takes all of its steps."""
+
 Metrics = Annotated[list[str], CodeMark("function")]
 """Metrics of one's own, beside those of every exam."""
 

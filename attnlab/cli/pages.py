@@ -27,7 +27,17 @@ def report(
     told = f"\n\n{filled(str(caution))}" if caution else ""
     told += f"\n\n{seen}" if (seen := example(status.get("example"))) else ""
     said = noted(notes if isinstance(notes, list) else [])
-    return f"{title}\n\n{table(results)}{told}\n{said}\nrun          {folder}\ntensorboard  {logs}"
+    ended = f"ended        {words}\n" if (words := ending(status.get("ended"))) else ""
+    return f"{title}\n\n{table(results)}{told}\n{said}\n{ended}run          {folder}\ntensorboard  {logs}"
+
+
+def ending(said: object) -> str:
+    """At which step a training ended and why, as a run keeps it. "" where none is kept, as in runs of earlier
+    versions."""
+    match said:
+        case [int(step), str(why)]:
+            return f"at step {step:,}: {why}"
+    return ""
 
 
 def example(said: object) -> str:

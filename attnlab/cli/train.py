@@ -39,7 +39,7 @@ from attnlab.cli.pages import report, sweep_table
 from attnlab.cli.services import FLAGS, service
 from attnlab.config.arguments import HELP, overrides_in
 from attnlab.config.checking import ConfigurationError
-from attnlab.config.composing import Composition, compose
+from attnlab.config.composing import Composition, compose, may_stop, to_the_end
 from attnlab.config.engine import is_launcher
 from attnlab.config.help import help_page
 from attnlab.progress import tell
@@ -90,6 +90,9 @@ def _train_one(overrides: list[str]) -> int:
     composition = compose(overrides)
     data = data_digests(composition.tree)
     folder = folders.folder_of(composition, data)
+    whole = to_the_end(composition)
+    if may_stop(composition, overrides) and folders.folder_of(whole, data).exists() > folder.exists():
+        composition, folder = whole, folders.folder_of(whole, data)  # of a sweep, or of an earlier version
     if composition.tree["fresh"]:
         aside = folders.move_aside(folder)
         if aside is not None:
@@ -126,7 +129,8 @@ def intention(composition: Composition, folder: Path) -> str:
     tree, choices = composition.tree, composition.choices
     limits = {"max_steps": "step", "max_epochs": "epoch"}
     ends = [counted(tree["trainer"][key], noun) for key, noun in limits.items() if tree["trainer"][key] > 0]
-    long = " or ".join(ends) or "no end"
+    most = "at most " if ends and tree["stop_at"] is not None else ""
+    long = most + (" or ".join(ends) or "no end")
     what = f"{choices['attention']} on {choices['task']}, seed {tree['seed']}"
     return f"{what}: {long} into {folder}; loading torch"
 

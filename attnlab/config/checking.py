@@ -16,7 +16,17 @@ from attnlab.config.moved import MOVED
 from attnlab.config.signatures import UnknownTarget, facts_of, settings_of, signature_of
 from attnlab.config.synonyms import choice_meant, key_meant
 from attnlab.files import is_file
-from attnlab.settings import BatchSize, Count, DataFileMark, EvaluateAs, Folder, Metrics, Seed, Threads
+from attnlab.settings import (
+    BatchSize,
+    Count,
+    DataFileMark,
+    EvaluateAs,
+    Folder,
+    Metrics,
+    Seed,
+    StopAt,
+    Threads,
+)
 
 GROUPS = tuple(HANDED)
 _NESTED = ("_target_", "_args_", "_partial_", "_recursive_", "_convert_")
@@ -27,6 +37,7 @@ ROOT: dict[str, Any] = {
     "checkpoint_every": Count,
     "runs_dir": Folder,
     "evaluate_as": EvaluateAs,
+    "stop_at": StopAt,
     "metrics": Metrics,
     "fresh": bool,
 }

@@ -58,6 +58,17 @@ def compose(overrides: list[str]) -> Composition:
     return composer()(overrides)
 
 
+def to_the_end(composition: Composition) -> Composition:
+    """The same, of a run that takes all of its steps whatever its validations show."""
+    return composition._replace(tree=composition.tree | {"stop_at": None})
+
+
+def may_stop(composition: Composition, overrides: Iterable[str]) -> bool:
+    """Whether a run may end early, and nobody asked for it."""
+    untouched = composition.tree["stop_at"] == composition.defaults["stop_at"]
+    return untouched and all(key_of(text) != "stop_at" for text in overrides)
+
+
 def composer() -> Callable[[list[str]], Composition]:
     """`compose` for many command lines: what the choice of groups alone decides is worked out once for each
     choice."""

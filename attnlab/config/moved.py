@@ -12,11 +12,12 @@ MOVED = {"attention.evaluate_as": "evaluate_as"}
 NOT_STORED: dict[str, Any] = {
     "evaluate_as": "same",
     "metrics": [],
+    "stop_at": None,
     "model.input_feeding": False,
     "attention.credit": None,
 }
 """What holds for a run that was stored before a setting was there, where its factory takes it."""
-NEWEST = "metrics"
+NEWEST = "stop_at"
 """A setting of every run that stands in each configuration that was stored as it is today."""
 
 

@@ -154,14 +154,15 @@ def conflicts(tree: Mapping[str, Any]) -> Iterator[str]:
     """Settings that have a value each may have, and cannot be all the same."""
     trainer, optimizer = tree["trainer"], tree["optimizer"]
     watched = all(node["_target_"].startswith("attnlab.") for node in (tree.get("callbacks") or {}).values())
+    endless = watched and trainer["max_time"] is None and tree.get("stop_at") is None
     for name in ("steps", "epochs"):
         least, most = trainer[f"min_{name}"], trainer[f"max_{name}"]
         if least is not None and -1 < most < least:
             yield f"trainer.min_{name} must not exceed trainer.max_{name}, got {least} and {most}"
-        elif least is not None and trainer["max_time"] is None and watched:
+        elif least is not None and endless:
             yield (
                 f"trainer.min_{name}={least} keeps a run from ending early, and nothing ends this one early: "
-                "neither trainer.max_time nor a callback of your own"
+                "neither trainer.max_time nor stop_at nor a callback of your own"
             )
     if trainer["check_val_every_n_epoch"] is None and isinstance(trainer["val_check_interval"], float):
         yield (

@@ -2,10 +2,9 @@
 Ye et al. 2025 (2410.05258)."""
 
 import math
-from typing import Annotated, Unpack
+from typing import Unpack
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from attnlab.core.distributions import Softmax, categorical
@@ -13,10 +12,7 @@ from attnlab.core.interfaces import AttentionInput, Categorical, Distribution, M
 from attnlab.core.schedules import Scheduled, scheduled
 from attnlab.facts import Facts
 from attnlab.mechanisms.soft import averaged
-from attnlab.settings import Beta
-
-Part = Annotated[float, Field(gt=0, lt=1)]
-"""A real number between 0 and 1."""
+from attnlab.settings import Beta, Between
 
 
 class Differential(Distribution):
@@ -48,7 +44,7 @@ class Differential(Distribution):
 
 
 @Facts(paper="Ye et al. 2025 (2410.05258)", objective="soft", unbiased=True, needs="mixture", evaluations=1)
-def differential(*, cancelled: Part, learned: bool, **beta: Unpack[Beta]) -> Mechanism:
+def differential(*, cancelled: Between, learned: bool, **beta: Unpack[Beta]) -> Mechanism:
     """weights = softmax(beta * scores) - c softmax(beta * other scores): the halves of query and key are
     scored apart, and what both maps attend to cancels. c starts at `cancelled`, and stays or is learned,
     between 0 and 1.

@@ -29,14 +29,19 @@ _LOOKS_ON = ("AttentionMaps",)
 
 
 def effective(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Every setting that can change a number, by its dotted key."""
+    """Every setting that can change a number, by its dotted key; stop_at=null, which changes none, is the
+    configuration of a run made before there was one."""
     looking = tuple(
         f"callbacks.{name}."
         for name, node in (tree.get("callbacks") or {}).items()
         if str(node.get(CHOICE, node.get(TARGET))).rpartition(".")[2] in _LOOKS_ON
     )
-    flat = flatten(tree).items()
-    return {key: value for key, value in flat if key not in _WITHOUT_EFFECT and not key.startswith(looking)}
+    without = {*_WITHOUT_EFFECT, *(("stop_at",) if tree.get("stop_at") is None else ())}
+    return {
+        key: value
+        for key, value in flatten(tree).items()
+        if key not in without and not key.startswith(looking)
+    }
 
 
 def data_digests(tree: Mapping[str, Any], unread: Collection[str] = ()) -> dict[str, str]:

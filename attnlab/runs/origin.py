@@ -16,8 +16,11 @@ from attnlab.runs.identity import effective
 
 
 def other_code(folder: Path, tree: Mapping[str, Any]) -> str:
-    """What differs between the code on disk now and that by which a run was made; "" where nothing does."""
+    """What differs between the code on disk now and that by which a run was made; "" where nothing does, or
+    no run is there."""
     kept, status = read_sources(folder).get("code"), read_status(folder)
+    if not status:
+        return ""
     before, today = status.get("versions") or {}, versions()
     words = [
         f"{name} was {before[name]} and is {today.get(name)}"

@@ -27,6 +27,7 @@ from attnlab.tasks.overlap import seen
 from attnlab.tasks.task import Collected
 from attnlab.training.callbacks.checkpoints import Checkpoints
 from attnlab.training.callbacks.gradient_norms import over_training
+from attnlab.training.callbacks.learned import Learned
 from attnlab.training.callbacks.progress import Progress
 from attnlab.training.exams import divergence
 from attnlab.training.resuming import DamagedCheckpoint, Start, mend_best, starting_point
@@ -133,12 +134,14 @@ def _log_to(path: Path, told: bool) -> list[logging.Handler]:
     return [file, screen]
 
 
-def ending(trainer: pl.Trainer) -> str:
+def ending(trainer: pl.Trainer, built: Built) -> str:
     """Why a training ended."""
     for name, reached in (("max_steps", trainer.global_step), ("max_epochs", trainer.current_epoch)):
         limit = getattr(trainer, name)
         if limit is not None and 0 < limit <= reached:
             return f"trainer.{name}={limit} is reached"
+    if any(isinstance(one, Learned) and one.shown for one in trainer.callbacks):  # pyright: ignore
+        return f"a validation shows, at 95 %, an accuracy above stop_at={built.config['stop_at']}"
     return "trainer.max_time is over, or a callback asked to stop"
 
 
@@ -194,7 +197,8 @@ def _train(
                     f"this run cannot go on from {start.path}, whose contents are not what training takes up "
                     f"({type(error).__name__}); the same command with fresh=true moves the run aside"
                 ) from error
-            log.info("trained to step %d: %s", trainer.global_step, ending(trainer))
+            folders.write_status(folder, ended=[trainer.global_step, why := ending(trainer, built)])
+            log.info("trained to step %d: %s", trainer.global_step, why)
             if not checkpoints.validated(trainer.global_step):
                 trainer.validate(training, verbose=False)
             checkpoints.finish(trainer)

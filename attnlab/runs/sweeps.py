@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 from attnlab.config import doors
 from attnlab.config.checking import ConfigurationError
 from attnlab.config.combinations import expanded
-from attnlab.config.composing import Composition, composer, hydra_at
+from attnlab.config.composing import Composition, composer, hydra_at, may_stop, to_the_end
 from attnlab.config.engine import is_engine
 from attnlab.config.overrides import first_lines, key_of, quoted
 from attnlab.config.places import CONFIGS
@@ -71,6 +71,8 @@ def plan(overrides: list[str]) -> list[Job]:
     for chosen in combinations:
         try:
             composition = composed([*chosen, *path])
+            if may_stop(composition, chosen):
+                composition = to_the_end(composition)  # equal work
             _refuse_unbuildable(composition.tree, here, known)
             data = provenance.data_digests(composition.tree)
             found.setdefault(provenance.identity(composition.tree, data), (composition, chosen, data))

@@ -4,6 +4,7 @@ import pytorch_lightning as pl
 
 from attnlab.building import Built, make_part
 from attnlab.text import failure
+from attnlab.training.callbacks.learned import Learned
 from attnlab.training.exams import Tally, free_running, teacher_forced
 
 
@@ -32,7 +33,8 @@ def callbacks_of(built: Built) -> list[pl.Callback]:
                     f"callbacks.{name}.monitor must be a figure of the validation, {', '.join(known)}; "
                     f"got {figure!r}"
                 )
-    return callbacks
+    accuracy = built.config["stop_at"]
+    return callbacks if accuracy is None else [*callbacks, Learned(accuracy)]
 
 
 def _monitored(callback: pl.Callback) -> str:

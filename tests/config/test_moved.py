@@ -68,12 +68,13 @@ def test_topk_is_no_rule_where_nothing_is_left_out(
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run as it was stored when the setting was one of attention, in a folder of today's name."""
     place = tmp_path_factory.mktemp("runs")
-    composition = compose([*TOY, "evaluate_as=marginal", f"runs_dir={place}"])
-    assert train([*TOY, "evaluate_as=marginal", f"runs_dir={place}"], None) == 0
+    command = [*TOY, "evaluate_as=marginal", f"runs_dir={place}", "stop_at=null"]
+    composition = compose(command)
+    assert train(command, None) == 0
     folder = folders.folder_of(composition)
     tree = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     tree["attention"]["evaluate_as"] = tree.pop("evaluate_as")
-    del tree["metrics"]
+    del tree["metrics"], tree["stop_at"]
     (folder / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     before = folder.with_name("evaluate_as=marginal-00000000")
     return folder.rename(before)

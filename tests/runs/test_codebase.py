@@ -41,7 +41,7 @@ def test_own_code_that_changed_is_named_whenever_the_run_is_read(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     own = own_mechanism(tmp_path, "mine_named")
-    command = [*TOY, *own, f"runs_dir={tmp_path / 'runs'}"]
+    command = [*TOY, *own, "stop_at=null", f"runs_dir={tmp_path / 'runs'}"]
     assert train(command, None) == 0
     assert train(command, None) == 0
     assert "differs" not in capsys.readouterr().out

@@ -69,11 +69,11 @@ def test_it_is_evaluated_to_the_same_figures(before: Path, capsys: pytest.Captur
 
 
 def test_it_is_one_group_with_a_run_of_today(before: Path) -> None:
-    assert train([*COMMAND, f"runs_dir={before.parents[2]}", "seed=1"], None) == 0
+    assert train([*COMMAND, f"runs_dir={before.parents[2]}", "seed=1", "stop_at=null"], None) == 0
     old, new = sorted(load_runs(before.parents[2]), key=lambda run: run.seed or 0)
     assert (old.folder, old.seed, new.seed) == (before, 0, 1)
     assert [len(group.runs) for group in group_runs([old, new])] == [2]
-    assert old.identity == identity(compose(COMMAND).tree, {}) != new.identity
+    assert old.identity == identity(compose([*COMMAND, "stop_at=null"]).tree, {}) != new.identity
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_run_that_keeps_no_sources_is_evaluated_to_the_same_figures(
 
 
 def test_a_run_that_keeps_no_sources_is_compared_with_runs_of_today(long_before: Path) -> None:
-    assert train([*COMMAND, f"runs_dir={long_before.parents[2]}", "seed=1"], None) == 0
+    assert train([*COMMAND, f"runs_dir={long_before.parents[2]}", "seed=1", "stop_at=null"], None) == 0
     old, new = sorted(load_runs(long_before.parents[2]), key=lambda run: run.seed or 0)
     assert (old.state, old.seed, old.problem, old.sources) == ("done", 0, "", {})
     assert [len(group.runs) for group in group_runs([old, new])] == [2]
@@ -109,7 +109,7 @@ def test_a_run_that_keeps_no_sources_is_compared_with_runs_of_today(long_before:
 
 
 def test_a_stored_configuration_names_choices_and_no_module(tmp_path: Path) -> None:
-    tree = compose(COMMAND).tree
+    tree = compose([*COMMAND, "stop_at=null"]).tree
     folders.write_config(tmp_path, tree)
     text = (tmp_path / "config.yaml").read_text(encoding="utf-8")
     assert "_target_" not in text and "attnlab." not in text
@@ -118,7 +118,7 @@ def test_a_stored_configuration_names_choices_and_no_module(tmp_path: Path) -> N
 
 
 def test_a_choice_of_ones_own_that_moves_keeps_its_identity() -> None:
-    tree = compose(COMMAND).tree
+    tree = compose([*COMMAND, "stop_at=null"]).tree
     mine, moved = (
         {**tree, "attention": {**tree["attention"], "_target_": target}}
         for target in ("mine.explore.wander", "elsewhere.wander")

@@ -23,8 +23,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         files = [f"task.{name}={name}.tsv" for name in ("train", "val", "test")]
-        small = ["model.hidden_size=8", "model.embedding_size=8", "batch_size=2", "trainer.max_steps=120", EXAMS]
-        assert train(["task=pairs", *files, *small, "optimizer.lr=0.02"], None) == 0
+        small = ["model.hidden_size=8", "model.embedding_size=8", "batch_size=2", "trainer.max_steps=120"]
+        assert train(["task=pairs", *files, *small, EXAMS, "optimizer.lr=0.02"], None) == 0
     return place
 
 

@@ -133,7 +133,7 @@ def test_one_and_all_are_two_runs_of_two_names(key: str) -> None:
 
 
 def test_a_run_is_found_by_its_hash_whatever_its_name_a_finished_one_first(tmp_path: Path) -> None:
-    composition = compose([f"runs_dir={tmp_path}"])
+    composition = compose([f"runs_dir={tmp_path}", "stop_at=null"])
     digest = provenance.identity(composition.tree)
     place = tmp_path / "reverse" / "soft"
     for called in ("a", "b"):

@@ -181,7 +181,7 @@ def test_a_job_whose_data_changed_since_it_was_planned_is_refused(
 def test_a_sweep_trains_what_single_commands_train(tmp_path: Path) -> None:
     assert train(["-m", *SMALL, "seed=0,1", f"runs_dir={tmp_path / 'sweep'}"], None) == 0
     for seed in (0, 1):
-        assert train([*SMALL, f"seed={seed}", f"runs_dir={tmp_path / 'single'}"], None) == 0
+        assert train([*SMALL, f"seed={seed}", "stop_at=null", f"runs_dir={tmp_path / 'single'}"], None) == 0
     sweep, single = (
         {run.folder.name[-8:]: run.results for run in load_runs(tmp_path / name)}  # the same run by its hash
         for name in ("sweep", "single")
