@@ -3,6 +3,7 @@ imported."""
 
 import contextlib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from attnlab import shell
 from attnlab.cli.answers import BAD_INPUT, said, shown
+from attnlab.cli.main import COMMANDS
 from attnlab.config import doors
 from attnlab.config.overrides import first_lines
 from attnlab.config.places import CONFIGS
@@ -23,6 +25,16 @@ _NO_WORD = re.compile(r"_target_|=_\w+$")
 # whose outcome Hydra ignores: the Tab key would run any script
 _ANY_SCRIPT = 'grep "@hydra.main" $file_path -q\n'
 _OUR_SCRIPT = 'grep -q "from attnlab.cli import train" "$file_path" || return\n'
+_ANY_PROGRAM = """    else
+        helper="${words[0]}"
+        true
+"""
+_OUR_PROGRAM = """    elif [ "${words[1]}" == "train" ]; then
+        helper="${words[0]} train"
+    else
+        (( COMP_CWORD == 1 )) && COMPREPLY=($( compgen -W "%s" -- "${words[1]}" ))
+        return
+"""
 
 
 def service(arguments: Sequence[str]) -> int:
@@ -37,6 +49,10 @@ def service(arguments: Sequence[str]) -> int:
             + unbroken(f'eval "$({shell.script("train", "-sc", "install=bash")})"'),
         )
     asked = bool(completion) and any(text.startswith("query=") for text in arguments)
+    if asked:  # Hydra strips one word before the overrides, and `attnlab train` is two
+        os.environ["COMP_LINE"] = re.sub(
+            r"^(\s*\S*attnlab)\s+train\b", r"\1", os.environ.get("COMP_LINE", "")
+        )
     # nothing amid what is typed
     quiet = contextlib.redirect_stderr(io.StringIO()) if asked else contextlib.nullcontext()
     try:
@@ -45,5 +61,6 @@ def service(arguments: Sequence[str]) -> int:
             doors.answer(CONFIGS, "train")
     except (HydraException, OmegaConfBaseException) as error:
         return said(BAD_INPUT, first_lines(error))
-    text = printed.getvalue().replace(_ANY_SCRIPT, _OUR_SCRIPT).rstrip()
+    ours = _OUR_PROGRAM % " ".join(COMMANDS)
+    text = printed.getvalue().replace(_ANY_SCRIPT, _OUR_SCRIPT).replace(_ANY_PROGRAM, ours).rstrip()
     return shown(" ".join(word for word in text.split() if not _NO_WORD.search(word)) if asked else text)

@@ -252,6 +252,30 @@ def test_completion_is_installed_by_the_line_in_help(tmp_path: Path) -> None:
     assert typed("python scripts/evaluate.py attention=so")[0] == ""  # no other script is run by the Tab key
 
 
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+@pytest.mark.parametrize(
+    ("line", "completed"),
+    [
+        ("attnlab train score=scaled_dot attention=so", "attention=soft"),
+        ("attnlab train -m batch", "batch_size="),
+        ("attnlab ev", "evaluate"),
+        ("attnlab compare so", ""),
+    ],
+)
+def test_the_installed_program_completes_its_commands_and_what_is_trained(
+    line: str, completed: str, tmp_path: Path
+) -> None:
+    place = Path(sys.executable).parent
+    if not (place / "attnlab").exists():
+        pytest.skip("attnlab is not installed beside this Python")
+    tab = TAB.replace("python scripts/train.py", "attnlab train").replace("-p python", "-p attnlab")
+    places = {"PATH": f"{place}:{os.environ['PATH']}"}
+    command = ["bash", "-c", tab, "bash", line]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | places, capture_output=True, text=True)
+    assert done.stderr == "" and done.returncode == 0
+    assert done.stdout.splitlines()[0] == completed
+
+
 def test_the_figures_of_a_diverged_run_keep_their_columns() -> None:
     lines = table({"val/nll": 1.5e36, "test/nll": float("inf"), "val/error_rate": 0.5}).splitlines()
     assert {len(line) for line in lines} == {40} and "1.5e+36" in lines[2]
