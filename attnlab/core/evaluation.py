@@ -22,6 +22,12 @@ FOLLOWS: dict[str, Callable[[Distribution], Selector]] = {
 }
 
 
+def alike(one: Selector, other: Selector) -> bool:
+    """Whether two rules of a mechanism read it alike."""
+    kinds = ((type(rule), rule.distribution, getattr(rule, "ties", None)) for rule in (one, other))
+    return next(kinds) == next(kinds)
+
+
 def rule_of(mechanism: Mechanism, evaluate_as: EvaluateAs = "same") -> Selector:
     """The selector that evaluation reads a mechanism with; `same` follows its objective.
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from attnlab.core.attention import attend
-from attnlab.core.evaluation import rule_of
+from attnlab.core.evaluation import alike, rule_of
 from attnlab.core.interfaces import AttentionInput
 from attnlab.mechanisms.soft import soft
+from attnlab.microscope.gradients import mechanism_of
 from attnlab.randomness import Randomness
 from attnlab.settings import EvaluateAs
 
@@ -61,3 +62,32 @@ def test_the_average_counts_what_a_single_position_cannot() -> None:
     torch.testing.assert_close(read("argmax_average", early), right)
     for rule in ("argmax", "argmax_last"):
         assert ((read(rule, early) - right).abs() < 1e-3).float().mean() < 0.8
+
+
+RULES: tuple[EvaluateAs, ...] = (
+    "same",
+    "soft",
+    "argmax",
+    "argmax_last",
+    "argmax_average",
+    "marginal",
+    "topk",
+)
+
+
+@pytest.mark.parametrize(
+    ("attention", "groups"),
+    [
+        ("soft", [{"same", "soft"}]),
+        ("hard_reinforce", [{"same", "argmax"}]),
+        ("hard_marginal", [{"same", "marginal"}]),
+        ("topk", [{"same", "topk"}]),
+    ],
+)
+def test_rules_are_alike_where_they_read_alike(attention: str, groups: list[set[EvaluateAs]]) -> None:
+    mechanism = mechanism_of([f"attention={attention}"])
+    rules = {name: rule_of(mechanism, name) for name in RULES if name != "topk" or attention == "topk"}
+    for one in rules:
+        for other in rules:
+            together = one == other or any({one, other} <= group for group in groups)
+            assert alike(rules[one], rules[other]) == together, (one, other)
