@@ -17,7 +17,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from attnlab.config import doors
-from attnlab.config.checking import ConfigurationError
+from attnlab.config.checking import ConfigurationError, check
 from attnlab.config.combinations import expanded
 from attnlab.config.composing import Composition, composer, hydra_at, may_stop, to_the_end
 from attnlab.config.engine import is_engine
@@ -73,6 +73,7 @@ def plan(overrides: list[str]) -> list[Job]:
             composition = composed([*chosen, *path])
             if may_stop(composition, chosen):
                 composition = to_the_end(composition)  # equal work
+                check(composition.tree, composition.choices)
             _refuse_unbuildable(composition.tree, here, known)
             data = provenance.data_digests(composition.tree)
             found.setdefault(provenance.identity(composition.tree, data), (composition, chosen, data))

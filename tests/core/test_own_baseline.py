@@ -59,7 +59,8 @@ def test_it_trains_is_stored_by_its_name_and_is_evaluated_where_it_is_trusted(
 ) -> None:
     command = [*TOY, f"attention.baseline={mine}.Halfway,none", f"runs_dir={tmp_path / 'runs'}"]
     assert train(["-m", *command], None) == 0
-    composition = compose([*TOY, f"attention.baseline={mine}.Halfway", f"runs_dir={tmp_path / 'runs'}"])
+    one = [*TOY, f"attention.baseline={mine}.Halfway", "stop_at=null", f"runs_dir={tmp_path / 'runs'}"]
+    composition = compose(one)
     folder = folders.folder_of(composition)
     stored = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     assert stored["attention"]["baseline"] == "Halfway"

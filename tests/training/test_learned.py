@@ -82,6 +82,14 @@ def test_the_runs_of_a_sweep_do_the_same_work_unless_an_end_is_typed(tmp_path: P
     assert {"stop_at=0.5", "stop_at=0.6"} <= {name.partition(",")[0] for name in named}
 
 
+def test_what_keeps_a_run_from_ending_early_is_refused_in_a_sweep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(["-m", *EASY.split(), "trainer.min_steps=9", f"runs_dir={tmp_path / 'runs'}"], None) == 2
+    assert "nothing ends this one early" in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize("value", ["1", "0", "soon"])
 def test_what_is_no_share_is_refused(value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train([*COMMAND, f"stop_at={value}", f"runs_dir={tmp_path / 'runs'}"], None) == 2
