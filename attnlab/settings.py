@@ -29,6 +29,8 @@ LONGEST = 2**14
 Length = Annotated[int, Field(ge=1, le=LONGEST)]
 """A whole number from 1 to 16,384: symbols in a sequence, each of which may be attended from each."""
 
+Lengths = list[Length]
+
 Layers = Annotated[int, Field(ge=1, le=1000)]
 """A whole number from 1 to 1,000."""
 

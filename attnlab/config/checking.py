@@ -22,6 +22,7 @@ from attnlab.settings import (
     DataFileMark,
     EvaluateAs,
     Folder,
+    Lengths,
     Metrics,
     Seed,
     StopAt,
@@ -38,6 +39,7 @@ ROOT: dict[str, Any] = {
     "runs_dir": Folder,
     "evaluate_as": EvaluateAs,
     "stop_at": StopAt,
+    "evaluate_lengths": Lengths,
     "metrics": Metrics,
     "fresh": bool,
 }

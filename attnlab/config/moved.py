@@ -13,11 +13,12 @@ NOT_STORED: dict[str, Any] = {
     "evaluate_as": "same",
     "metrics": [],
     "stop_at": None,
+    "evaluate_lengths": [],
     "model.input_feeding": False,
     "attention.credit": None,
 }
 """What holds for a run that was stored before a setting was there, where its factory takes it."""
-NEWEST = "stop_at"
+NEWEST = "evaluate_lengths"
 """A setting of every run that stands in each configuration that was stored as it is today."""
 
 

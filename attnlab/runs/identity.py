@@ -24,19 +24,20 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
+_CAME_LATER = ("stop_at", "evaluate_lengths")
 _LOOKS_ON = ("AttentionMaps",)
 """Callbacks of attnlab that show what is there and write no figure."""
 
 
 def effective(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Every setting that can change a number, by its dotted key; stop_at=null, which changes none, is the
-    configuration of a run made before there was one."""
+    """Every setting that can change a number, by its dotted key; those that came later only where they do
+    something, so that a run made before is the same."""
     looking = tuple(
         f"callbacks.{name}."
         for name, node in (tree.get("callbacks") or {}).items()
         if str(node.get(CHOICE, node.get(TARGET))).rpartition(".")[2] in _LOOKS_ON
     )
-    without = {*_WITHOUT_EFFECT, *(("stop_at",) if tree.get("stop_at") is None else ())}
+    without = {*_WITHOUT_EFFECT, *(key for key in _CAME_LATER if not tree.get(key))}
     return {
         key: value
         for key, value in flatten(tree).items()

@@ -1,8 +1,9 @@
 """A finished run on sequences of other lengths, and at which its attention is predicted to break."""
 
-import math
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -11,6 +12,7 @@ from attnlab.config.checking import ConfigurationError
 from attnlab.core.interfaces import Selector
 from attnlab.metric import SHARE, Metric
 from attnlab.models.model import Model
+from attnlab.runs.law import AtLength, keep
 from attnlab.tasks.batch import PAD
 from attnlab.tasks.task import Task
 from attnlab.training.answers import Predictions
@@ -39,13 +41,9 @@ def lead(seen: Predictions) -> Ratio:
 
 
 _LEAST = 1e-12
-
-
-class AtLength(NamedTuple):
-    """What a run does at a length: figures by name."""
-
-    length: int
-    figures: Mapping[str, float]
+_LOG = logging.getLogger("attnlab")
+EXAMPLES = 1000
+"""Of each length."""
 
 
 MEASURES: tuple[Measure, ...] = (*OURS, largest_weight, lead)
@@ -69,53 +67,56 @@ def of_length(tree: Mapping[str, Any], length: int, examples: int) -> dict[str, 
     settings = tree["task"]
     if not {"shortest", "longest", "test_examples"} <= set(settings):
         raise ConfigurationError(
-            "--lengths makes sequences of other lengths, and this task has no task.shortest and task.longest"
+            "sequences of other lengths cannot be made: this task has no task.shortest and task.longest"
         )
     at = {"shortest": length, "longest": length, "test_examples": examples}
     return {**tree, "task": {**settings, **at}}
 
 
 def at_lengths(
-    built: Built, lengths: Sequence[int], examples: int, told: Callable[[str], None]
+    built: Built, lengths: Sequence[int], told: Callable[[str], None], examples: int = EXAMPLES
 ) -> Iterator[AtLength]:
-    """Figures at each length, as they are measured; the model is in evaluation mode, with its parameters.
+    """Figures at each length and at the longest of training, as they are measured, by the parameters that
+    the model has.
 
     Raises ConfigurationError for lengths that its task or its model does not have.
     """
     model, device = built.model, next(built.model.parameters()).device
     model.eval()
-    for length in lengths:
-        task = make_task(of_length(built.config, length, examples))
-        if model.longest is not None and 2 * task.longest_target > model.longest:
-            raise ConfigurationError(
-                f"length {length}: decoding may take {2 * task.longest_target} steps, and the model knows "
-                f"{model.longest} positions (model.longest); model.positions=rotary has no limit"
-            )
+    for length in with_training(built, lengths):
+        task = _task(built, length, examples)
         told(f"{examples:,} sequences of {length} symbols")
         yield AtLength(length, examined(model, task, built.training.rule, device))
 
 
-def predicted_break(at_training_length: Mapping[str, float]) -> float:
-    """The number of positions at which the right one is predicted to lose half of the weight: 1 + exp(lead).
-
-    With one right position of n and a lead of L nats over the mean of the others, its share under softmax is
-    e^L / (e^L + n - 1), as long as more positions have scores like those before. Infinite where no step has
-    one right position.
-    """
-    return 1 + math.exp(min(at_training_length["lead"], 700.0)) if "lead" in at_training_length else math.inf
+def with_training(built: Built, lengths: Sequence[int]) -> list[int]:
+    """The lengths in order, with the longest of training."""
+    longest = built.config["task"].get("longest")
+    return sorted({*lengths, *([longest] if longest else [])})
 
 
-def predicted_share(lead_: float, length: int) -> float:
-    """The weight of the right position at a number of positions, by the same law."""
-    return 1 / (1 + (length - 1) * math.exp(-min(lead_, 700.0)))
+def refuse_lengths(built: Built, lengths: Sequence[int]) -> None:
+    """Raises ConfigurationError for lengths that a task or a model does not have."""
+    for length in lengths:
+        _task(built, length, 1)
 
 
-def measured_break(found: Sequence[AtLength], figure: str = "alignment_mass") -> float | None:
-    """The length at which a figure falls below a half, between two lengths by a line over log n; None where
-    it does not."""
-    for before, after in zip(found, found[1:], strict=False):
-        high, low = (one.figures.get(figure, math.nan) for one in (before, after))
-        if high >= 0.5 > low:
-            share = (high - 0.5) / (high - low)
-            return math.exp(math.log(before.length) + share * math.log(after.length / before.length))
-    return None
+def _task(built: Built, length: int, examples: int) -> Task:
+    task, known = make_task(of_length(built.config, length, examples)), built.model.longest
+    if known is not None and 2 * task.longest_target > known:
+        raise ConfigurationError(
+            f"length {length}: decoding may take {2 * task.longest_target} steps, and the model knows "
+            f"{known} positions (model.longest); model.positions=rotary has no limit"
+        )
+    return task
+
+
+def record_lengths(
+    built: Built, lengths: Sequence[int], folder: Path, log: Callable[[dict[str, float], int], Any]
+) -> None:
+    """Measure a run at other lengths, write what was found into its folder, and log length/* with the length
+    for a step."""
+    found = list(at_lengths(built, lengths, _LOG.info))
+    keep(found, built.config["task"]["longest"], folder)
+    for one in found:
+        log({f"length/{name}": value for name, value in one.figures.items()}, one.length)

@@ -24,6 +24,7 @@ from attnlab.config.trust import EVERYTHING
 from attnlab.core.schedules import Scheduled
 from attnlab.models.model import taken_by
 from attnlab.randomness import Randomness, generator_for
+from attnlab.runs.lengths import refuse_lengths
 from attnlab.tasks.batch import Batch
 from attnlab.tasks.task import Task
 
@@ -43,6 +44,7 @@ def prepare(tree: Mapping[str, Any], task: Task | None = None) -> Built:
     refuse_batches(tree["trainer"], task)
     built = assemble(tree, EVERYTHING, task)
     refuse_length(built)
+    refuse_lengths(built, tree["evaluate_lengths"])
     refuse_numbers(built)
     refuse_precision(built, trainer)
     if tree["trainer"]["max_steps"] == tree["trainer"]["max_epochs"] == -1:

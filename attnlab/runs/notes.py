@@ -3,7 +3,9 @@ its status."""
 
 from collections.abc import Iterator, Mapping
 
-from attnlab.tasks.overlap import MOST
+from attnlab.building import Built
+from attnlab.tasks.batch import Batch
+from attnlab.tasks.overlap import MOST, seen
 from attnlab.tasks.task import Collected, Task
 
 _WORTH_SAYING = 0.05  # share of made examples that may be in training too without a word
@@ -28,3 +30,20 @@ def notes(task: Task, results: Mapping[str, float]) -> Iterator[str]:
                     f"{exam}: of {size:,} examples, {examples:,.0f} were in training too, source and target "
                     f"alike, and {sources:,.0f} by their source (among the first {MOST:,} of training)"
                 )
+
+
+def seen_in_training(built: Built, steps: int) -> dict[str, float]:
+    """How much of the exams was in a training of so many steps."""
+    return seen(_trained_on(built, steps), {"val": built.task.validation(), "test": built.task.test()})
+
+
+def _trained_on(built: Built, steps: int) -> Iterator[Batch]:
+    """The batches of so many optimizer steps."""
+    task, trainer = built.task, built.config["trainer"]
+    limit, together = trainer["limit_train_batches"], trainer["accumulate_grad_batches"]
+    whole = task.steps_per_epoch
+    batches = min(whole, limit) if isinstance(limit, int) else int(whole * (1.0 if limit is None else limit))
+    epochs, rest = divmod(steps, -(-batches // together))
+    for number in range(epochs * batches + rest * together):
+        epoch, index = divmod(number, batches)
+        yield task.train(epoch * whole + index)

@@ -17,13 +17,12 @@ from attnlab.runs.codebase import loaded_code_of
 from attnlab.runs.events import Events
 from attnlab.runs.examples import examples, told
 from attnlab.runs.identity import data_digests, refuse_other_data
+from attnlab.runs.lengths import record_lengths
 from attnlab.runs.limits import make_trainer, prepare, quiet
 from attnlab.runs.measuring import interruptible, measure
 from attnlab.runs.metrics_file import MetricsFile
-from attnlab.runs.notes import notes
+from attnlab.runs.notes import notes, seen_in_training
 from attnlab.runs.watchers import callbacks_of, refuse_metrics
-from attnlab.tasks.batch import Batch
-from attnlab.tasks.overlap import seen
 from attnlab.tasks.task import Collected
 from attnlab.training.callbacks.checkpoints import Checkpoints
 from attnlab.training.callbacks.gradient_norms import over_training
@@ -203,31 +202,18 @@ def _train(
                 trainer.validate(training, verbose=False)
             checkpoints.finish(trainer)
         trained = training.figures
-        folders.write_status(folder, seen=_seen(built, start.step if start.finished else trainer.global_step))
+        folders.write_status(
+            folder, seen=seen_in_training(built, start.step if start.finished else trainer.global_step)
+        )
         results = measure(built, checkpoints.best) | over_training(trained)
         with trainer.precision_plugin.forward_context():
             folders.write_status(folder, example=told(*examples(built, 1)))
+            if lengths := built.config["evaluate_lengths"]:
+                record_lengths(built, lengths, folder, events.log_metrics)
         nll = {"on validation data (best checkpoint)": results["val/nll"]}
         if "train/nll" in trained:
             nll["on training data at the end"] = trained["train/nll"]
         return results, divergence(nll, built.task.target_symbols)
-
-
-def _seen(built: Built, steps: int) -> dict[str, float]:
-    """How much of the exams was in a training of so many steps."""
-    return seen(_trained_on(built, steps), {"val": built.task.validation(), "test": built.task.test()})
-
-
-def _trained_on(built: Built, steps: int) -> Iterator[Batch]:
-    """The batches of so many optimizer steps."""
-    task, trainer = built.task, built.config["trainer"]
-    limit, together = trainer["limit_train_batches"], trainer["accumulate_grad_batches"]
-    whole = task.steps_per_epoch
-    batches = min(whole, limit) if isinstance(limit, int) else int(whole * (1.0 if limit is None else limit))
-    epochs, rest = divmod(steps, -(-batches // together))
-    for number in range(epochs * batches + rest * together):
-        epoch, index = divmod(number, batches)
-        yield task.train(epoch * whole + index)
 
 
 def _losses(start: Start, metrics: MetricsFile) -> Iterator[str]:

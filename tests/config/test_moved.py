@@ -74,7 +74,7 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = folders.folder_of(composition)
     tree = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
     tree["attention"]["evaluate_as"] = tree.pop("evaluate_as")
-    del tree["metrics"], tree["stop_at"]
+    del tree["metrics"], tree["stop_at"], tree["evaluate_lengths"]
     (folder / "config.yaml").write_text(yaml.safe_dump(tree, sort_keys=False), encoding="utf-8")
     before = folder.with_name("evaluate_as=marginal-00000000")
     return folder.rename(before)

@@ -7,18 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from attnlab.cli.evaluate import evaluate
 from attnlab.cli.train import train
 from attnlab.functional import softmax
-from attnlab.runs.lengths import (
-    AtLength,
-    largest_weight,
-    lead,
-    measured_break,
-    predicted_break,
-    predicted_share,
-)
+from attnlab.runs.law import AtLength, kept, measured_break, predicted_break, predicted_share
+from attnlab.runs.lengths import largest_weight, lead
 from attnlab.tasks.batch import Batch
 from attnlab.training.answers import Predictions
 
@@ -91,6 +86,40 @@ def test_lengths_are_measured_in_order_with_that_of_training_and_kept_beside_the
     assert f"leads by {base:.2f} nats" in " ".join(said.split())
     assert (run / "lengths" / "lengths.png").read_bytes().startswith(b"\x89PNG")
     assert (run / "results.json").read_bytes() == before
+
+
+def test_a_run_that_is_to_be_measured_at_other_lengths_says_what_evaluate_says(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train([*FEW, "evaluate_lengths=[9,3]", f"runs_dir={tmp_path}"], None) == 0
+    other = next(tmp_path.rglob("results.json")).parent
+    assert evaluate([str(run), "--lengths", "3,9"], None) == 0
+    files = [(folder / "lengths" / "lengths.csv").read_text() for folder in (run, other)]
+    assert files[0] == files[1]
+    assert (run / "results.json").read_text() == (other / "results.json").read_text()
+    assert run.name[-8:] != other.name[-8:]
+    events = EventAccumulator(str(other)).Reload()
+    masses = {event.step: event.value for event in events.Scalars("length/alignment_mass")}
+    assert masses == {
+        one.length: pytest.approx(one.figures["alignment_mass"], rel=1e-4) for one in kept(other)
+    }
+    assert set(masses) == {3, 5, 9}
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("evaluate_lengths=[0]", "evaluate_lengths: must be greater than or equal to 1"),
+        ("evaluate_lengths=9", "evaluate_lengths: must be"),
+        ("evaluate_lengths=[600] model=transformer", "the model knows 512 positions"),
+    ],
+)
+def test_lengths_that_a_run_cannot_have_are_told_before_it_begins(
+    typed: str, told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = [word for word in FEW if not word.startswith("model.")]
+    assert train([*few, *typed.split(), f"runs_dir={tmp_path / 'runs'}"], None) == 2
+    assert told in " ".join(capsys.readouterr().err.split()) and not (tmp_path / "runs").exists()
 
 
 def test_every_rule_that_the_attention_allows_has_a_row_and_the_runs_own_is_that_of_its_results(

@@ -1,0 +1,114 @@
+"""At which length attention is predicted to break, where it does, and the files that say so. Nothing here
+imports torch."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from attnlab.files import regular, write_rows
+
+FIGURES = (
+    "sequence_accuracy",
+    "token_accuracy",
+    "alignment_accuracy",
+    "alignment_mass",
+    "attention_entropy",
+    "largest_weight",
+    "lead",
+    "nll",
+)
+"""What is measured at each length, where the task has it."""
+_PREDICTED = "predicted_mass"
+
+
+class AtLength(NamedTuple):
+    """What a run does at a length: figures by name."""
+
+    length: int
+    figures: Mapping[str, float]
+
+
+def predicted_break(at_training_length: Mapping[str, float]) -> float:
+    """The number of positions at which the right one is predicted to lose half of the weight: 1 + exp(lead).
+
+    With one right position of n and a lead of L nats over the mean of the others, its share under softmax is
+    e^L / (e^L + n - 1), as long as more positions have scores like those before. Infinite where no step has
+    one right position.
+    """
+    return 1 + math.exp(min(at_training_length["lead"], 700.0)) if "lead" in at_training_length else math.inf
+
+
+def predicted_share(lead: float, length: int) -> float:
+    """The weight of the right position at a number of positions, by the same law."""
+    return 1 / (1 + (length - 1) * math.exp(-min(lead, 700.0)))
+
+
+def measured_break(found: Sequence[AtLength], figure: str = "alignment_mass") -> float | None:
+    """The length at which a figure falls below a half, between two lengths by a line over log n; None where
+    it does not."""
+    for before, after in zip(found, found[1:], strict=False):
+        high, low = (one.figures.get(figure, math.nan) for one in (before, after))
+        if high >= 0.5 > low:
+            share = (high - 0.5) / (high - low)
+            return math.exp(math.log(before.length) + share * math.log(after.length / before.length))
+    return None
+
+
+def at_training(found: Sequence[AtLength], longest: int) -> AtLength:
+    """The figures at the longest length of training, by which the others are predicted."""
+    return next((one for one in found if one.length == longest), found[0])
+
+
+def keep(found: Sequence[AtLength], longest: int, folder: Path) -> tuple[Path, Path]:
+    """Write the figures and a picture of them into lengths/ of a run; returns their paths."""
+    base, out = at_training(found, longest), folder / "lengths"
+    out.mkdir(exist_ok=True)
+    rows = [["length", *FIGURES, _PREDICTED]]
+    for one in found:
+        share = predicted_share(base.figures["lead"], one.length) if "lead" in base.figures else None
+        values = [*(one.figures.get(name) for name in FIGURES), share]
+        rows.append([str(one.length), *("" if value is None else f"{value:.6g}" for value in values)])
+    write_rows(out / "lengths.csv", rows)
+    _drawn(found, base, out / "lengths.png")
+    return out / "lengths.csv", out / "lengths.png"
+
+
+def kept(folder: Path) -> list[AtLength]:
+    """What `keep` wrote into the folder of a run; [] where there is nothing that can be read."""
+    try:
+        with regular(folder / "lengths" / "lengths.csv").open(encoding="utf-8", newline="") as file:
+            return [
+                AtLength(int(row["length"]), {name: float(row[name]) for name in FIGURES if row[name]})
+                for row in csv.DictReader(file)
+            ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _drawn(found: Sequence[AtLength], base: AtLength, path: Path) -> None:
+    """Accuracy, weight of the right position and its prediction over the length, as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 4.2), dpi=100, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    lengths = [one.length for one in found]
+    shown = {"sequence_accuracy": "accuracy", "token_accuracy": "accuracy, right prefix given"}
+    shown |= {"alignment_mass": "weight of the right positions"}
+    for name, label in shown.items():
+        values = [one.figures[name] for one in found if name in one.figures]
+        if len(values) == len(lengths):
+            axes.plot(lengths, values, marker="o", label=label)
+    if "lead" in base.figures:
+        law = [predicted_share(base.figures["lead"], length) for length in lengths]
+        axes.plot(lengths, law, "k--", label=f"predicted from length {base.length}")
+        if lengths[0] < (broken := predicted_break(base.figures)) < 2 * lengths[-1]:
+            axes.axvline(broken, color="0.6", lw=0.8)
+    axes.set(xscale="log", xlabel="length of the source", ylim=(-0.02, 1.02))
+    axes.set_xticks(lengths, [str(length) for length in lengths], rotation=45)
+    axes.minorticks_off()
+    axes.legend(fontsize=8)
+    figure.savefig(path)
