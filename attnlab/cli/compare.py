@@ -26,12 +26,16 @@ from attnlab.progress import tell
 from attnlab.text import counted, filled
 
 BETA, _OTHER, GAP = "beta.png", "against.png", "val/soft_argmax_gap"
-_PLOTS = ("figures.png", "curves.png", BETA, _OTHER)
+_PLOTS = ("figures.png", "curves.png", BETA, _OTHER, "lengths.png")
 FIGURES = (
     "Mean and 95 % interval of each group; a small dot is a seed. Numbers of seeds stand in brackets where "
     "groups have more and less."
 )
 CURVES = "Mean over seeds and 95 % interval at each step, of the parameters of that step."
+_LENGTHS = (
+    "Mean and 95 % interval over seeds at lengths that were not trained; dashed, what the lead at the length "
+    "of training predicts."
+)
 _AGAINST = "Mean and 95 % interval over seeds. A gradient norm is the mean over the logged steps of training."
 
 
@@ -83,7 +87,7 @@ def _split(keys: Sequence[str]) -> list[str]:
 
 def _compare(runs: Sequence[Run], options: argparse.Namespace) -> str:
     """Compute everything, write it, and return what is said in the terminal."""
-    from attnlab.comparison import comparing, curves, plots, report, tables, tensorboard
+    from attnlab.comparison import comparing, curves, lengths, plots, report, tables, tensorboard
 
     metric, by, method = options.metric, _split(options.by), options.interval
     comparison = comparing.make(runs, metric, by, method)
@@ -109,6 +113,11 @@ def _compare(runs: Sequence[Run], options: argparse.Namespace) -> str:
         name = key.rpartition(".")[2]
         plotted[BETA if name == "beta" else _OTHER] = f"Against {name}", plots.against(series, key), note
 
+    found = lengths.by_length(comparison.rows, method)
+    if found:
+        caption = f"{_LENGTHS} {lengths.verdict(found)}".strip()
+        plotted["lengths.png"] = "Other lengths", lengths.drawn(found), caption
+
     out = options.out or Path("comparison") / metric.replace("/", "-")
     out.mkdir(parents=True, exist_ok=True)
     names = ["report.html", *tables.write(comparison, out), *plotted]
@@ -123,7 +132,8 @@ def _compare(runs: Sequence[Run], options: argparse.Namespace) -> str:
     tensorboard.write(drawn, comparison, tag, out / "tensorboard")
     written = f"written to {out}: {', '.join(names)}"
     seen = f"\n{shell.tensorboard(out / 'tensorboard')}\nthen open {shell.CHARTS}" if drawn else ""
-    return f"{tables.text(comparison, words)}\n\n{filled(written, 0, 2)}{seen}"
+    law = f"\n\n{lengths.table(found)}" if found else ""
+    return f"{tables.text(comparison, words)}{law}\n\n{filled(written, 0, 2)}{seen}"
 
 
 def _against(runs: Sequence[Run], options: argparse.Namespace) -> tuple[str, dict[str, Any]]:

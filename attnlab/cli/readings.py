@@ -1,5 +1,6 @@
 """A finished run read in other ways: at other lengths, and by every rule."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from attnlab.building import Built, steps_alone
 from attnlab.core.evaluation import rule_of
 from attnlab.core.schedules import Scheduled
 from attnlab.progress import tell
-from attnlab.runs.law import FIGURES, AtLength, at_training, keep, measured_break, predicted_break
+from attnlab.runs.law import FIGURES, PREDICTED, AtLength, keep, measured_break
 from attnlab.runs.lengths import at_lengths, examined, refuse_lengths
 from attnlab.settings import EvaluateAs
 from attnlab.text import wrapped
@@ -27,24 +28,25 @@ def read_lengths(built: Built, lengths: Sequence[int], folder: Path) -> None:
     for one in at_lengths(built, lengths, tell):
         found.append(one)
         print(_shown(str(one.length), one.figures), flush=True)
-    longest = built.config["task"]["longest"]
-    print(f"\n{wrapped(_law(at_training(found, longest), found))}")
-    table, picture = keep(found, longest, folder)
+    trained = built.config["task"]["longest"]
+    print(f"\n{wrapped(_law(next(one for one in found if one.length == trained), found))}")
+    table, picture = keep(found, folder)
     print(f"\ntable    {table}\npicture  {picture}")
 
 
 def _law(base: AtLength, found: Sequence[AtLength]) -> str:
-    predicted, measured = predicted_break(base.figures), measured_break(found)
-    if "lead" not in base.figures:
+    if PREDICTED[1] not in base.figures:
         return "No step has one right position, so no length is predicted at which attention breaks."
+    predicted, measured = base.figures[PREDICTED[1]], measured_break(found)
+    keeps = f"up to {predicted:,.0f} positions" if predicted < math.inf else "at any length"
     said = (
         f"At {base.length} symbols the right position leads by {base.figures['lead']:.2f} nats over the mean "
-        f"of the others: under softmax it is predicted to keep half of the weight up to {predicted:.3g} "
-        "positions."
+        f"of the others: by the law of this attention it is predicted to keep half of the weight {keeps}."
     )
     if measured is None:
         return f"{said} Measured: it does not fall below a half between two of these lengths."
-    return f"{said} Measured: up to {measured:.3g}, {measured / predicted:.2g} times that."
+    times = f", {measured / predicted:.2g} times that" if predicted < math.inf else ""
+    return f"{said} Measured: up to {measured:,.3g}{times}."
 
 
 def _row(name: str, figures: Mapping[str, Any]) -> str:

@@ -51,11 +51,11 @@ def figures(comparison: Comparison) -> Figure:
         for field, rows in zip(shown, panels, strict=True)
     ]
     heights = [0.1 + sum(0.14 + _LINE * (label.count("\n") + 1) for label in several) for several in labels]
-    figure = _canvas(0.6 + sum(heights) + 0.35 * len(heights))
+    figure = canvas(0.6 + sum(heights) + 0.35 * len(heights))
     axes: Any = figure.subplots(len(panels), 1, squeeze=False, sharex=True, height_ratios=heights)
     for axis, field, rows, ticks in zip(axes[:, 0], shown, panels, labels, strict=True):
         for place, row in enumerate(rows):
-            colour, marker = _style(names.index(field.names[row.group.label]))
+            colour, marker = style(names.index(field.names[row.group.label]))
             _, mean, _, lower, upper = row.summary
             values = list(row.values.values())
             axis.plot(values, [place] * len(values), "o", color=colour, alpha=0.4, markersize=4, mew=0)
@@ -88,15 +88,15 @@ def learning(curves: Sequence[Curve], comparison: Comparison, tag: str) -> Figur
 
 
 def _together(shown: Sequence[tuple[Field, list[Curve]]], names: list[str], tag: str) -> Figure:
-    figure = _canvas(0.2 + 2.7 * len(shown))
+    figure = canvas(0.2 + 2.7 * len(shown))
     panels: Any = figure.subplots(len(shown), 1, squeeze=False, sharex=True)
     for panel, (field, drawn) in zip(panels[:, 0], shown, strict=True):
         for curve in drawn:
-            _draw(panel, curve, *_style(names.index(field.names[curve.label])))
+            _draw(panel, curve, *style(names.index(field.names[curve.label])))
         panel.set_title(textwrap.fill(field.title, 60), fontsize=9, fontweight="bold", loc="left")
         panel.set_ylabel(_wrapped_label(tag, 40))
     panels[-1, 0].set_xlabel("training step")
-    _legend(figure, names)
+    legend(figure, names)
     return figure
 
 
@@ -104,14 +104,14 @@ def _apart(shown: Sequence[tuple[Field, list[Curve]]], tag: str) -> Figure:
     cells = [(curve, drawn) for _, drawn in shown for curve in drawn]
     titles = [textwrap.fill(curve.label, 30) for curve, _ in cells]
     lines, height = max(title.count("\n") + 1 for title in titles), (len(cells) + 1) // 2
-    figure = _canvas(0.6 + (1.15 + _LINE * lines) * height)
+    figure = canvas(0.6 + (1.15 + _LINE * lines) * height)
     panels: Any = figure.subplots(height, 2, sharex=True, sharey=True, squeeze=False)
     for panel in list(panels.flat)[len(cells) :]:
         panel.set_visible(False)
     for panel, title, (curve, others) in zip(panels.flat, titles, cells, strict=False):
         for other in others:
             panel.plot(other.steps, other.mean, color="#999999", linewidth=0.6, alpha=0.6)
-        _draw(panel, curve, *_style(0))
+        _draw(panel, curve, *style(0))
         panel.set_title(title, fontsize=8, loc="left")
     figure.supxlabel("training step", fontsize=9)
     figure.supylabel(_wrapped_label(tag, 60), fontsize=9)
@@ -129,12 +129,12 @@ def _draw(panel: Any, curve: Curve, colour: str, marker: str) -> None:
 def against(series: dict[str, list[Series]], key: str) -> Figure:
     """One panel a figure: its mean and interval against a number, one line for each kind of run."""
     labels = list(dict.fromkeys(one.label for several in series.values() for one in several))[:_TOGETHER]
-    figure = _canvas(0.4 + 1.75 * len(series))
+    figure = canvas(0.4 + 1.75 * len(series))
     panels: Any = figure.subplots(len(series), 1, sharex=True, squeeze=False)
     numbers = sorted({value for several in series.values() for one in several for value in one.numbers})
     for panel, (tag, several) in zip(panels[:, 0], series.items(), strict=True):
         for one in (one for one in several if one.label in labels):
-            colour, marker = _style(labels.index(one.label))
+            colour, marker = style(labels.index(one.label))
             means = [summary.mean for summary in one.summaries]
             panel.plot(one.numbers, means, color=colour, marker=marker, markersize=5)
             for value, (_, _, _, lower, upper) in zip(one.numbers, one.summaries, strict=True):
@@ -151,7 +151,7 @@ def against(series: dict[str, list[Series]], key: str) -> Figure:
     name = "beta (inverse temperature)" if key == "attention.beta" else key
     panels[-1, 0].set_xlabel(name + (", logarithmic" if logarithmic(numbers) else ""))
     if len(labels) > 1:
-        _legend(figure, labels)
+        legend(figure, labels)
     return figure
 
 
@@ -191,16 +191,16 @@ def words(comparison: Comparison) -> list[str]:
     ]
 
 
-def _style(number: int) -> tuple[str, str]:
+def style(number: int) -> tuple[str, str]:
     """Colour and marker of the n-th group."""
     return COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
 
 
-def _canvas(height: float) -> Figure:
+def canvas(height: float) -> Figure:
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
-def _legend(figure: Figure, labels: Sequence[str]) -> None:
+def legend(figure: Figure, labels: Sequence[str]) -> None:
     """Names below the plot, a line each or more, for which the figure is made taller."""
     wrapped = [textwrap.fill(label, 56) for label in labels]
     columns = 2 if len(labels) > 1 and max(map(len, labels)) <= 24 else 1
@@ -208,7 +208,7 @@ def _legend(figure: Figure, labels: Sequence[str]) -> None:
     figure.set_figheight(figure.get_figheight() + 0.15 + 0.19 * (lines + 0.5))
     handles = []
     for number, label in enumerate(wrapped):
-        colour, marker = _style(number)
+        colour, marker = style(number)
         handles.append(Line2D([], [], color=colour, marker=marker, markersize=5, label=label))
     figure.legend(handles=handles, loc="outside lower left", ncols=columns, frameon=False, fontsize=9)
 

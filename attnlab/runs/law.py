@@ -20,7 +20,9 @@ FIGURES = (
     "nll",
 )
 """What is measured at each length, where the task has it."""
-_PREDICTED = "predicted_mass"
+PREDICTED = ("predicted_mass", "predicted_break")
+"""What the lead at the length of training says of the weight at a length, and of where it falls below a half;
+absent where no step has one right position."""
 
 
 class AtLength(NamedTuple):
@@ -30,14 +32,14 @@ class AtLength(NamedTuple):
     figures: Mapping[str, float]
 
 
-def predicted_break(at_training_length: Mapping[str, float]) -> float:
-    """The number of positions at which the right one is predicted to lose half of the weight: 1 + exp(lead).
+def predicted_break(lead: float) -> float:
+    """The number of positions at which the right one is predicted to lose half of the weight under softmax:
+    1 + exp(lead).
 
-    With one right position of n and a lead of L nats over the mean of the others, its share under softmax is
-    e^L / (e^L + n - 1), as long as more positions have scores like those before. Infinite where no step has
-    one right position.
+    With one right position of n and a lead of L nats over the mean of the others, its share is
+    e^L / (e^L + n - 1), as long as more positions have scores like those before.
     """
-    return 1 + math.exp(min(at_training_length["lead"], 700.0)) if "lead" in at_training_length else math.inf
+    return 1 + math.exp(min(lead, 700.0))
 
 
 def predicted_share(lead: float, length: int) -> float:
@@ -56,22 +58,16 @@ def measured_break(found: Sequence[AtLength], figure: str = "alignment_mass") ->
     return None
 
 
-def at_training(found: Sequence[AtLength], longest: int) -> AtLength:
-    """The figures at the longest length of training, by which the others are predicted."""
-    return next((one for one in found if one.length == longest), found[0])
-
-
-def keep(found: Sequence[AtLength], longest: int, folder: Path) -> tuple[Path, Path]:
+def keep(found: Sequence[AtLength], folder: Path) -> tuple[Path, Path]:
     """Write the figures and a picture of them into lengths/ of a run; returns their paths."""
-    base, out = at_training(found, longest), folder / "lengths"
+    out = folder / "lengths"
     out.mkdir(exist_ok=True)
-    rows = [["length", *FIGURES, _PREDICTED]]
+    rows = [["length", *FIGURES, *PREDICTED]]
     for one in found:
-        share = predicted_share(base.figures["lead"], one.length) if "lead" in base.figures else None
-        values = [*(one.figures.get(name) for name in FIGURES), share]
+        values = (one.figures.get(name) for name in rows[0][1:])
         rows.append([str(one.length), *("" if value is None else f"{value:.6g}" for value in values)])
     write_rows(out / "lengths.csv", rows)
-    _drawn(found, base, out / "lengths.png")
+    _drawn(found, out / "lengths.png")
     return out / "lengths.csv", out / "lengths.png"
 
 
@@ -80,14 +76,14 @@ def kept(folder: Path) -> list[AtLength]:
     try:
         with regular(folder / "lengths" / "lengths.csv").open(encoding="utf-8", newline="") as file:
             return [
-                AtLength(int(row["length"]), {name: float(row[name]) for name in FIGURES if row[name]})
+                AtLength(int(row.pop("length")), {name: float(value) for name, value in row.items() if value})
                 for row in csv.DictReader(file)
             ]
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
 
-def _drawn(found: Sequence[AtLength], base: AtLength, path: Path) -> None:
+def _drawn(found: Sequence[AtLength], path: Path) -> None:
     """Accuracy, weight of the right position and its prediction over the length, as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -102,10 +98,10 @@ def _drawn(found: Sequence[AtLength], base: AtLength, path: Path) -> None:
         values = [one.figures[name] for one in found if name in one.figures]
         if len(values) == len(lengths):
             axes.plot(lengths, values, marker="o", label=label)
-    if "lead" in base.figures:
-        law = [predicted_share(base.figures["lead"], length) for length in lengths]
-        axes.plot(lengths, law, "k--", label=f"predicted from length {base.length}")
-        if lengths[0] < (broken := predicted_break(base.figures)) < 2 * lengths[-1]:
+    if all(PREDICTED[0] in one.figures for one in found):
+        law = [one.figures[PREDICTED[0]] for one in found]
+        axes.plot(lengths, law, "k--", label="weight predicted from the length of training")
+        if lengths[0] < (broken := found[0].figures[PREDICTED[1]]) < 2 * lengths[-1]:
             axes.axvline(broken, color="0.6", lw=0.8)
     axes.set(xscale="log", xlabel="length of the source", ylim=(-0.02, 1.02))
     axes.set_xticks(lengths, [str(length) for length in lengths], rotation=45)

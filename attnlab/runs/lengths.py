@@ -1,18 +1,23 @@
 """A finished run on sequences of other lengths, and at which its attention is predicted to break."""
 
+import functools
 import logging
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from attnlab.building import Built, make_task
 from attnlab.config.checking import ConfigurationError
-from attnlab.core.interfaces import Selector
+from attnlab.core.interfaces import AttentionInput, Distribution, Selector
 from attnlab.metric import SHARE, Metric
 from attnlab.models.model import Model
-from attnlab.runs.law import AtLength, keep
+from attnlab.runs.law import PREDICTED, AtLength, keep
+from attnlab.settings import LONGEST
 from attnlab.tasks.batch import PAD
 from attnlab.tasks.task import Task
 from attnlab.training.answers import Predictions
@@ -83,16 +88,69 @@ def at_lengths(
     """
     model, device = built.model, next(built.model.parameters()).device
     model.eval()
-    for length in with_training(built, lengths):
-        task = _task(built, length, examples)
+    trained, rule = built.config["task"]["longest"], built.training.rule
+    at = {trained: examined(model, _task(built, trained, examples), rule, device)}
+    law = _law(built, at[trained].get("lead"), trained)
+    for length in sorted({*lengths, trained}):
         told(f"{examples:,} sequences of {length} symbols")
-        yield AtLength(length, examined(model, task, built.training.rule, device))
+        figures = at.get(length) or examined(model, _task(built, length, examples), rule, device)
+        yield AtLength(length, figures | law(length))
 
 
-def with_training(built: Built, lengths: Sequence[int]) -> list[int]:
-    """The lengths in order, with the longest of training."""
-    longest = built.config["task"].get("longest")
-    return sorted({*lengths, *([longest] if longest else [])})
+def _law(built: Built, lead: float | None, trained: int) -> Callable[[int], dict[str, float]]:
+    """What is predicted of a length, by PREDICTED."""
+    if lead is None:
+        return lambda length: {}
+    share = own_law(built.mechanism.distribution, lead, trained)
+    end = break_of(share)
+    return lambda length: dict(zip(PREDICTED, (share(length), end), strict=True))
+
+
+def own_law(distribution: Distribution, lead_: float, trained: int) -> Callable[[int], float]:
+    """The weight of a position among n that leads by a gap g, all others alike, under a distribution, as a
+    function of n; g is the gap at which it leads by so many nats at the length of training.
+
+    The mean over places, since a distribution may depend on where it stands. With softmax of any beta it is
+    `law.predicted_share`.
+    """
+
+    def at(gap: float, length: int) -> Float[Tensor, " T"]:
+        places = torch.linspace(0, length - 1, min(length, _PLACES)).round().long()
+        parameter = next(distribution.parameters(), next(distribution.buffers(), torch.zeros(())))
+        scores = parameter.new_zeros(1, 1, len(places), length, dtype=torch.float32)
+        scores[0, 0, torch.arange(len(places)), places] = gap
+        mask = torch.ones_like(scores, dtype=torch.bool)
+        inputs = AttentionInput(scores, mask, ~mask, places.to(scores.device))
+        probs = distribution(inputs).probs[0, 0]
+        return probs[torch.arange(len(places)), places].double()
+
+    def leads(gap: float) -> float:
+        right = at(gap, trained)
+        others = ((1 - right) / max(trained - 1, 1)).clamp_min(_LEAST)
+        return (right.clamp_min(_LEAST).log() - others.log()).mean().item()
+
+    low, high = 0.0, 1.0
+    while leads(high) < lead_ and high < _HIGHEST:
+        high *= 2
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if leads(middle) < lead_ else (low, middle)
+    return functools.cache(lambda length: at(high, length).mean().item())
+
+
+_PLACES, _HIGHEST, _HALVINGS = 16, 1e4, 30
+
+
+def break_of(share: Callable[[int], float]) -> float:
+    """The least number of positions at which a share is below a half; infinite where it is not up to
+    LONGEST, or always is."""
+    if share(1) < 0.5 or share(LONGEST) >= 0.5:
+        return math.inf
+    low, high = 1, LONGEST
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if share(middle) >= 0.5 else (low, middle)
+    return float(high)
 
 
 def refuse_lengths(built: Built, lengths: Sequence[int]) -> None:
@@ -117,6 +175,6 @@ def record_lengths(
     """Measure a run at other lengths, write what was found into its folder, and log length/* with the length
     for a step."""
     found = list(at_lengths(built, lengths, _LOG.info))
-    keep(found, built.config["task"]["longest"], folder)
+    keep(found, folder)
     for one in found:
         log({f"length/{name}": value for name, value in one.figures.items()}, one.length)

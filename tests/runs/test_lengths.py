@@ -9,11 +9,16 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from attnlab.cli.compare import compare
 from attnlab.cli.evaluate import evaluate
 from attnlab.cli.train import train
+from attnlab.comparison import load_runs
+from attnlab.comparison.comparing import make
+from attnlab.comparison.lengths import breaks, by_length, verdict
 from attnlab.functional import softmax
-from attnlab.runs.law import AtLength, kept, measured_break, predicted_break, predicted_share
-from attnlab.runs.lengths import largest_weight, lead
+from attnlab.microscope.gradients import mechanism_of
+from attnlab.runs.law import AtLength, keep, kept, measured_break, predicted_break, predicted_share
+from attnlab.runs.lengths import break_of, largest_weight, lead, own_law
 from attnlab.tasks.batch import Batch
 from attnlab.training.answers import Predictions
 
@@ -29,7 +34,7 @@ def test_the_law_is_the_share_of_a_position_that_leads_by_a_gap(beta: float, len
     scores[length // 2] = gap
     share = softmax(scores, beta)[length // 2].item()
     assert predicted_share(beta * gap, length) == pytest.approx(share, rel=1e-12)
-    half = predicted_break({"lead": beta * gap})
+    half = predicted_break(beta * gap)
     assert predicted_share(beta * gap, 1) == 1 and (share > 0.5) == (length < half)
 
 
@@ -194,3 +199,67 @@ def test_a_model_that_knows_fewer_positions_says_so(
     assert "length 20: decoding may take 42 steps, and the model knows 16 positions" in " ".join(
         capsys.readouterr().err.split()
     )
+
+
+@pytest.mark.parametrize("beta", [0.5, 3.0])
+def test_the_law_of_softmax_is_the_closed_form_at_any_beta(beta: float) -> None:
+    distribution = mechanism_of(["attention=soft", f"attention.beta={beta}"], torch.float32).distribution
+    with torch.no_grad():
+        law = own_law(distribution, 4.0, 16)
+    assert [law(n) for n in (2, 16, 500)] == pytest.approx(
+        [predicted_share(4.0, n) for n in (2, 16, 500)], 1e-3
+    )
+    assert abs(break_of(law) - predicted_break(4.0)) <= 1
+
+
+def test_a_distribution_that_is_scaled_by_log_n_keeps_the_leader_by_its_closed_form() -> None:
+    """beta * log(16) * g = 4 at 16 positions, so at n the gap is 4 log n / log 16."""
+    distribution = mechanism_of(["attention=log_length"], torch.float32).distribution
+    with torch.no_grad():
+        law = own_law(distribution, 4.0, 16)
+    for n in (4, 64, 1000):
+        assert law(n) == pytest.approx(predicted_share(4.0 * math.log(n) / math.log(16), n), rel=1e-3)
+    assert break_of(law) == math.inf
+
+
+def test_a_break_is_the_first_length_below_a_half() -> None:
+    assert break_of(lambda n: 10 / (9 + n)) == 12 and break_of(lambda n: 0.4) == math.inf
+
+
+def test_a_comparison_shows_where_attention_was_predicted_to_break_and_where_it_did(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Figures are put in place of those measured: the first group breaks at 32 as predicted, the second at 9
+    and was to hold for ever."""
+    monkeypatch.chdir(tmp_path)
+    command = [*FEW, "evaluate_lengths=[3,9]", "attention=soft,sink", "seed=0,1", "runs_dir=runs"]
+    assert train(["-m", *command], None) == 0
+    for path in tmp_path.rglob("lengths.csv"):
+        soft = path.parents[2].name == "soft"
+        masses, end = ((0.9, 0.8, 0.2), 32.0) if soft else ((0.9, 0.5, 0.1), math.inf)
+        law = {"predicted_mass": 0.5, "predicted_break": end}
+        found = [
+            AtLength(
+                n,
+                {
+                    "alignment_mass": mass,
+                    "sequence_accuracy": mass,
+                    "predicted_mass": 0.5,
+                    "predicted_break": end,
+                },
+            )
+            for n, mass in zip((3, 16, 64), masses, strict=True)
+        ]
+        keep(found, path.parents[1])
+    capsys.readouterr()
+    assert compare(["runs", "--out", "out"], None) == 0
+    rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().out.splitlines() if line}
+    assert rows["soft"] != [] and (tmp_path / "out" / "lengths.png").exists()
+    table = by_length(make(load_runs("runs")).rows, "student")
+    assert [(one.label, one.predicted, pytest.approx(one.measured)) for one in breaks(table)] == [
+        ("sink", math.inf, 16.0),
+        ("soft", 32.0, 32.0),
+    ]
+    assert [one.agrees(64) for one in breaks(table)] == [False, True]
+    assert "in 1 of 2 groups" in verdict(table)
+    assert "in 1 of 2 groups" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
