@@ -239,15 +239,7 @@ def test_a_comparison_shows_where_attention_was_predicted_to_break_and_where_it_
         masses, end = ((0.9, 0.8, 0.2), 32.0) if soft else ((0.9, 0.5, 0.1), math.inf)
         law = {"predicted_mass": 0.5, "predicted_break": end}
         found = [
-            AtLength(
-                n,
-                {
-                    "alignment_mass": mass,
-                    "sequence_accuracy": mass,
-                    "predicted_mass": 0.5,
-                    "predicted_break": end,
-                },
-            )
+            AtLength(n, {"alignment_mass": mass, "sequence_accuracy": mass} | law)
             for n, mass in zip((3, 16, 64), masses, strict=True)
         ]
         keep(found, path.parents[1])
