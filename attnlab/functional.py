@@ -31,6 +31,7 @@ from attnlab.rows import (
     Beta,
     Dims,
     answered_in,
+    axes,
     inverse,
     joined,
     ordered,
@@ -98,9 +99,7 @@ def argmax(
     if not isinstance(dim, int):
         along = torch.unravel_index(index.clamp_min(0), [scores.size(one) for one in dim])
         index = torch.stack(along, -1).masked_fill(index[..., None] < 0, -1)
-    for one in (
-        sorted(at % scores.ndim for at in ((dim,) if isinstance(dim, int) else dim)) if keepdim else ()
-    ):
+    for one in sorted(axis % scores.ndim for axis in axes(dim)) if keepdim else ():
         index = index.unsqueeze(one)
     return index
 

@@ -13,6 +13,11 @@ Dims = int | tuple[int, ...]
 """One axis, or several whose positions are chosen from together."""
 
 
+def axes(dim: Dims) -> tuple[int, ...]:
+    """The dims, of one alone too."""
+    return (dim,) if isinstance(dim, int) else dim
+
+
 def joined(scores: Any, dim: Dims) -> tuple[Tensor, int]:
     """The scores with the dims as one, and which that is: of several, the last.
 
@@ -23,7 +28,7 @@ def joined(scores: Any, dim: Dims) -> tuple[Tensor, int]:
         raise TypeError(f"scores must be a torch.Tensor, {told}")
     if scores.is_complex():
         raise TypeError(f"scores must be real numbers, got a tensor of {scores.dtype}")
-    sizes = [scores.size(axis) for axis in ((dim,) if isinstance(dim, int) else dim)]
+    sizes = [scores.size(axis) for axis in axes(dim)]
     if not all(sizes) or not sizes:
         raise ValueError(f"there must be a position to choose, got shape {tuple(scores.shape)}, dim={dim}")
     if isinstance(dim, int):
@@ -55,9 +60,14 @@ def ordered(scores: Tensor) -> Tensor:
 
 def positions_along(scores: Tensor, dim: int) -> Tensor:
     """0, 1, 2, ... along `dim`, shaped to broadcast against the scores."""
+    return along(torch.arange(scores.size(dim), device=scores.device), scores, dim)
+
+
+def along(values: Num[Tensor, "n"], scores: Tensor, dim: int) -> Num[Tensor, "..."]:
+    """A value for each position along `dim`, shaped to broadcast against the scores."""
     shape = [1] * scores.ndim
-    shape[dim] = scores.size(dim)
-    return torch.arange(scores.size(dim), device=scores.device).view(shape)
+    shape[dim] = -1
+    return values.view(shape)
 
 
 def inverse(beta: Beta, temperature: object) -> Beta:
