@@ -167,7 +167,7 @@ def sparsemax(scores: Num[Tensor, "..."], dim: Dims = -1) -> Float[Tensor, "..."
     threshold = (falling.cumsum(axis).gather(axis, size.clamp_min(1) - 1) - 1) / size
     support = z.detach() > threshold
     tau = ((z * support).sum(axis, keepdim=True) - 1) / support.sum(axis, keepdim=True)
-    shares = ((z - tau) * support).masked_fill(absent, 0.0)
+    shares = ((z - tau).clamp_min(0.0) * support).masked_fill(absent, 0.0)  # a product alone leaves -0.0
     return parted(shares.to(answered_in(scores)), scores, dim)
 
 

@@ -631,6 +631,11 @@ def test_sparsemax_is_the_projection_onto_the_simplex():
     assert sizes.min() == 1 and sizes.max() == 7
 
 
+@pytest.mark.parametrize("name", SHARES)
+def test_no_share_is_below_zero_nor_minus_zero(name: str):
+    assert not MAPS[name](torch.cat([problems(), masked(problems())])).signbit().any()
+
+
 def test_sparsemax_leaves_points_of_the_simplex_where_they_are():
     point = functional.softmax(normal(10, 7))
     close(functional.sparsemax(point), point)
