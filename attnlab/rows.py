@@ -2,13 +2,15 @@
 there, and one row out of several dims."""
 
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Num
 from torch import Tensor
 
 Beta = float | Real | Num[Tensor, ""]  # any number: Python's or NumPy's
+Ties = Literal["first", "last", "average"]
+"""Of equal maxima, the first, the last, or all in equal shares."""
 Dims = int | tuple[int, ...]
 """One axis, or several whose positions are chosen from together."""
 
@@ -49,6 +51,13 @@ def answered_in(scores: Tensor) -> torch.dtype:
     return scores.dtype if scores.is_floating_point() else torch.get_default_dtype()
 
 
+def precise(scores: Tensor) -> Tensor:
+    """In float32 at least; integers as they are."""
+    if not isinstance(scores, Tensor) or not scores.is_floating_point():
+        return scores
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
 def ordered(scores: Tensor) -> Tensor:
     """The scores, integers as int64, in which torch compares and subtracts them exactly."""
     if scores.is_floating_point() or scores.is_complex():
@@ -56,6 +65,22 @@ def ordered(scores: Tensor) -> Tensor:
     if scores.dtype == torch.uint64:  # the upper half becomes positive, the lower negative
         return scores.view(torch.int64) ^ torch.iinfo(torch.int64).min
     return scores.to(torch.int64)
+
+
+def hardest(rows: Tensor, axis: int, ties: Ties) -> Tensor:
+    """True at the maximum, of all that are equal with `average`; nowhere in a row of nothing.
+
+    Raises ValueError for other ties.
+    """
+    if ties not in ("first", "last", "average"):
+        raise ValueError(f"ties must be first, last or average, got {ties!r}")
+    there = rows != -torch.inf
+    if ties == "average":
+        return there & (rows == rows.amax(axis, keepdim=True))
+    best = rows.argmax(axis, keepdim=True)
+    if ties == "last":
+        best = rows.size(axis) - 1 - rows.flip(axis).argmax(axis, keepdim=True)
+    return there & (positions_along(rows, axis) == best)
 
 
 def positions_along(scores: Tensor, dim: int) -> Tensor:

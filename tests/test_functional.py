@@ -1,6 +1,8 @@
 """The pure functions: a worked example, their definitions, and what masks, ties and extremes must "
 "not break."""
 
+import doctest
+import inspect
 import math
 import subprocess
 import sys
@@ -142,6 +144,14 @@ def test_small_beta_is_uniform_over_what_is_there_and_large_beta_is_hardmax():
 def test_a_beta_that_is_not_positive_is_refused_with_the_rule(function: Callable[..., Tensor], beta: float):
     with pytest.raises(ValueError, match=rf"beta must be positive, got {beta}; .*uniform.*argmax"):
         function(X, beta)
+
+
+def test_what_softargmax_is_taken_for_is_what_its_docstring_shows():
+    shown = doctest.DocTestParser().get_doctest(
+        inspect.getdoc(functional.softargmax) or "", vars(functional).copy(), "softargmax", None, None
+    )
+    assert doctest.DocTestRunner().run(shown) == doctest.TestResults(0, len(shown.examples))
+    assert len(shown.examples) >= 10
 
 
 # --- shapes and dtypes ---
