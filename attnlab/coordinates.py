@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnlab.rows import Dims, positions_along
+from attnlab.rows import Dims, along, axes, positions_along
 
 Positions = Literal["normalised"] | Tensor | Sequence[Tensor] | None
 """At 0, 1, 2, ...; evenly from -1 to 1; or where a tensor, one for each of several axes, says."""
@@ -44,10 +44,9 @@ def deviation(
 
 def _places(shares: Shares, dim: Dims, positions: Positions) -> list[Tensor]:
     """Positions along each dim, shaped to broadcast against the shares."""
-    dims = (dim,) if isinstance(dim, int) else dim
     if positions is None:
-        return [positions_along(shares, axis) for axis in dims]
-    sizes = [(shares.size(axis),) for axis in dims]
+        return [positions_along(shares, axis) for axis in axes(dim)]
+    sizes = [(shares.size(axis),) for axis in axes(dim)]
     if isinstance(positions, str):
         if positions != "normalised":
             raise ValueError(f"positions must be 'normalised', tensors or None, got {positions!r}")
@@ -56,10 +55,7 @@ def _places(shares: Shares, dim: Dims, positions: Positions) -> list[Tensor]:
         given = [positions] if isinstance(positions, Tensor) else list(positions)
     if (shapes := [tuple(one.shape) for one in given]) != sizes:
         raise ValueError(f"positions along dim={dim} must have the shapes {sizes}, got {shapes}")
-    shape = [[1] * shares.ndim for _ in dims]
-    for sizes_, axis in zip(shape, dims, strict=True):
-        sizes_[axis] = -1
-    return [one.to(shares).view(sizes_) for one, sizes_ in zip(given, shape, strict=True)]
+    return [along(one.to(shares), shares, axis) for one, axis in zip(given, axes(dim), strict=True)]
 
 
 def _means(shares: Shares, values: Sequence[Tensor], dim: Dims, keepdim: bool) -> Tensor:

@@ -2,15 +2,22 @@
 there, and one row out of several dims."""
 
 from numbers import Real
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Num
 from torch import Tensor
 
 Beta = float | Real | Num[Tensor, ""]  # any number: Python's or NumPy's
+Ties = Literal["first", "last", "average"]
+"""Of equal maxima, the first, the last, or all in equal shares."""
 Dims = int | tuple[int, ...]
 """One axis, or several whose positions are chosen from together."""
+
+
+def axes(dim: Dims) -> tuple[int, ...]:
+    """The dims, of one alone too."""
+    return (dim,) if isinstance(dim, int) else dim
 
 
 def joined(scores: Any, dim: Dims) -> tuple[Tensor, int]:
@@ -23,7 +30,7 @@ def joined(scores: Any, dim: Dims) -> tuple[Tensor, int]:
         raise TypeError(f"scores must be a torch.Tensor, {told}")
     if scores.is_complex():
         raise TypeError(f"scores must be real numbers, got a tensor of {scores.dtype}")
-    sizes = [scores.size(axis) for axis in ((dim,) if isinstance(dim, int) else dim)]
+    sizes = [scores.size(axis) for axis in axes(dim)]
     if not all(sizes) or not sizes:
         raise ValueError(f"there must be a position to choose, got shape {tuple(scores.shape)}, dim={dim}")
     if isinstance(dim, int):
@@ -44,6 +51,13 @@ def answered_in(scores: Tensor) -> torch.dtype:
     return scores.dtype if scores.is_floating_point() else torch.get_default_dtype()
 
 
+def precise(scores: Tensor) -> Tensor:
+    """In float32 at least; integers as they are."""
+    if not isinstance(scores, Tensor) or not scores.is_floating_point():
+        return scores
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))
+
+
 def ordered(scores: Tensor) -> Tensor:
     """The scores, integers as int64, in which torch compares and subtracts them exactly."""
     if scores.is_floating_point() or scores.is_complex():
@@ -53,11 +67,32 @@ def ordered(scores: Tensor) -> Tensor:
     return scores.to(torch.int64)
 
 
+def hardest(rows: Tensor, axis: int, ties: Ties) -> Tensor:
+    """True at the maximum, of all that are equal with `average`; nowhere in a row of nothing.
+
+    Raises ValueError for other ties.
+    """
+    if ties not in ("first", "last", "average"):
+        raise ValueError(f"ties must be first, last or average, got {ties!r}")
+    there = rows != -torch.inf
+    if ties == "average":
+        return there & (rows == rows.amax(axis, keepdim=True))
+    best = rows.argmax(axis, keepdim=True)
+    if ties == "last":
+        best = rows.size(axis) - 1 - rows.flip(axis).argmax(axis, keepdim=True)
+    return there & (positions_along(rows, axis) == best)
+
+
 def positions_along(scores: Tensor, dim: int) -> Tensor:
     """0, 1, 2, ... along `dim`, shaped to broadcast against the scores."""
+    return along(torch.arange(scores.size(dim), device=scores.device), scores, dim)
+
+
+def along(values: Num[Tensor, "n"], scores: Tensor, dim: int) -> Num[Tensor, "..."]:
+    """A value for each position along `dim`, shaped to broadcast against the scores."""
     shape = [1] * scores.ndim
-    shape[dim] = scores.size(dim)
-    return torch.arange(scores.size(dim), device=scores.device).view(shape)
+    shape[dim] = -1
+    return values.view(shape)
 
 
 def inverse(beta: Beta, temperature: object) -> Beta:

@@ -2,11 +2,12 @@
 and Matplotlib wherever they are installed, which takes half as long as torch and Lightning themselves."""
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
+from typing import Any
 from unittest.mock import patch
 
 SPARED = ("matplotlib", "scipy")
@@ -24,8 +25,8 @@ class _Sparing(MetaPathFinder):
     """Finds torchmetrics alone, as Python does, and stands aside while it is executed."""
 
     def find_spec(
-        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+        self, fullname: str, path: Any, target: ModuleType | None = None
+    ) -> ModuleSpec | None:  # the path of a namespace package is no Sequence
         if fullname != "torchmetrics":
             return None
         spec = PathFinder.find_spec(fullname, path, target)

@@ -1,6 +1,8 @@
 """The pure functions: a worked example, their definitions, and what masks, ties and extremes must "
 "not break."""
 
+import doctest
+import inspect
 import math
 import subprocess
 import sys
@@ -142,6 +144,14 @@ def test_small_beta_is_uniform_over_what_is_there_and_large_beta_is_hardmax():
 def test_a_beta_that_is_not_positive_is_refused_with_the_rule(function: Callable[..., Tensor], beta: float):
     with pytest.raises(ValueError, match=rf"beta must be positive, got {beta}; .*uniform.*argmax"):
         function(X, beta)
+
+
+def test_what_softargmax_is_taken_for_is_what_its_docstring_shows():
+    shown = doctest.DocTestParser().get_doctest(
+        inspect.getdoc(functional.softargmax) or "", vars(functional).copy(), "softargmax", None, None
+    )
+    assert doctest.DocTestRunner().run(shown) == doctest.TestResults(0, len(shown.examples))
+    assert len(shown.examples) >= 10
 
 
 # --- shapes and dtypes ---
@@ -629,6 +639,11 @@ def test_sparsemax_is_the_projection_onto_the_simplex():
     assert (towards_corners <= 1e-12).all()
     sizes = (probs > 0).sum(-1)
     assert sizes.min() == 1 and sizes.max() == 7
+
+
+@pytest.mark.parametrize("name", SHARES)
+def test_no_share_is_below_zero_nor_minus_zero(name: str):
+    assert not MAPS[name](torch.cat([problems(), masked(problems())])).signbit().any()
 
 
 def test_sparsemax_leaves_points_of_the_simplex_where_they_are():

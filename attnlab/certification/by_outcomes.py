@@ -63,7 +63,7 @@ def judged(subject: Subject, objective: str, found: list[tuple[Any, Measured]]) 
             verdict = "biased"
             notes.append("the draws that it makes by itself have another law than its probabilities")
     counts = " + ".join(f"{one.outcomes:,}" for one in each)
-    how = f"every outcome enumerated, in double precision: {counts} outcomes"
+    how = f"every outcome enumerated, in double precision: {counts} outcome{'s' * (counts != '1')}"
     follows = _follows(subject, objective, problems, means) if verdict != "exact" else ()
     return judging.stated(
         subject,

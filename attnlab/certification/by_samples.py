@@ -18,8 +18,10 @@ _BY_MECHANISM, _BY_FUNCTION = (0.03, 2**16, 2**20), (0.05, 2**10, 2**18)
 
 
 def sampled(subject: Subject, objective: str, seed: int, reason: str) -> Certificate:
-    """By the sequential test on each problem. Raises ValueError where no estimate is finite, and for an
-    objective that asks for every outcome."""
+    """By the sequential test on each problem. Raises ValueError where no estimate is finite, for what has no
+    row to draw from, and for an objective that asks for every outcome."""
+    if not subject.rows:
+        raise ValueError(f"{subject.name}: paths of choices are enumerated or not at all, and {reason}")
     if objective == "forward":
         raise ValueError(f"{subject.name} is random in a way that is not enumerated, which forward asks for")
     matters, first, most = _BY_MECHANISM if subject.redrawn is not None else _BY_FUNCTION

@@ -1,7 +1,7 @@
 """The verdict on an estimator: `attnlab.certify`."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from attnlab.certification import functions, mechanisms
 from attnlab.certification.by_outcomes import judged, problems_of
@@ -10,6 +10,7 @@ from attnlab.certification.certificate import Certificate
 from attnlab.certification.measuring import repeats
 from attnlab.certification.outcomes import NotEnumerable
 from attnlab.certification.subject import Subject
+from attnlab.core.interfaces import Reach
 
 
 def certify(
@@ -18,6 +19,7 @@ def certify(
     objective: str | None = None,
     problems: Sequence[Any] | None = None,
     seed: int = 0,
+    reach: Reach = "step",
     **settings: Any,
 ) -> Certificate:
     """Hold a gradient estimator against exact gradients of small random problems, in double precision.
@@ -25,7 +27,9 @@ def certify(
     estimator: a surrogate `f(scores, draw) -> loss`, a router `f(logits, draw) -> weights` or an advantage
     function `f(rewards, ...) -> weights`, known by the name of the first parameter; or a mechanism of attnlab
     by name, with its settings: `certify("hard_reinforce", samples=2)`. objective: what it is held to, unless
-    its kind says; problems: other ones than the random ones of a seed, as `answers` makes them.
+    its kind says; problems: other ones than the random ones of a seed, as `answers` makes them. reach: which
+    losses a mechanism's choice may change, those of its own step, of all later ones too, or of all of the
+    row: `certify("hard_reinforce", samples=2, reach="later")`.
 
     Every outcome of what is drawn is enumerated; where that cannot be, estimates are drawn until a sequential
     test decides. Raises ValueError for an estimator that fails or gives nonsense, and for an objective that
@@ -36,9 +40,13 @@ def certify(
             raise ValueError("a mechanism has problems of its own; problems are for functions")
         said = [f"attention.{key}={'null' if value is None else value}" for key, value in settings.items()]
         name = " ".join([estimator, *(f"{key}={value}" for key, value in settings.items())])
-        return certificate_of(mechanisms.subject_of([f"attention={estimator}", *said], name, seed), objective)
-    if settings:
-        raise ValueError(f"only a mechanism has settings, got {', '.join(settings)}")
+        if reach not in get_args(Reach):
+            raise ValueError(f"reach is one of {', '.join(get_args(Reach))}, got {reach!r}")
+        overrides = [f"attention={estimator}", *said]
+        return certificate_of(mechanisms.subject_of(overrides, name, seed, reach), objective)
+    if settings or reach != "step":
+        given = ", ".join([*settings, *(["reach"] if reach != "step" else [])])
+        raise ValueError(f"only a mechanism has settings and a reach, got {given}")
     name = getattr(estimator, "__qualname__", type(estimator).__qualname__)
     return certificate_of(functions.subject_of(estimator, name, seed, problems), objective)
 

@@ -32,6 +32,11 @@ MECHANISM_WORDS: Mapping[str, str] = {
     "soft": "the loss at the averaged value",
     "marginal": "-log of the expected exp(-loss)",
 }
+PATH_WORDS: Mapping[str, str] = {
+    "expected": "the expected loss of all steps together, over every path of choices",
+    "soft": "the loss of all steps at the averaged values",
+    "marginal": "-log of the expected exp(-loss of all steps together), over every path of choices",
+}
 
 
 def of_choice(problem: OneChoice, objective: str) -> tuple[Float[Tensor, "1 S"], Float[Tensor, "1 S E"]]:

@@ -83,19 +83,29 @@ def enumerated(make: Callable[[Choices], _Made], most: int) -> list[tuple[_Made,
 
 
 class ForcedRandomness(Randomness):
-    """What a mechanism draws, taken from choices: each alternative by itself, all rows and steps alike. Noise
-    cannot be: raises NotEnumerable."""
+    """What a mechanism draws, taken from choices: each alternative by itself, all rows and steps alike, or
+    the first `steps` each by itself, and what is padding as the first. Noise cannot be: raises
+    NotEnumerable."""
 
-    def __init__(self, choices: Choices):
+    def __init__(self, choices: Choices, steps: int = 0):
         super().__init__(None)
         self.choices = choices
+        self.steps = steps
 
     def noise(self, like: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         raise NotEnumerable("its noise is continuous")
 
     def position(self, log_probs: Float[Tensor, "*shape S"]) -> Int[Tensor, "*shape"]:
-        drawn = [torch.full(each.shape[:-1], self.choices.choose(_probs(each))) for each in log_probs]
-        return torch.stack(drawn)
+        return torch.stack([self._drawn(_probs(each)) for each in log_probs])
+
+    def _drawn(self, probs: Float[Tensor, "*rows T S"]) -> Int[Tensor, "*rows T"]:
+        drawn = torch.empty(probs.shape[:-1], dtype=torch.int64)
+        if not self.steps:
+            return drawn.fill_(self.choices.choose(probs))
+        for step in range(self.steps):
+            drawn[..., step] = self.choices.choose(probs[..., step : step + 1, :].expand_as(probs))
+        drawn[..., self.steps :] = drawn[..., :1]
+        return drawn
 
     def positions(self, log_probs: Float[Tensor, "*shape S"], size: int) -> Bool[Tensor, "*shape S"]:
         """One after the other, each from what is left."""

@@ -50,7 +50,7 @@ class Subject(NamedTuple):
     redrawn: Callable[[int, int, int], tuple[Tensor, float]] | None = None
     """So many estimates (n S) of a row, by a seed, as a mechanism draws by itself; and what one costs."""
     rows: tuple[int, ...] = (0,)
-    """The rows of a problem that are sampled where they cannot be enumerated."""
+    """The rows of a problem that are sampled where they cannot be enumerated; none where they cannot be."""
 
 
 def nothing() -> Float[Tensor, "1 0"]:

@@ -18,12 +18,15 @@ variance unbounded. Without an estimator, all that are known are certified.
 docs/certify.md goes through an example.
 """
 
+from typing import Any, get_args
+
 from attnlab.certification.certificate import VERDICTS
 from attnlab.certification.loading import load
 from attnlab.cli.answers import FAILED, SUCCESS, answered, parser, said
 from attnlab.config import combinations
 from attnlab.config.arguments import overrides_in
 from attnlab.progress import counting, tell
+from attnlab.settings import Credit
 
 
 def certify(arguments: list[str], doc: str | None) -> int:
@@ -32,6 +35,11 @@ def certify(arguments: list[str], doc: str | None) -> int:
     told = "functions of your own, or settings of attention; several are certified one after the other"
     options.add_argument("estimators", nargs="*", metavar="MODULE:FUNCTION", help=told)
     options.add_argument("--objective", metavar="WORD", help="what it is held to; by its kind unless given")
+    told = (
+        "which losses a mechanism's choice may change, and every path of choices is enumerated: of its own "
+    )
+    told += "step (%(default)s, unless given), of later steps too, of all of the row"
+    options.add_argument("--reach", default="step", metavar="step|later|all", help=told)
     options.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of the problems; %(default)s unless given"
     )
@@ -49,6 +57,7 @@ def certify(arguments: list[str], doc: str | None) -> int:
 def _certify(
     estimators: list[str],
     objective: str | None,
+    reach: Any,
     seed: int,
     require: list[str],
     json: bool,
@@ -62,6 +71,10 @@ def _certify(
         raise ValueError(f"--seed must be at least 0, got {seed}")
     if unknown := [word for word in require if word not in VERDICTS]:
         raise ValueError(f"--require takes one of {', '.join(VERDICTS)}, got {unknown[0]!r}")
+    if reach not in get_args(Credit):
+        raise ValueError(f"--reach takes one of {', '.join(get_args(Credit))}, got {reach!r}")
+    if reach != "step" and (not settings or len(settings) < len(estimators)):
+        raise ValueError("--reach goes with mechanisms alone, attention=NAME")
     if not estimators:
         if objective or require or json:
             raise ValueError("--objective, --require and --json go with an estimator, MODULE:FUNCTION")
@@ -79,7 +92,7 @@ def _certify(
     subjects = [functions.subject_of(function, name, seed) for name, function in loaded.items()]
     for job in combinations.expanded([*settings, *place]) if settings else []:
         name = " ".join(word for word in job if word.startswith("attention"))
-        subjects.append(mechanisms.subject_of(job, name, seed))
+        subjects.append(mechanisms.subject_of(job, name, seed, reach))
     found = [certifying.certificate_of(subject, objective, seed) for subject in subjects]
     texts = [one.json() if json else str(one) for one in found]
     print(f"[{', '.join(texts)}]" if json and len(texts) > 1 else "\n\n".join(texts))

@@ -15,7 +15,7 @@ from torch import Tensor
 from attnlab import functional
 from attnlab.building import make_part
 from attnlab.config.single import chosen
-from attnlab.core.interfaces import AttentionInput, Mechanism, Pass, Placement, Site
+from attnlab.core.interfaces import AttentionInput, Mechanism, Pass, Placement, Reach, Site
 from attnlab.core.schedules import move_all
 from attnlab.facts import Needs, Objective
 from attnlab.microscope import bounds
@@ -86,15 +86,17 @@ def surrogate_at(
     loss: Loss,
     randomness: Randomness,
     valid: Bool[Tensor, "B T"] | None = None,
+    reach: Reach = "step",
 ) -> tuple[Float[Tensor, "B T"], Float[Tensor, "K B T"]]:
     """What a mechanism minimises at scores, for a loss of weights K B T S -> K B T, and those losses; all
-    steps are valid unless said."""
+    steps are valid, and a choice reaches its own alone, unless said."""
     mask = scores.detach() > -torch.inf
     step = torch.arange(scores.size(2), device=scores.device)
     selection = mechanism.selector(AttentionInput(scores, mask, torch.zeros_like(mask), step), randomness)
     losses = loss(selection.weights.expand(-1, *scores.shape[1:]))
-    taken = Pass(losses[..., None], {"attention": Site(selection, torch.zeros_like(scores[..., :1]), "step")})
     counts = torch.ones_like(mask[0, ..., 0]) if valid is None else valid
+    site = Site(selection, torch.zeros_like(scores[..., :1]), reach, counts)
+    taken = Pass(losses[..., None], {"attention": site})
     return mechanism.estimator(losses, taken, counts).loss, losses
 
 

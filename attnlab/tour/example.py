@@ -20,7 +20,16 @@ def text() -> str:
     return "\n\n".join(
         [
             "\n".join(part)
-            for part in (_hard(), _soft(), _beta(), _ties(), _training(), _puzzle(), _attention())
+            for part in (
+                _hard(),
+                _soft(),
+                _beta(),
+                _ties(),
+                _training(),
+                _beliefs(),
+                _puzzle(),
+                _attention(),
+            )
         ]
     )
 
@@ -89,6 +98,35 @@ def _training() -> list[str]:
             _row(f"beta {beta:g}", gradient(SCORES, beta)) + f"   norm {gradient(SCORES, beta).norm():.2g}"
             for beta in BETAS
         ),
+    ]
+
+
+def _beliefs() -> list[str]:
+    """What the softargmax is often taken for, each with the numbers that say otherwise."""
+    slopes = [
+        f"{gradient(SCORES.float(), beta).abs().max():.2g} at beta {beta:g}" for beta in (1, 10, 100, 1e10)
+    ]
+    peaks = torch.zeros(11).index_fill(0, torch.tensor([2, 8]), 9.0)
+    between = [f"{functional.softargmax(peaks, beta):.1f} at beta {beta:g}" for beta in (0.1, 1, 1e10)]
+    hours = torch.full((8,), -torch.inf).index_fill(0, torch.tensor([0, 7]), 0.0)
+    line, circle = functional.softargmax(hours), functional.softargmax(hours, period=8)
+    bump = torch.exp(-(torch.arange(64) - 10).square() / 8)
+    drawn = [f"{functional.softargmax(bump, beta):.1f} at beta {beta:g}" for beta in (1, 10)]
+    goal = functional.argmax(SCORES)
+    at_mean = (functional.softargmax(SCORES) - goal).square()
+    mean = functional.softmax(SCORES) @ (POSITIONS - goal).square()
+    return [
+        "WHAT THE SOFTARGMAX IS OFTEN TAKEN FOR, AND WHAT IT GIVES",
+        "  An argmax that can be trained, if beta is huge. Its largest slope, in float32:",
+        f"    {', '.join(slopes)}.",
+        "  One of two equal peaks, here at 2 and 8. It lies in between:",
+        f"    {', '.join(between)}.",
+        "  A mean of directions, where 0 and 7 of 8 are neighbours:",
+        f"    {line:.1f} is opposite to both; softargmax(x, period=8) gives {circle:.1f}.",
+        "  The place of a peak, 1 at 10 of 64 positions, on a ground of zeros:",
+        f"    {', '.join(drawn)}, for zeros have shares; -inf has none.",
+        f"  The mean loss. (i - {goal})^2 at the softargmax is {at_mean:.3f}, its mean {mean:.3f}:",
+        f"    the variance, {functional.spread(SCORES).square():.3f}, is lost.",
     ]
 
 

@@ -387,7 +387,7 @@ def test_what_is_no_estimator_is_refused_in_a_sentence(wrong: Callable[..., Any]
 def test_arguments_that_do_not_go_together_are_refused() -> None:
     with pytest.raises(ValueError, match="objective is one of expected, soft"):
         attnlab.certify(two_draws, objective="best")
-    with pytest.raises(ValueError, match="only a mechanism has settings, got samples"):
+    with pytest.raises(ValueError, match="only a mechanism has settings and a reach, got samples"):
         attnlab.certify(two_draws, samples=2)
     with pytest.raises(ValueError, match="problems of this kind are OneChoice, got Answers"):
         attnlab.certify(two_draws, problems=[KNOWN])

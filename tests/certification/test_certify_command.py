@@ -71,6 +71,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["their_estimators:right", "--require", "sound"], "got 'sound'"),
         (["their_estimators:right", "--seed", "-1"], "--seed must be at least 0"),
         (["their_estimators:right", "--markdown"], "takes none"),
+        (["their_estimators:right", "--reach", "later"], "--reach goes with mechanisms alone"),
+        (["attention=soft", "--reach", "latr"], "--reach takes one of step, later, all, got 'latr'"),
         (["--json"], "go with an estimator"),
         (["attention=sotf"], "did you mean soft?"),
         (["model=gru"], "no setting of attention"),

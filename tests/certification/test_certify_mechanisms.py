@@ -24,10 +24,10 @@ BLIND = {
         + ["a bias counts padding", "a threshold has no gradient"],
         "a distribution is taken as it is",
     ),
-    "a chain forgets what was said": "chains are met one step at a time",
-    "a chain is told the symbol that it has yet to say": "chains are met one step at a time",
-    "a chain goes from where it arrives": "chains are met one step at a time",
-    "a monotonic chain loses the probability of going back": "chains are met one step at a time",
+    **dict.fromkeys(
+        ["a chain goes from where it arrives", "a monotonic chain loses the probability of going back"],
+        "the law of a step behind another is taken as it is",
+    ),
 }
 """Mistakes of a mechanism that no mean gradient of single choices shows, and why."""
 

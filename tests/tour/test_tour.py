@@ -1,6 +1,7 @@
 """The tour: its numbers are those of attnlab.functional and autograd, its figures are there, its page stands
 alone."""
 
+import math
 import re
 import subprocess
 import sys
@@ -64,6 +65,27 @@ def test_the_example_gives_the_known_answers() -> None:
         "a score of 0.60",
     ):
         assert answer in text
+
+
+def test_the_example_says_what_the_softargmax_is_not() -> None:
+    x = [0.1, 0.3, 0.6, 2.1, 0.55]
+    shares = [math.exp(score) / sum(map(math.exp, x)) for score in x]
+    mean = sum(share * i for i, share in enumerate(shares))
+    loss = sum(share * (i - 3) ** 2 for i, share in enumerate(shares))
+    bump = [math.exp(math.exp(-((i - 10) ** 2) / 8)) for i in range(64)]
+    drawn = sum(i * power for i, power in enumerate(bump)) / sum(bump)
+    text = example.text()
+    for answer in (
+        f"{max(abs(p * (i - mean)) for i, p in enumerate(shares)):.2g} at beta 1, ",
+        "0 at beta 100, 0 at beta 1e+10.",
+        "5.0 at beta 0.1, 5.0 at beta 1, 5.0 at beta 1e+10.",
+        "3.5 is opposite to both; softargmax(x, period=8) gives 7.5.",
+        f"{drawn:.1f} at beta 1, ",
+        f"(i - 3)^2 at the softargmax is {(mean - 3) ** 2:.3f}, its mean {loss:.3f}:",
+        f"the variance, {loss - (mean - 3) ** 2:.3f}, is lost.",
+    ):
+        assert answer in text
+    assert round(drawn) == 29
 
 
 def test_the_example_fits_eighty_columns() -> None:
