@@ -21,7 +21,7 @@ from attnlab.microscope.live import WEIGHTS, Found, Probe, survey
 from attnlab.models.model import Model
 from attnlab.randomness import derive
 from attnlab.settings import Count
-from attnlab.tasks.batch import PAD, Batch
+from attnlab.tasks.batch import Batch
 from attnlab.training.lightning_module import Training
 
 
@@ -71,9 +71,7 @@ class Microscope(Callback):
 
 def probe_batch(training: Training, examples: int) -> Batch:
     """The first examples of the validation, without padding that all of them share."""
-    source, target, gold = (part[:examples] for part in next(iter(training.task.validation())))
-    positions, steps = int((source != PAD).sum(1).max()), int((target != PAD).sum(1).max())
-    return Batch(source[:, :positions], target[:, :steps], gold[:, :steps, :positions])
+    return Batch(*(part[:examples] for part in next(iter(training.task.validation())))).trimmed()
 
 
 def applicable(
