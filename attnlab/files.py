@@ -1,11 +1,13 @@
 """Files that appear whole or not at all, and files that may be missing or damaged."""
 
 import contextlib
+import csv
+import io
 import json
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,13 @@ def write(path: Path, text: str) -> None:
     """Write a text file whole or not at all; lines end as they do in `text`."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="")
+
+
+def write_rows(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write rows of cells as CSV, whole or not at all."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write(path, text.getvalue())
 
 
 def regular(path: Path) -> Path:

@@ -1,7 +1,5 @@
 """A finished run read in other ways: at other lengths, and by every rule."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 from attnlab.building import Built, steps_alone
 from attnlab.core.evaluation import rule_of
 from attnlab.core.schedules import Scheduled
-from attnlab.files import write
+from attnlab.files import write_rows
 from attnlab.progress import tell
 from attnlab.runs.lengths import (
     AtLength,
@@ -51,9 +49,7 @@ def read_lengths(built: Built, lengths: Sequence[int], folder: Path) -> None:
     rows = [["length", *_FIGURES, "predicted_mass"], *_rows(found, base)]
     out = folder / "lengths"
     out.mkdir(exist_ok=True)
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write(out / "lengths.csv", text.getvalue())
+    write_rows(out / "lengths.csv", rows)
     _drawn(found, base, out / "lengths.png")
     print(f"\ntable    {out / 'lengths.csv'}\npicture  {out / 'lengths.png'}")
 

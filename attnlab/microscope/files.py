@@ -1,11 +1,10 @@
 """What the microscope found on the weights of a model, as rows of a file and lines of a table."""
 
 import csv
-import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from attnlab.files import write
+from attnlab.files import write_rows
 from attnlab.microscope.live import WEIGHTS, Found
 from attnlab.microscope.moments import Moments
 
@@ -34,9 +33,7 @@ def keep(path: Path, step: int, found: Mapping[str, Found]) -> None:
         with path.open(encoding="utf-8", newline="") as file:
             taken = list(csv.reader(file))[1:]
         before = [row for row in taken if row and row[0].isdecimal() and int(row[0]) < step]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *before, *rows(step, found)])
-    write(path, text.getvalue())
+    write_rows(path, [COLUMNS, *before, *rows(step, found)])
 
 
 def line(name: str, one: Found) -> str:
