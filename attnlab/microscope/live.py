@@ -20,10 +20,10 @@ from attnlab.core.baselines.leave_one_out import LeaveOneOut
 from attnlab.core.choosing import choosing
 from attnlab.core.distributions import Softmax
 from attnlab.core.estimators import Marginal, Pathwise, Reinforce
-from attnlab.core.interfaces import AttentionInput, Estimator, Mechanism, Selection, Selector
+from attnlab.core.interfaces import AttentionInput, Distribution, Estimator, Mechanism, Selection, Selector
 from attnlab.core.selectors import Draws, Enumeration, Mixture
 from attnlab.microscope.bounds import Bound
-from attnlab.microscope.moments import Moments, Products, moments, products, together
+from attnlab.microscope.moments import Moments, moments, products, together
 from attnlab.models.model import Model, token_losses
 from attnlab.randomness import Randomness, generator_for
 from attnlab.tasks.batch import PAD, Batch
@@ -39,6 +39,14 @@ class Reference(NamedTuple):
 
     mean: Gradients
     error: dict[str, float]  # squared standard error; 0 where it is exact
+
+
+class Sampled(NamedTuple):
+    """Estimates of a gradient, by one mechanism."""
+
+    at: dict[str, Float[Tensor, "n D"]]  # by place
+    cost: int  # evaluations of the loss for one
+    milliseconds: float  # of one
 
 
 class Found(NamedTuple):
@@ -86,61 +94,55 @@ class Probe:
         }
         return each, len(losses)
 
-    def reference(self, mechanism: Mechanism, draws: int, seed: int) -> Reference | None:
-        """The gradient of a mechanism's own objective; None where the model allows no such thing."""
-        distribution, facts = mechanism.distribution, mechanism.facts
-        nothing = Randomness(None)
-        if not distribution.apart:  # a chain, which goes through every path itself
-            return _exact(self.gradients(mechanism.selector, mechanism.estimator, nothing)[0])
-        if facts.objective == "soft":
-            return _exact(self.gradients(Mixture(distribution), Pathwise(), nothing)[0])
+    def expected(self, distribution: Distribution, draws: int, seed: int) -> Reference:
+        """The gradient of the loss expected under a distribution: enumerated, or where choices reach on the
+        mean of so many REINFORCE estimates."""
         if self.alone:
-            estimator = Pathwise() if facts.objective == "expected" or facts.bound == 1 else Marginal()
-            estimator = Bound(facts.bound) if facts.bound > 1 else estimator
-            return _exact(self.gradients(Enumeration(distribution), estimator, nothing)[0])
-        if facts.objective == "marginal" and facts.bound != 1:
-            return None
-        estimator = Reinforce(LeaveOneOut)
+            return self._exact(Enumeration(distribution), Pathwise())
+        estimator, selector = Reinforce(LeaveOneOut).double(), Draws(distribution, _TOGETHER)
         estimator.prepare(self.model.sites)
-        selector = Draws(distribution, _TOGETHER)
         every = [
-            self.gradients(selector, estimator.double(), _drawn(seed, "reference", number))[0]
+            self.gradients(selector, estimator, _drawn(seed, "reference", number))[0]
             for number in range(draws)
         ]
         stacked = {name: torch.stack([one[name] for one in every]) for name in every[0]}
         errors = {name: (rows.var(0).sum() / draws).item() for name, rows in stacked.items()}
         return Reference({name: rows.mean(0) for name, rows in stacked.items()}, errors)
 
-    def measure(self, mechanism: Mechanism, draws: int, seed: int, expected: Reference) -> Found | None:
-        """`draws` estimates of a mechanism; two where nothing in it is random."""
-        own = expected if _same(mechanism) else self.reference(mechanism, draws, seed)
-        if own is None:
+    def reference(self, mechanism: Mechanism, draws: int, seed: int) -> Reference | None:
+        """The gradient of a mechanism's own objective; None where the model allows no such thing."""
+        distribution, facts = mechanism.distribution, mechanism.facts
+        if not distribution.apart:  # a chain, which goes through every path itself
+            return self._exact(mechanism.selector, mechanism.estimator)
+        if facts.objective == "soft":
+            return self._exact(Mixture(distribution), Pathwise())
+        if facts.objective == "expected" or facts.bound == 1:
+            return self.expected(distribution, draws, seed)
+        if not self.alone:
             return None
+        return self._exact(Enumeration(distribution), Bound(facts.bound) if facts.bound else Marginal())
+
+    def _exact(self, selector: Selector, estimator: Estimator) -> Reference:
+        mean, _ = self.gradients(selector, estimator, Randomness(None))
+        return Reference(mean, dict.fromkeys(mean, 0.0))
+
+    def estimates(self, mechanism: Mechanism, draws: int, seed: int) -> Sampled:
+        """`draws` estimates, each by the mechanism as it is now; two where nothing in it is random."""
         rows: list[Gradients] = []
         cost, started = 0, time.perf_counter()
         while len(rows) < draws:
-            randomness = _drawn(seed, "draws", len(rows))
-            one, cost = self.gradients(mechanism.selector, mechanism.estimator, randomness)
+            _, selector, estimator, _ = copy.deepcopy(mechanism)
+            one, cost = self.gradients(selector, estimator, _drawn(seed, "draws", len(rows)))
             rows.append(one)
             if len(rows) == 2 and all(one[name].equal(rows[0][name]) for name in one):
                 break
         milliseconds = (time.perf_counter() - started) / len(rows) * 1000
-        stacked = {name: torch.stack([one[name] for one in rows]) for name in rows[0]}
-        among = {name: estimates @ estimates.T for name, estimates in stacked.items()}
-        ours, theirs = (
-            _moments(
-                {
-                    name: products(stacked[name], held.mean[name], held.error[name], among[name])
-                    for name in stacked
-                }
-            )
-            for held in (own, expected)
-        )
-        return Found(ours, theirs, cost, milliseconds, not any(own.error.values()))
+        return Sampled({name: torch.stack([row[name] for row in rows]) for name in one}, cost, milliseconds)
 
 
-def _moments(places: Mapping[str, Products]) -> dict[str, Moments]:
-    """At every place, and at all parameters together."""
+def compared(held: Reference, estimates: Sampled) -> dict[str, Moments]:
+    """Moments of estimates against a gradient, at every place and at all parameters together."""
+    places = {name: products(rows, held.mean[name], held.error[name]) for name, rows in estimates.at.items()}
     weights = together(part for name, part in places.items() if name != SCORES)
     return {name: moments(part) for name, part in places.items()} | {WEIGHTS: moments(weights)}
 
@@ -153,10 +155,6 @@ def _drawn(seed: int, *purpose: str | int) -> Randomness:
     return Randomness(generator_for(seed, "probe", *purpose))
 
 
-def _exact(mean: Gradients) -> Reference:
-    return Reference(mean, dict.fromkeys(mean, 0.0))
-
-
 def _same(mechanism: Mechanism) -> bool:
     """Whether its objective is the loss expected under softmax(scores) itself."""
     facts, distribution = mechanism.facts, mechanism.distribution
@@ -164,22 +162,20 @@ def _same(mechanism: Mechanism) -> bool:
     return plain and (facts.objective == "expected" or facts.bound == 1)
 
 
-def expected_under(mechanism: Mechanism) -> Mechanism:
-    """The expected loss under a mechanism's distribution, as a mechanism without an estimator of its own."""
-    return mechanism._replace(facts=mechanism.facts.model_copy(update={"objective": "expected", "bound": 0}))
-
-
 def survey(
     probe: Probe, mechanisms: Mapping[str, Mechanism], draws: int, seed: int
 ) -> Iterator[tuple[str, Found]]:
     """Each mechanism by its name, as it is measured; those that the model does not allow, and those that look
     at no scores, are left out."""
-    some = next(iter(mechanisms.values()))
-    plain = expected_under(some._replace(distribution=Softmax(1.0).double()))
-    expected = probe.reference(plain, 4 * draws, seed)
-    assert expected is not None
+    expected = probe.expected(Softmax(1.0).double(), 4 * draws, seed)
     for name, mechanism in mechanisms.items():
-        allowed = probe.alone or (mechanism.selector.anywhere and mechanism.estimator.anywhere)
-        found = probe.measure(mechanism, draws, seed, expected) if allowed else None
-        if found and not math.isnan(found.own[SCORES if probe.alone else WEIGHTS].relative_bias):
-            yield name, found
+        if not (probe.alone or (mechanism.selector.anywhere and mechanism.estimator.anywhere)):
+            continue
+        own = expected if _same(mechanism) else probe.reference(mechanism, draws, seed)
+        if own is None:
+            continue
+        estimates = probe.estimates(mechanism, draws, seed)
+        ours, theirs = compared(own, estimates), compared(expected, estimates)
+        if not math.isnan(ours[SCORES if probe.alone else WEIGHTS].relative_bias):
+            exact = not any(own.error.values())
+            yield name, Found(ours, theirs, estimates.cost, estimates.milliseconds, exact)

@@ -41,15 +41,9 @@ class Products(NamedTuple):
     error: float  # squared standard error of g; 0 where it is exact
 
 
-def products(
-    estimates: Float[Tensor, "n D"],
-    gradient: Float[Tensor, " D"],
-    error: float = 0.0,
-    among: Float[Tensor, "n n"] | None = None,
-) -> Products:
-    """Of estimates with a gradient; `among`, where it is known already."""
-    among = estimates @ estimates.T if among is None else among
-    return Products(among, estimates @ gradient, gradient @ gradient, error)
+def products(estimates: Float[Tensor, "n D"], gradient: Float[Tensor, " D"], error: float = 0.0) -> Products:
+    """Of estimates with a gradient."""
+    return Products(estimates @ estimates.T, estimates @ gradient, gradient @ gradient, error)
 
 
 def together(parts: Iterable[Products]) -> Products:
