@@ -42,11 +42,12 @@ class Reference(NamedTuple):
 
 
 class Sampled(NamedTuple):
-    """Estimates of a gradient, by one mechanism."""
+    """Estimates of a gradient by one mechanism, each the mean of several."""
 
     at: dict[str, Float[Tensor, "n D"]]  # by place
-    cost: int  # evaluations of the loss for one
-    milliseconds: float  # of one
+    copies: int  # of which each is the mean
+    cost: int  # evaluations of the loss for one of them
+    milliseconds: float  # of one of them
 
 
 class Found(NamedTuple):
@@ -68,11 +69,12 @@ class Probe:
         self.alone = steps_alone(model)
 
     def gradients(
-        self, selector: Selector, estimator: Estimator, randomness: Randomness
+        self, selector: Selector, estimator: Estimator, randomness: Randomness, copies: int = 1
     ) -> tuple[Gradients, int]:
-        """The gradient of the surrogate, a valid token, at every place; and the alternatives that it took."""
+        """The gradient of the surrogate, a valid token, at every place; and the alternatives that it took. Of
+        several copies of the batch, drawn apart: the mean of their gradients."""
         scores: list[Tensor] = []
-        batch, model = self.batch, self.model
+        batch, model = self.batch.repeated(copies), self.model
         choose = choosing(selector, randomness, model.sites, batch.gold, selector.informed(*batch[:2]))
 
         def noted(site: str, inputs: AttentionInput) -> Selection:
@@ -87,27 +89,24 @@ class Probe:
         places = {SCORES: scores} if self.alone else {}
         places |= {name: list(part.parameters()) for name, part in model.named_children()}
         leaves = [leaf for part in places.values() for leaf in part]
-        found = iter(torch.autograd.grad(surrogate, leaves, allow_unused=True, materialize_grads=True))
+        grads = iter(torch.autograd.grad(surrogate, leaves, allow_unused=True, materialize_grads=True))
+        found = {name: [next(grads) for _ in part] for name, part in places.items()}
+        if self.alone:
+            found[SCORES] = [grad.unflatten(1, (copies, -1)).sum(1) for grad in found[SCORES]]
         none = losses.new_zeros(0)
-        each = {
-            name: torch.cat([none, *(next(found).flatten() for _ in part)]) for name, part in places.items()
-        }
-        return each, len(losses)
+        flat = {name: torch.cat([none, *map(torch.flatten, part)]) for name, part in found.items()}
+        return flat, len(losses)
 
     def expected(self, distribution: Distribution, draws: int, seed: int) -> Reference:
         """The gradient of the loss expected under a distribution: enumerated, or where choices reach on the
         mean of so many REINFORCE estimates."""
         if self.alone:
             return self._exact(Enumeration(distribution), Pathwise())
-        estimator, selector = Reinforce(LeaveOneOut).double(), Draws(distribution, _TOGETHER)
-        estimator.prepare(self.model.sites)
-        every = [
-            self.gradients(selector, estimator, _drawn(seed, "reference", number))[0]
-            for number in range(draws)
-        ]
-        stacked = {name: torch.stack([one[name] for one in every]) for name in every[0]}
-        errors = {name: (rows.var(0).sum() / draws).item() for name, rows in stacked.items()}
-        return Reference({name: rows.mean(0) for name, rows in stacked.items()}, errors)
+        parts = Draws(distribution, _ROLLOUTS), Reinforce(LeaveOneOut).double()
+        parts[1].prepare(self.model.sites)
+        found = self._sampled(*parts, draws, seed, "reference")
+        errors = {name: (rows.var(0).sum() / len(rows)).item() for name, rows in found.at.items()}
+        return Reference({name: rows.mean(0) for name, rows in found.at.items()}, errors)
 
     def reference(self, mechanism: Mechanism, draws: int, seed: int) -> Reference | None:
         """The gradient of a mechanism's own objective; None where the model allows no such thing."""
@@ -127,32 +126,37 @@ class Probe:
         return Reference(mean, dict.fromkeys(mean, 0.0))
 
     def estimates(self, mechanism: Mechanism, draws: int, seed: int) -> Sampled:
-        """`draws` estimates, each by the mechanism as it is now; two where nothing in it is random."""
+        """`draws` estimates of a mechanism as it is now."""
+        return self._sampled(mechanism.selector, mechanism.estimator, draws, seed, "draws")
+
+    def _sampled(
+        self, selector: Selector, estimator: Estimator, draws: int, seed: int, purpose: str
+    ) -> Sampled:
         rows: list[Gradients] = []
-        cost, started = 0, time.perf_counter()
-        while len(rows) < draws:
-            _, selector, estimator, _ = copy.deepcopy(mechanism)
-            one, cost = self.gradients(selector, estimator, _drawn(seed, "draws", len(rows)))
+        copies, cost, started = math.ceil(draws / PASSES), 0, time.perf_counter()
+        for number in range(min(draws, PASSES)):
+            randomness = Randomness(generator_for(seed, "probe", purpose, number))
+            before = randomness.state
+            one, cost = self.gradients(*copy.deepcopy((selector, estimator)), randomness, copies)
             rows.append(one)
-            if len(rows) == 2 and all(one[name].equal(rows[0][name]) for name in one):
+            if randomness.state.equal(before):
                 break
-        milliseconds = (time.perf_counter() - started) / len(rows) * 1000
-        return Sampled({name: torch.stack([row[name] for row in rows]) for name in one}, cost, milliseconds)
+        milliseconds = (time.perf_counter() - started) / (len(rows) * copies) * 1000
+        stacked = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        return Sampled(stacked, copies, cost, milliseconds)
 
 
-def compared(held: Reference, estimates: Sampled) -> dict[str, Moments]:
+def compared(held: Reference, sampled: Sampled) -> dict[str, Moments]:
     """Moments of estimates against a gradient, at every place and at all parameters together."""
-    places = {name: products(rows, held.mean[name], held.error[name]) for name, rows in estimates.at.items()}
-    weights = together(part for name, part in places.items() if name != SCORES)
-    return {name: moments(part) for name, part in places.items()} | {WEIGHTS: moments(weights)}
+    places = {name: products(rows, held.mean[name], held.error[name]) for name, rows in sampled.at.items()}
+    places[WEIGHTS] = together(part for name, part in places.items() if name != SCORES)
+    return {name: moments(part, sampled.copies) for name, part in places.items()}
 
 
-_TOGETHER = 4
-"""Rollouts of an estimate of the reference."""
-
-
-def _drawn(seed: int, *purpose: str | int) -> Randomness:
-    return Randomness(generator_for(seed, "probe", *purpose))
+PASSES = 8
+"""In which estimates are drawn, several at once on copies of the batch; one where nothing is random."""
+_ROLLOUTS = 4
+"""Of an estimate of the reference."""
 
 
 def _same(mechanism: Mechanism) -> bool:

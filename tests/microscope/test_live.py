@@ -197,7 +197,7 @@ def metrics(folder: Path) -> list[list[str]]:
 
 
 def test_a_run_is_the_same_with_it_and_without_it_and_after_an_interruption(tmp_path: Path) -> None:
-    looks = ["callbacks=microscope", "callbacks.microscope.every=2", "callbacks.microscope.draws=3"]
+    looks = ["callbacks=microscope", "callbacks.microscope.every=2", "callbacks.microscope.draws=8"]
     looks += [
         "callbacks.microscope.examples=2",
         "callbacks.microscope.mechanisms=[hard_reinforce,gumbel_rao]",
@@ -237,7 +237,7 @@ def test_what_is_wrong_with_its_settings_is_told_before_a_folder_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for wrong, told in {
-        "draws=1": "draws must be at least 3",
+        "draws=1": "draws must be at least 8",
         "mechanisms=[sooft]": "sooft",
         "mechanisms=['hard_reinforce samples=0']": "attention.samples",
     }.items():
