@@ -13,7 +13,7 @@ BUDGET = 8
 
 
 class Moments(NamedTuple):
-    """Of estimates against a gradient g, relative to its length; nan where that is 0."""
+    """Of estimates against a gradient g, relative to its length; nan where that is 0 but for rounding."""
 
     relative_bias: float  # |E - g| / |g|, 0 where noise explains the distance
     bias_error: float  # its standard error, where it is not 0; else what it is below, at three of them
@@ -66,7 +66,7 @@ def moments(found: Products, copies: int = 1) -> Moments:
     """
     among, along, squared_length, error = found
     n, length = len(among), squared_length.item()
-    if length == 0:
+    if length < _NONE:
         return Moments(*[math.nan] * 5)
     among, along, error = among / length, along / length, error / length
     of_mean = among.mean().item()
@@ -89,5 +89,7 @@ def moments(found: Products, copies: int = 1) -> Moments:
     return Moments(bias, jackknife / (2 * bias), z, cosine, variance)
 
 
+_NONE = 1e-26
+"""Squared length of a gradient that is 0 but for rounding, of losses of the size of 1."""
 _ROUNDING = 1e-7
 """Of a length; what is no longer is 0."""
