@@ -18,6 +18,11 @@ class Randomness:
     def __init__(self, generator: torch.Generator | None):  # None: torch's global one
         self.generator = generator
 
+    @property
+    def state(self) -> Tensor:
+        """Of its generator: the same before and after where nothing was drawn."""
+        return torch.get_rng_state() if self.generator is None else self.generator.get_state()
+
     def noise(self, like: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
         """Independent Exp(1) noise for every entry, in float32 at least; -log of it is Gumbel(0, 1) noise."""
         dtype = torch.promote_types(like.dtype, torch.float32)

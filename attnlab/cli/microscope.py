@@ -41,7 +41,7 @@ def microscope(arguments: list[str], doc: str | None) -> int:
     told = "settings of attention; several values, with commas, are measured one after the other"
     options.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=told)
     options.add_argument(
-        "--draws", type=int, metavar="N", help="estimates of each; 100,000 unless given, of a run 32"
+        "--draws", type=int, metavar="N", help="estimates of each; 100,000 unless given, of a run 256"
     )
     options.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of every draw; %(default)s unless given"
@@ -79,7 +79,7 @@ def _microscope(
         raise ConfigurationError(
             f"{foreign[0]} is no setting of attention, which is all that is measured here"
         )
-    least, usual = (3, 32) if "run" in asked else (2, 100_000)
+    least, usual = (8, 256) if "run" in asked else (2, 100_000)
     draws = usual if draws is None else draws
     if draws < least or seed < 0 or not target > 0:
         came = f"got {draws}, {seed} and {target}"

@@ -17,11 +17,11 @@ from attnlab.core.schedules import move_all
 from attnlab.mechanisms.variational import Informed
 from attnlab.microscope.chart import chart
 from attnlab.microscope.files import keep
-from attnlab.microscope.live import WEIGHTS, Found, Probe, survey
+from attnlab.microscope.live import PASSES, WEIGHTS, Found, Probe, survey
 from attnlab.models.model import Model
 from attnlab.randomness import derive
 from attnlab.settings import Count
-from attnlab.tasks.batch import PAD, Batch
+from attnlab.tasks.batch import Batch
 from attnlab.training.lightning_module import Training
 
 
@@ -37,8 +37,8 @@ class Microscope(Callback):
     """
 
     def __init__(self, *, every: Count, examples: Count, draws: Count, mechanisms: list[str] | None):
-        if draws < 3:
-            raise ValueError(f"draws must be at least 3, to tell bias from noise, got {draws}")
+        if draws < PASSES:
+            raise ValueError(f"draws must be at least {PASSES}, to tell bias from noise, got {draws}")
         self.every, self.examples, self.draws = every, examples, draws
         self.mechanisms = mechanisms
         for words in mechanisms or ():
@@ -71,9 +71,7 @@ class Microscope(Callback):
 
 def probe_batch(training: Training, examples: int) -> Batch:
     """The first examples of the validation, without padding that all of them share."""
-    source, target, gold = (part[:examples] for part in next(iter(training.task.validation())))
-    positions, steps = int((source != PAD).sum(1).max()), int((target != PAD).sum(1).max())
-    return Batch(source[:, :positions], target[:, :steps], gold[:, :steps, :positions])
+    return Batch(*(part[:examples] for part in next(iter(training.task.validation())))).trimmed()
 
 
 def applicable(

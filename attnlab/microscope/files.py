@@ -10,7 +10,7 @@ from attnlab.microscope.moments import Moments
 
 COLUMNS = ["step", "mechanism", "place", "exact", "relative_bias", "bias_error", "z", "cosine"]
 COLUMNS += ["relative_variance", "signal_to_noise", "squared_error", "expected_bias", "expected_cosine"]
-COLUMNS += ["cost", "milliseconds"]
+COLUMNS += ["expected_squared_error", "cost", "milliseconds"]
 
 
 def rows(step: int, found: Mapping[str, Found]) -> Iterator[list[str]]:
@@ -20,7 +20,8 @@ def rows(step: int, found: Mapping[str, Found]) -> Iterator[list[str]]:
             expected = one.expected[place]
             numbers = [own.relative_bias, own.bias_error, own.z, own.cosine, own.relative_variance]
             numbers += [own.signal_to_noise, own.squared_error(one.cost)]
-            numbers += [expected.relative_bias, expected.cosine, one.cost, one.milliseconds]
+            numbers += [expected.relative_bias, expected.cosine, expected.squared_error(one.cost)]
+            numbers += [one.cost, one.milliseconds]
             yield [str(step), name, place, str(one.exact).lower(), *(f"{number:.6g}" for number in numbers)]
 
 

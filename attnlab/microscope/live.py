@@ -20,10 +20,10 @@ from attnlab.core.baselines.leave_one_out import LeaveOneOut
 from attnlab.core.choosing import choosing
 from attnlab.core.distributions import Softmax
 from attnlab.core.estimators import Marginal, Pathwise, Reinforce
-from attnlab.core.interfaces import AttentionInput, Estimator, Mechanism, Selection, Selector
+from attnlab.core.interfaces import AttentionInput, Distribution, Estimator, Mechanism, Selection, Selector
 from attnlab.core.selectors import Draws, Enumeration, Mixture
 from attnlab.microscope.bounds import Bound
-from attnlab.microscope.moments import Moments, Products, moments, products, together
+from attnlab.microscope.moments import Moments, moments, products, together
 from attnlab.models.model import Model, token_losses
 from attnlab.randomness import Randomness, generator_for
 from attnlab.tasks.batch import PAD, Batch
@@ -39,6 +39,15 @@ class Reference(NamedTuple):
 
     mean: Gradients
     error: dict[str, float]  # squared standard error; 0 where it is exact
+
+
+class Sampled(NamedTuple):
+    """Estimates of a gradient by one mechanism, each the mean of several."""
+
+    at: dict[str, Float[Tensor, "n D"]]  # by place
+    copies: int  # of which each is the mean
+    cost: int  # evaluations of the loss for one of them
+    milliseconds: float  # of one of them
 
 
 class Found(NamedTuple):
@@ -60,11 +69,12 @@ class Probe:
         self.alone = steps_alone(model)
 
     def gradients(
-        self, selector: Selector, estimator: Estimator, randomness: Randomness
+        self, selector: Selector, estimator: Estimator, randomness: Randomness, copies: int = 1
     ) -> tuple[Gradients, int]:
-        """The gradient of the surrogate, a valid token, at every place; and the alternatives that it took."""
+        """The gradient of the surrogate, a valid token, at every place; and the alternatives that it took. Of
+        several copies of the batch, drawn apart: the mean of their gradients."""
         scores: list[Tensor] = []
-        batch, model = self.batch, self.model
+        batch, model = self.batch.repeated(copies), self.model
         choose = choosing(selector, randomness, model.sites, batch.gold, selector.informed(*batch[:2]))
 
         def noted(site: str, inputs: AttentionInput) -> Selection:
@@ -79,82 +89,74 @@ class Probe:
         places = {SCORES: scores} if self.alone else {}
         places |= {name: list(part.parameters()) for name, part in model.named_children()}
         leaves = [leaf for part in places.values() for leaf in part]
-        found = iter(torch.autograd.grad(surrogate, leaves, allow_unused=True, materialize_grads=True))
+        grads = iter(torch.autograd.grad(surrogate, leaves, allow_unused=True, materialize_grads=True))
+        found = {name: [next(grads) for _ in part] for name, part in places.items()}
+        if self.alone:
+            found[SCORES] = [grad.unflatten(1, (copies, -1)).sum(1) for grad in found[SCORES]]
         none = losses.new_zeros(0)
-        each = {
-            name: torch.cat([none, *(next(found).flatten() for _ in part)]) for name, part in places.items()
-        }
-        return each, len(losses)
+        flat = {name: torch.cat([none, *map(torch.flatten, part)]) for name, part in found.items()}
+        return flat, len(losses)
+
+    def expected(self, distribution: Distribution, draws: int, seed: int) -> Reference:
+        """The gradient of the loss expected under a distribution: enumerated, or where choices reach on the
+        mean of so many REINFORCE estimates."""
+        if self.alone:
+            return self._exact(Enumeration(distribution), Pathwise())
+        parts = Draws(distribution, _ROLLOUTS), Reinforce(LeaveOneOut).double()
+        parts[1].prepare(self.model.sites)
+        found = self._sampled(*parts, draws, seed, "reference")
+        errors = {name: (rows.var(0).sum() / len(rows)).item() for name, rows in found.at.items()}
+        return Reference({name: rows.mean(0) for name, rows in found.at.items()}, errors)
 
     def reference(self, mechanism: Mechanism, draws: int, seed: int) -> Reference | None:
         """The gradient of a mechanism's own objective; None where the model allows no such thing."""
         distribution, facts = mechanism.distribution, mechanism.facts
-        nothing = Randomness(None)
         if not distribution.apart:  # a chain, which goes through every path itself
-            return _exact(self.gradients(mechanism.selector, mechanism.estimator, nothing)[0])
+            return self._exact(mechanism.selector, mechanism.estimator)
         if facts.objective == "soft":
-            return _exact(self.gradients(Mixture(distribution), Pathwise(), nothing)[0])
-        if self.alone:
-            estimator = Pathwise() if facts.objective == "expected" or facts.bound == 1 else Marginal()
-            estimator = Bound(facts.bound) if facts.bound > 1 else estimator
-            return _exact(self.gradients(Enumeration(distribution), estimator, nothing)[0])
-        if facts.objective == "marginal" and facts.bound != 1:
+            return self._exact(Mixture(distribution), Pathwise())
+        if facts.objective == "expected" or facts.bound == 1:
+            return self.expected(distribution, draws, seed)
+        if not self.alone:
             return None
-        estimator = Reinforce(LeaveOneOut)
-        estimator.prepare(self.model.sites)
-        selector = Draws(distribution, _TOGETHER)
-        every = [
-            self.gradients(selector, estimator.double(), _drawn(seed, "reference", number))[0]
-            for number in range(draws)
-        ]
-        stacked = {name: torch.stack([one[name] for one in every]) for name in every[0]}
-        errors = {name: (rows.var(0).sum() / draws).item() for name, rows in stacked.items()}
-        return Reference({name: rows.mean(0) for name, rows in stacked.items()}, errors)
+        return self._exact(Enumeration(distribution), Bound(facts.bound) if facts.bound else Marginal())
 
-    def measure(self, mechanism: Mechanism, draws: int, seed: int, expected: Reference) -> Found | None:
-        """`draws` estimates of a mechanism; two where nothing in it is random."""
-        own = expected if _same(mechanism) else self.reference(mechanism, draws, seed)
-        if own is None:
-            return None
+    def _exact(self, selector: Selector, estimator: Estimator) -> Reference:
+        mean, _ = self.gradients(selector, estimator, Randomness(None))
+        return Reference(mean, dict.fromkeys(mean, 0.0))
+
+    def estimates(self, mechanism: Mechanism, draws: int, seed: int) -> Sampled:
+        """`draws` estimates of a mechanism as it is now."""
+        return self._sampled(mechanism.selector, mechanism.estimator, draws, seed, "draws")
+
+    def _sampled(
+        self, selector: Selector, estimator: Estimator, draws: int, seed: int, purpose: str
+    ) -> Sampled:
         rows: list[Gradients] = []
-        cost, started = 0, time.perf_counter()
-        while len(rows) < draws:
-            randomness = _drawn(seed, "draws", len(rows))
-            one, cost = self.gradients(mechanism.selector, mechanism.estimator, randomness)
+        copies, cost, started = math.ceil(draws / PASSES), 0, time.perf_counter()
+        for number in range(min(draws, PASSES)):
+            randomness = Randomness(generator_for(seed, "probe", purpose, number))
+            before = randomness.state
+            one, cost = self.gradients(*copy.deepcopy((selector, estimator)), randomness, copies)
             rows.append(one)
-            if len(rows) == 2 and all(one[name].equal(rows[0][name]) for name in one):
+            if randomness.state.equal(before):
                 break
-        milliseconds = (time.perf_counter() - started) / len(rows) * 1000
-        stacked = {name: torch.stack([one[name] for one in rows]) for name in rows[0]}
-        among = {name: estimates @ estimates.T for name, estimates in stacked.items()}
-        ours, theirs = (
-            _moments(
-                {
-                    name: products(stacked[name], held.mean[name], held.error[name], among[name])
-                    for name in stacked
-                }
-            )
-            for held in (own, expected)
-        )
-        return Found(ours, theirs, cost, milliseconds, not any(own.error.values()))
+        milliseconds = (time.perf_counter() - started) / (len(rows) * copies) * 1000
+        stacked = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+        return Sampled(stacked, copies, cost, milliseconds)
 
 
-def _moments(places: Mapping[str, Products]) -> dict[str, Moments]:
-    """At every place, and at all parameters together."""
-    weights = together(part for name, part in places.items() if name != SCORES)
-    return {name: moments(part) for name, part in places.items()} | {WEIGHTS: moments(weights)}
+def compared(held: Reference, sampled: Sampled) -> dict[str, Moments]:
+    """Moments of estimates against a gradient, at every place and at all parameters together."""
+    places = {name: products(rows, held.mean[name], held.error[name]) for name, rows in sampled.at.items()}
+    places[WEIGHTS] = together(part for name, part in places.items() if name != SCORES)
+    return {name: moments(part, sampled.copies) for name, part in places.items()}
 
 
-_TOGETHER = 4
-"""Rollouts of an estimate of the reference."""
-
-
-def _drawn(seed: int, *purpose: str | int) -> Randomness:
-    return Randomness(generator_for(seed, "probe", *purpose))
-
-
-def _exact(mean: Gradients) -> Reference:
-    return Reference(mean, dict.fromkeys(mean, 0.0))
+PASSES = 8
+"""In which estimates are drawn, several at once on copies of the batch; one where nothing is random."""
+_ROLLOUTS = 4
+"""Of an estimate of the reference."""
 
 
 def _same(mechanism: Mechanism) -> bool:
@@ -164,22 +166,20 @@ def _same(mechanism: Mechanism) -> bool:
     return plain and (facts.objective == "expected" or facts.bound == 1)
 
 
-def expected_under(mechanism: Mechanism) -> Mechanism:
-    """The expected loss under a mechanism's distribution, as a mechanism without an estimator of its own."""
-    return mechanism._replace(facts=mechanism.facts.model_copy(update={"objective": "expected", "bound": 0}))
-
-
 def survey(
     probe: Probe, mechanisms: Mapping[str, Mechanism], draws: int, seed: int
 ) -> Iterator[tuple[str, Found]]:
     """Each mechanism by its name, as it is measured; those that the model does not allow, and those that look
     at no scores, are left out."""
-    some = next(iter(mechanisms.values()))
-    plain = expected_under(some._replace(distribution=Softmax(1.0).double()))
-    expected = probe.reference(plain, 4 * draws, seed)
-    assert expected is not None
+    expected = probe.expected(Softmax(1.0).double(), 4 * draws, seed)
     for name, mechanism in mechanisms.items():
-        allowed = probe.alone or (mechanism.selector.anywhere and mechanism.estimator.anywhere)
-        found = probe.measure(mechanism, draws, seed, expected) if allowed else None
-        if found and not math.isnan(found.own[SCORES if probe.alone else WEIGHTS].relative_bias):
-            yield name, found
+        if not (probe.alone or (mechanism.selector.anywhere and mechanism.estimator.anywhere)):
+            continue
+        own = expected if _same(mechanism) else probe.reference(mechanism, draws, seed)
+        if own is None:
+            continue
+        estimates = probe.estimates(mechanism, draws, seed)
+        ours, theirs = compared(own, estimates), compared(expected, estimates)
+        if not math.isnan(ours[SCORES if probe.alone else WEIGHTS].relative_bias):
+            exact = not any(own.error.values())
+            yield name, Found(ours, theirs, estimates.cost, estimates.milliseconds, exact)

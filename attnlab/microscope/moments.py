@@ -13,7 +13,7 @@ BUDGET = 8
 
 
 class Moments(NamedTuple):
-    """Of estimates against a gradient g, relative to its length; nan where that is 0."""
+    """Of estimates against a gradient g, relative to its length; nan where that is 0 but for rounding."""
 
     relative_bias: float  # |E - g| / |g|, 0 where noise explains the distance
     bias_error: float  # its standard error, where it is not 0; else what it is below, at three of them
@@ -41,15 +41,9 @@ class Products(NamedTuple):
     error: float  # squared standard error of g; 0 where it is exact
 
 
-def products(
-    estimates: Float[Tensor, "n D"],
-    gradient: Float[Tensor, " D"],
-    error: float = 0.0,
-    among: Float[Tensor, "n n"] | None = None,
-) -> Products:
-    """Of estimates with a gradient; `among`, where it is known already."""
-    among = estimates @ estimates.T if among is None else among
-    return Products(among, estimates @ gradient, gradient @ gradient, error)
+def products(estimates: Float[Tensor, "n D"], gradient: Float[Tensor, " D"], error: float = 0.0) -> Products:
+    """Of estimates with a gradient."""
+    return Products(estimates @ estimates.T, estimates @ gradient, gradient @ gradient, error)
 
 
 def together(parts: Iterable[Products]) -> Products:
@@ -60,38 +54,42 @@ def together(parts: Iterable[Products]) -> Products:
     )
 
 
-def moments(found: Products) -> Moments:
-    """Moments of n estimates against a gradient, itself known up to a squared standard error.
+def moments(found: Products, copies: int = 1) -> Moments:
+    """Moments of n > 1 random estimates, each the mean of so many, against a gradient, itself known up to a
+    squared standard error; or of one that is not random.
 
     |E - g|^2 is estimated without bias by the mean of (x_i - g) . (x_j - g) over i != j: what noise adds to
     the length of a mean lies on the diagonal alone. Its standard error without bias, sqrt(2 tr(C^2) / (n (n -
-    1))), takes tr(C^2) from the squares of the same products; with bias it is the jackknife's.
+    1))), takes tr(C^2) from the squares of the same products; with bias it is the jackknife's. What happens
+    in fewer than one of N / 3 estimates may not happen in N (with a chance of 5 %), so no bias below 3 / N is
+    told from 0.
     """
     among, along, squared_length, error = found
     n, length = len(among), squared_length.item()
-    if length == 0:
+    if length < _NONE:
         return Moments(*[math.nan] * 5)
     among, along, error = among / length, along / length, error / length
     of_mean = among.mean().item()
     cosine = along.mean().item() / math.sqrt(of_mean) if of_mean > 0 else 0.0
     away = among - along[:, None] - along + 1
-    variance = (among.trace().item() - n * of_mean) / (n - 1) if n > 1 else 0.0
-    if variance <= _ROUNDING * max(of_mean, 1.0):
-        distance = math.sqrt(max(0.0, away[0, 0].item()))
-        bias = math.sqrt(max(0.0, distance**2 - error))
-        exact = distance < 1e-7 or bias == 0
+    if n == 1:
+        bias = math.sqrt(max(0.0, away.item() - error))
+        exact = bias < _ROUNDING
         return Moments(0.0 if exact else bias, 3 * math.sqrt(error), 0.0 if exact else math.inf, cosine, 0.0)
+    variance = copies * max(0.0, among.trace().item() - n * of_mean) / (n - 1)
     off = away - away.diag().diag()
     squared = off.sum().item() / (n * (n - 1)) - error
     null = math.sqrt(2 * off.square().sum().item()) / (n * (n - 1)) + error
-    z = squared / null if null > 0 else 0.0
-    if z < 3:
-        return Moments(0.0, math.sqrt(max(squared, 0.0) + 3 * null), z, cosine, variance)
+    z, unseen = squared / null if null > 0 else 0.0, 3 / (n * copies)
+    if z < 3 or squared < unseen**2:
+        return Moments(0.0, max(math.sqrt(max(squared, 0.0) + 3 * null), unseen), z, cosine, variance)
     without = (off.sum() - 2 * off.sum(1)) / ((n - 1) * (n - 2)) if n > 2 else off.sum(1)
     jackknife = ((n - 1) / n * (without - without.mean()).square().sum()).sqrt().item()
     bias = math.sqrt(squared)
     return Moments(bias, jackknife / (2 * bias), z, cosine, variance)
 
 
-_ROUNDING = 1e-13
-"""Of sums of squares; what varies less does not vary."""
+_NONE = 1e-26
+"""Squared length of a gradient that is 0 but for rounding, of losses of the size of 1."""
+_ROUNDING = 1e-7
+"""Of a length; what is no longer is 0."""

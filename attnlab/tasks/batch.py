@@ -22,6 +22,15 @@ class Batch(NamedTuple):
         """The same batch on another device."""
         return Batch(*(tensor.to(device) for tensor in self))
 
+    def repeated(self, times: int) -> "Batch":
+        """All sequences, so many times over."""
+        return Batch(*(torch.cat([part] * times) for part in self))
+
+    def trimmed(self) -> "Batch":
+        """The same sequences without the padding that all of them share."""
+        positions, steps = (int((part != PAD).sum(1).max()) for part in self[:2])
+        return Batch(self.source[:, :positions], self.target[:, :steps], self.gold[:, :steps, :positions])
+
 
 PAD, BOS, EOS, UNK = 0, 1, 2, 3
 """Symbols that every vocabulary starts with: padding, begin and end of sequence, and what training never

@@ -30,9 +30,7 @@ def read_as(rule: Selector) -> str:
 
 def alone(batch: Batch, row: int) -> Batch:
     """One example of a batch, without padding."""
-    source, target, gold = (part[row : row + 1] for part in batch)
-    positions, steps = int((source != PAD).sum()), int((target != PAD).sum())
-    return Batch(source[:, :positions], target[:, :steps], gold[:, :steps, :positions])
+    return Batch(*(part[row : row + 1] for part in batch)).trimmed()
 
 
 def maps(

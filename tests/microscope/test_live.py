@@ -2,12 +2,14 @@
 true, and a run is the same with it and without it."""
 
 import csv
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from running import Killed, folder_in, killed_at, same
+from test_resuming import ends_alike
 from torch import Tensor, nn
 
 from attnlab.building import assemble
@@ -20,14 +22,15 @@ from attnlab.microscope.live import SCORES, WEIGHTS, Found, Probe, survey
 from attnlab.microscope.moments import moments, products, together
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import PAD
+from attnlab.training.lightning_module import Training
 
 TINY = "model.hidden_size=5 model.embedding_size=4 model.readout_size=5 task.longest=5 batch_size=4".split()
 FEW = "trainer.max_steps=6 task.steps_per_epoch=3 task.validation_examples=7 task.test_examples=5".split()
 FEW += TINY
 
 
-def probe(*overrides: str, examples: int = 4) -> tuple[Any, Probe]:
-    built = assemble(compose([*TINY, *overrides]).tree)
+def probe(*overrides: str, examples: int = 4, sizes: Sequence[str] = TINY) -> tuple[Any, Probe]:
+    built = assemble(compose([*sizes, *overrides]).tree)
     built.training.move(0)
     for parameter in built.model.parameters():
         nn.init.normal_(parameter, std=0.5, generator=torch.Generator().manual_seed(parameter.numel()))
@@ -104,6 +107,11 @@ def test_what_is_enumerated_has_no_bias_and_no_variance_and_what_follows_another
 def test_the_controls_look_at_no_scores_and_are_left_out() -> None:
     made, seen = probe()
     assert list(found(made, seen, ["uniform", "oracle", "soft"])) == ["soft"]
+
+
+def test_where_there_is_nothing_to_choose_from_rounding_is_no_bias() -> None:
+    made, seen = probe("task.shortest=1", "task.longest=1")
+    assert found(made, seen, ["soft", "hard_reinforce", "rebar", "hard_marginal"]) == {}
 
 
 class Misled(Estimator):
@@ -191,36 +199,61 @@ def test_parts_of_a_model_add_up_to_all_of_it() -> None:
 # --- in a run ---
 
 
-def metrics(folder: Path) -> list[list[str]]:
-    rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
-    kept = [i for i, name in enumerate(rows[0]) if not name.startswith("speed/")]
-    return [[row[i] for i in kept] for row in rows]
+LOOKS = ["callbacks=microscope", "callbacks.microscope.every=2", "callbacks.microscope.draws=8"]
+LOOKS += ["callbacks.microscope.examples=2", "callbacks.microscope.mechanisms=[hard_reinforce,gumbel_rao]"]
+LEARNS = ["attention=hard_reinforce", "attention.baseline=moving_average", "model.dropout=0.3"]
 
 
-def test_a_run_is_the_same_with_it_and_without_it_and_after_an_interruption(tmp_path: Path) -> None:
-    looks = ["callbacks=microscope", "callbacks.microscope.every=2", "callbacks.microscope.draws=3"]
-    looks += [
-        "callbacks.microscope.examples=2",
-        "callbacks.microscope.mechanisms=[hard_reinforce,gumbel_rao]",
-    ]
-    command = [*FEW, "attention=hard_reinforce", "attention.baseline=moving_average", "model.dropout=0.3"]
-    folders = []
-    for name, more in {"without": [], "with": looks}.items():
-        assert train([*command, *more, f"runs_dir={tmp_path / name}"], None) == 0
-        folders += [path.parent for path in (tmp_path / name).rglob("results.json")]
-    without, with_ = folders
-    assert metrics(without) == metrics(with_)
-    first, second = (json.loads((folder / "results.json").read_text()) for folder in folders)
-    assert first == second
-    states = [torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True) for folder in folders]
-    for key, value in states[0]["state_dict"].items():
-        assert torch.equal(value, states[1]["state_dict"][key])
-    assert str(states[0]["optimizer_states"]) == str(states[1]["optimizer_states"])
-    with (with_ / "microscope.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert {row["step"] for row in rows} == {"2", "4", "6"}
+def random_states(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[int, Tensor]]:
+    """The state of torch's generator at each step from now on: before it, where what hooks drew would show,
+    and behind it."""
+    states: dict[str, dict[int, Tensor]] = {"before": {}, "behind": {}}
+    original = Training.training_step
+
+    def watching(self: Training, batch: Any, batch_idx: int) -> Any:
+        step = self.trainer.global_step
+        states["before"][step] = torch.get_rng_state()
+        found = original(self, batch, batch_idx)
+        states["behind"][step] = torch.get_rng_state()
+        return found
+
+    monkeypatch.setattr(Training, "training_step", watching)
+    return states
+
+
+def looked_at(folder: Path) -> list[dict[str, str]]:
+    """The rows of microscope.csv without clock times."""
+    with (folder / "microscope.csv").open(newline="") as file:
+        return [{key: row[key] for key in row if key != "milliseconds"} for row in csv.DictReader(file)]
+
+
+@pytest.mark.parametrize("model", ["recurrent", pytest.param("input feeding", marks=pytest.mark.slow)])
+def test_a_run_is_the_same_with_it_and_without_it_and_after_an_interruption(
+    model: str, tmp_path: Path
+) -> None:
+    more = {"recurrent": [], "input feeding": ["model.input_feeding=true"]}[model]
+    command = [*FEW, *LEARNS, *more, "checkpoint_every=3", "trainer.log_every_n_steps=1"]
+    states = {}
+    for name, looks in {"without": [], "with": LOOKS, "resumed": LOOKS}.items():
+        typed = [*command, *looks, f"runs_dir={tmp_path / name}"]
+        with pytest.MonkeyPatch.context() as patch:
+            states[name] = random_states(patch)
+            if name == "resumed":
+                with pytest.MonkeyPatch.context() as deadly, pytest.raises(Killed):
+                    killed_at(5, deadly)
+                    train(typed, None)
+            assert train(typed, None) == 0
+    without, with_, resumed = (folder_in(tmp_path / name) for name in states)
+    ends_alike(without, with_)
+    ends_alike(with_, resumed)
+    assert same(states["without"], states["with"])
+    assert same(states["with"]["behind"], states["resumed"]["behind"]) and len(states["with"]["behind"]) == 6
+    rows = looked_at(with_)
+    assert rows == looked_at(resumed)
+    each = 2 * len({row["place"] for row in rows})
+    assert [row["step"] for row in rows] == ["2"] * each + ["4"] * each + ["6"] * each
     assert {row["mechanism"] for row in rows} == {"hard_reinforce", "gumbel_rao"}
-    assert {row["place"] for row in rows} == {SCORES, "encoder", "attention", "decoder", WEIGHTS}
+    assert {row["place"] for row in rows} - {SCORES} == {"encoder", "attention", "decoder", WEIGHTS}
     assert without.name != with_.name and "attnlab" not in with_.name
 
 
@@ -238,7 +271,7 @@ def test_what_is_wrong_with_its_settings_is_told_before_a_folder_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for wrong, told in {
-        "draws=1": "draws must be at least 3",
+        "draws=1": "draws must be at least 8",
         "mechanisms=[sooft]": "sooft",
         "mechanisms=['hard_reinforce samples=0']": "attention.samples",
     }.items():

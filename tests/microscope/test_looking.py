@@ -15,7 +15,7 @@ from attnlab.microscope.moments import Moments
 
 FEW = "trainer.max_steps=4 task.steps_per_epoch=2 task.validation_examples=9 task.test_examples=5".split()
 FEW += "model.hidden_size=6 model.embedding_size=5 task.longest=5 attention=hard_reinforce".split()
-ASKED = ["attention=hard_reinforce,hard_exact", "--draws", "4"]
+ASKED = ["attention=hard_reinforce,hard_exact", "--draws", "8"]
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_weights_of_other_checkpoints_have_other_gradients(run: Path) -> None:
         (["attention=sooft"], "sooft"),
         (["attention.samples=2"], "attention=NAME must say"),
         (["--markdown"], "without run=RUN"),
-        (["--draws", "2"], "--draws must be at least 3"),
+        (["--draws", "7"], "--draws must be at least 8"),
         (["task=copy"], "task=copy is no setting of attention"),
     ],
 )
