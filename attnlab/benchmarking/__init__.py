@@ -11,4 +11,4 @@ SECTIONS = (
     "sweep",
     "compare",
 )
-"""What is measured, in this order: each is a module of `sections`, which says what, with a function `gauges`."""
+"""What is measured, in this order: each is a module of `sections`."""

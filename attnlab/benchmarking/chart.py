@@ -8,10 +8,11 @@ from attnlab.benchmarking.gauge import Gauge
 from attnlab.benchmarking.page import Found
 
 _TALL = 20  # rows, from which a section has a column of its own
+_FAR = 3  # a ratio beyond which an axis is logarithmic
 
 
 def chart(found: Found) -> bytes:
-    """A PNG: short sections below one another, the others beside them; axes are logarithmic, 1 is a line."""
+    """A PNG: short sections below one another, the others beside them; a line stands at 1."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -38,12 +39,11 @@ def _draw(axes: Any, name: str, gauges: Sequence[Gauge]) -> None:
     axes.hlines(places, [one.low for one in gauges], [one.high for one in gauges], linewidth=2)
     axes.plot([one.ratio for one in gauges], places, "o", markersize=4)
     axes.set_yticks(places, [one.what for one in gauges], fontsize=8)
-    axes.set_xscale("log")
-    ends = [1.0, *(end for one in gauges for end in (one.low, one.high))]
-    axes.set_xlim(0.8 * min(ends), 1.25 * max(ends))
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
-    axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
-    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.set_ylim(len(gauges) - 0.4, -0.6)
+    if max(one.ratio for one in gauges) > _FAR:
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     axes.tick_params(axis="x", labelsize=8)
-    axes.invert_yaxis()
     axes.set_title(name, fontsize=9, loc="left")

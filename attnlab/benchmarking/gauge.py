@@ -19,7 +19,7 @@ class Gauge(NamedTuple):
 
 
 def gauge(
-    what: str, measured: Sequence[float], against: str, base: Sequence[float], unit: str, scale: float = 1
+    what: str, measured: Sequence[float], against: str, base: Sequence[float], unit: str, scale: float = 1.0
 ) -> Gauge:
     """measured / base, round by round. scale: how many units the base is measured in, such as 1000 where it
     is seconds and the unit is milliseconds."""

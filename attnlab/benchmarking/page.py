@@ -10,6 +10,8 @@ from attnlab.text import filled
 
 Found = dict[str, list[Gauge]]
 """Gauges by section."""
+Measured = Iterator[tuple[str, Iterator[Gauge]]]
+"""The same as it is measured."""
 
 _ABOUT = """# Speed
 
@@ -30,30 +32,42 @@ def says(section: str) -> str:
     return (import_module(f"attnlab.benchmarking.sections.{section}").__doc__ or "").strip()
 
 
-def measured(sections: Iterable[str], rounds: int) -> Iterator[tuple[str, Iterator[Gauge]]]:
+def measured(sections: Iterable[str], rounds: int) -> Measured:
     """Each section with its gauges, which are measured as they are asked for."""
     for name in sections:
         yield name, import_module(f"attnlab.benchmarking.sections.{name}").gauges(rounds)
 
 
-def lines(sections: Iterable[str], rounds: int, found: Found) -> Iterator[str]:
-    """For a terminal, line by line as it is measured; `found` is filled on the way."""
-    for name, gauges in measured(sections, rounds):
-        yield f"\n{filled(f'{name}: {_spoken(name)}')}\n"
-        yield f"{_COLUMNS[0]:31}{_COLUMNS[1]:>7}  {_COLUMNS[2]:15} {_COLUMNS[3]}"
-        for one in _kept(name, gauges, found):
-            yield f"{one.what:31}{figure(one.ratio):>7}  {_quartiles(one):15} {_against(one)}"
+def kept(measured: Measured, found: Found) -> Measured:
+    """The same; what has been asked for is in `found`."""
+
+    def noted(name: str, gauges: Iterator[Gauge]) -> Iterator[Gauge]:
+        for one in gauges:
+            found.setdefault(name, []).append(one)
+            yield one
+
+    for name, gauges in measured:
+        yield name, noted(name, gauges)
 
 
-def markdown(machine: Mapping[str, str], sections: Iterable[str], rounds: int, found: Found) -> Iterator[str]:
+def lines(measured: Measured) -> Iterator[str]:
+    """For a terminal, line by line as it is measured."""
+    for name, gauges in measured:
+        yield "\n" + filled(" ".join([f"{name}:", *says(name).split()])) + "\n"
+        yield f"{_COLUMNS[0]:27}{_COLUMNS[1]:>6}  {_COLUMNS[2]:15}  {_COLUMNS[3]}"
+        for one in gauges:
+            yield f"{one.what:27}{_figure(one.ratio):>6}  {_quartiles(one):15}  {_against(one)}"
+
+
+def markdown(machine: Mapping[str, str], measured: Measured) -> Iterator[str]:
     """The page, likewise."""
     yield _ABOUT
-    yield f"\n{filled('; '.join(f'{name}: {value}' for name, value in machine.items()))}"
-    for name, gauges in measured(sections, rounds):
+    yield "\n" + "\n".join(f"- {name}: {value}" for name, value in machine.items())
+    for name, gauges in measured:
         yield f"\n## {name.capitalize()}\n\n{says(name)}\n"
         yield f"| {' | '.join(_COLUMNS)} |\n|{'---|' * len(_COLUMNS)}"
-        for one in _kept(name, gauges, found):
-            cells = (one.what, f"**{figure(one.ratio)}**", _quartiles(one), _against(one))
+        for one in gauges:
+            cells = (one.what, f"**{_figure(one.ratio)}**", _quartiles(one), _against(one))
             yield f"| {' | '.join(cells)} |"
 
 
@@ -66,24 +80,14 @@ def table(found: Found) -> str:
     return text.getvalue()
 
 
-def figure(value: float) -> str:
+def _figure(value: float) -> str:
     """A ratio or a size to three digits or so."""
     return f"{value:.2f}" if value < 100 else f"{value:,.0f}"
 
 
-def _kept(name: str, gauges: Iterator[Gauge], found: Found) -> Iterator[Gauge]:
-    for one in gauges:
-        found.setdefault(name, []).append(one)
-        yield one
-
-
-def _spoken(section: str) -> str:
-    return " ".join(says(section).split())
-
-
 def _quartiles(one: Gauge) -> str:
-    return f"{figure(one.low)} to {figure(one.high)}"
+    return f"{_figure(one.low)} to {_figure(one.high)}"
 
 
 def _against(one: Gauge) -> str:
-    return f"{one.against}, {figure(one.size)} {one.unit}"
+    return f"{one.against}, {_figure(one.size)} {one.unit}"

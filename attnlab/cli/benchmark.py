@@ -78,8 +78,8 @@ def _measure(
     torch.set_num_threads(int(on["threads"]))
     torch.manual_seed(0)
     found: page.Found = {}
-    shown = page.markdown(on, sections, rounds, found) if markdown else page.lines(sections, rounds, found)
-    for line in shown:
+    measured = page.kept(page.measured(sections, rounds), found)
+    for line in page.markdown(on, measured) if markdown else page.lines(measured):
         if as_json:
             tell(line)
         else:

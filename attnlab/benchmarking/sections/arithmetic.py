@@ -1,6 +1,6 @@
 """Arithmetic of a training step without a Trainer against what a product of two float32 matrices of 1024 rows
 reaches: multiplications and additions a second in matrix products, forward and backward, those with padding
-included."""
+included. At default sizes and in the published small setting."""
 
 import math
 import tempfile
@@ -23,7 +23,7 @@ def gauges(rounds: int) -> Iterator[Gauge]:
     """One for each setting: arithmetic a second in steps over that in the product."""
     matrix = torch.randn(_ROWS, _ROWS)
     with tempfile.TemporaryDirectory() as folder:
-        settings = {"default sizes": [], "published small setting": words.write(Path(folder))}
+        settings = {"default": [], "published": words.write(Path(folder))}
         for told, overrides in settings.items():
             for mechanism in ("soft", "hard_exact"):
                 built = build([*overrides, f"attention={mechanism}"])

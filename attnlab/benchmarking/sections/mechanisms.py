@@ -18,4 +18,4 @@ def gauges(rounds: int) -> Iterator[Gauge]:
         if name != "soft":
             other = block(plain_loop(build([f"attention={name}"])), _STEPS)
             measured, base = interleaved([other, soft], rounds)
-            yield gauge(name, measured, "soft", base, "ms a step", 1000 / _STEPS)
+            yield gauge(name, measured, "soft", base, "ms a step", 1000.0 / _STEPS)

@@ -33,7 +33,7 @@ def gauges(rounds: int) -> Iterator[Gauge]:
             measured, base = interleaved([larger, smallest], -(-rounds // 5))
             told = f"{one.mechanism}, {one.noun} {size}"
             single = [seconds / _STEPS for seconds in base]
-            yield gauge(told, measured, f"{one.noun} {first}", single, "ms a step", 1000)
+            yield gauge(told, measured, f"{one.noun} {first}", single, "ms a step", 1000.0)
 
 
 def series(rounds: int) -> Iterator[Series]:

@@ -27,5 +27,5 @@ def gauges(rounds: int) -> Iterator[Gauge]:
         for side in sides:  # once for the disk
             side()
         ours, installed, spared = taken(sides, -(-rounds // 3))
-    yield gauge("first step of train", ours, "imports as installed", installed, "s")
-    yield gauge("first step of train", ours, "imports without SciPy", spared, "s")
+    yield gauge("as installed", ours, "imports", installed, "s")
+    yield gauge("as if without them", ours, "imports", spared, "s")

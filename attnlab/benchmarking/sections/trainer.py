@@ -19,4 +19,4 @@ def gauges(rounds: int) -> Iterator[Gauge]:
         overrides = [f"attention={mechanism}"]
         with tempfile.TemporaryDirectory() as folder:
             ours, loop = beside(build(overrides), plain_loop(build(overrides)), rounds, Path(folder))
-        yield gauge(mechanism, ours, "plain loop", loop, "ms a step", 1000 / BLOCK)
+        yield gauge(mechanism, ours, "plain loop", loop, "ms a step", 1000.0 / BLOCK)
