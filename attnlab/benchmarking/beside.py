@@ -1,12 +1,12 @@
 """A Trainer and another loop in turn: a Trainer's own loop cannot be left and entered again, so the other one
 runs inside it, between two blocks of steps."""
 
-import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
 
+from attnlab.benchmarking.gauge import clock
 from attnlab.benchmarking.steps import Step
 from attnlab.building import Built
 from attnlab.runs.events import Events
@@ -34,12 +34,12 @@ class _Beside(pl.Callback):
         reached = trainer.global_step
         if reached % BLOCK:
             return
-        now = time.perf_counter()
+        now = clock()
         if reached:
             for position in range(reached - BLOCK, reached):
                 self.other(position)
-            self.seconds.append((now - self.started, time.perf_counter() - now))
-        self.started = time.perf_counter()
+            self.seconds.append((now - self.started, clock() - now))
+        self.started = clock()
 
 
 def beside(built: Built, other: Step, rounds: int, folder: Path) -> tuple[list[float], list[float]]:

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import torch
+
 
 class Gauge(NamedTuple):
     """What was measured; how often it is what it is held against: the median over rounds, and quartiles."""
@@ -32,11 +34,17 @@ def _quartiles(values: Sequence[float]) -> Sequence[float]:
     return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [*values] * 3
 
 
+def clock() -> float:
+    """Seconds of this process on the processor where it works with one thread, which no other program can
+    take from it; with several, seconds by the clock."""
+    return time.process_time() if torch.get_num_threads() == 1 else time.perf_counter()
+
+
 def seconds(action: Callable[[], object]) -> float:
-    """How long it takes, by the clock."""
-    started = time.perf_counter()
+    """How long it takes."""
+    started = clock()
     action()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 def interleaved(sides: Sequence[Callable[[], object]], rounds: int) -> list[list[float]]:

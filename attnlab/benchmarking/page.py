@@ -17,13 +17,14 @@ _ABOUT = """# Speed
 
 Ratios, each of two programs that took turns in one run, so that whatever else a machine did slowed both: the
 median over rounds, with quartiles. What a ratio is held against, that is what 1 stands for, has its own
-measured size beside it; ratio times size is what was measured. Written by
-`python scripts/benchmark.py --markdown`; every digit is in [speed.csv](speed.csv).
+measured size beside it; ratio times size is what was measured. Steps are measured in seconds of the processor
+where one thread takes them, commands by the clock. Written by `python scripts/benchmark.py --markdown`; every
+digit is in [speed.csv](speed.csv).
 
 ![Every ratio with its quartiles, 1 drawn as a line](speed.png)
 
-Measured on the processor alone. On an accelerator nothing of this has been measured: neither the ratios nor
-where steps wait for the device."""
+On an accelerator nothing of this has been measured, neither the ratios nor where steps wait for the
+device."""
 _COLUMNS = ("what", "ratio", "quartiles", "1 is")
 
 

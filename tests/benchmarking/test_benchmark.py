@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from attnlab.benchmarking.beside import BLOCK, beside
 from attnlab.benchmarking.gauge import gauge, interleaved
 from attnlab.benchmarking.peak import resident
 from attnlab.benchmarking.processes import said, until
-from attnlab.benchmarking.sections import arithmetic, plain
+from attnlab.benchmarking.sections import arithmetic, plain, trainer
 from attnlab.benchmarking.sections.compare import multiply
 from attnlab.benchmarking.steps import plain_loop
 from attnlab.building import Built, build
@@ -58,7 +59,8 @@ def test_a_plain_loop_takes_the_steps_of_a_trainer_bit_for_bit(mechanism: list[s
 
 def with_parameters_of(built: Built, model: program.Seq2Seq) -> list[tuple[Tensor, Tensor]]:
     """Gives the plain program our parameters: pairs of theirs and ours."""
-    encoder, decoder, attention = built.model.encoder, built.model.decoder, built.model.attention
+    ours: Any = built.model
+    encoder, decoder, attention = ours.encoder, ours.decoder, ours.attention
     names = ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0")
     pairs = [(getattr(model.encoder, name), getattr(encoder.forwards[0], name)) for name in names]
     pairs += [
@@ -179,3 +181,10 @@ def test_copies_of_a_run_are_runs_of_other_seeds_in_ten_groups(tmp_path: Path) -
     assert len(runs) == 30 and {run.problem for run in runs} == {""}
     assert len({run.identity for run in runs}) == 30 and {run.seed for run in runs} == {0, 1, 2}
     assert {run.config["attention"]["beta"] for run in runs} == {1.0 + group for group in range(10)}
+
+
+@pytest.mark.slow
+def test_steps_in_a_trainer_take_about_as_long_as_without_one() -> None:
+    """Ratios of processor time, both sides in turn; what is aimed at stands in docs/speed.md."""
+    assert max(one.ratio for one in trainer.gauges(6)) < 1.3
+    assert min(one.ratio for one in plain.gauges(6)) > 0.77

@@ -6,6 +6,7 @@ import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Size
@@ -55,6 +56,6 @@ def _forward(inputs: Size, from_input: Size, from_state: Size, *_: object, **__:
     return 2 * math.prod(inputs[:2]) * (math.prod(from_input) + math.prod(from_state))
 
 
-def _backward(*shapes: Size, **_: object) -> int:
+def _backward(*shapes: Any, **_: object) -> int:
     """As many for the gradients of the vectors, and as many for those of the matrices."""
     return 2 * _forward(*shapes[:3])

@@ -44,7 +44,9 @@ def program_of(built: Built, mechanism: str, samples: int) -> Step:
     model = program.Seq2Seq(
         task.source_symbols,
         task.target_symbols,
-        *(sizes[f"{name}_size"] for name in ("embedding", "hidden", "readout")),
+        sizes["embedding_size"],
+        sizes["hidden_size"],
+        sizes["readout_size"],
         sizes["dropout"],
     )
     limit = built.config["trainer"]["gradient_clip_val"]
