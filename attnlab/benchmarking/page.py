@@ -1,7 +1,5 @@
 """What was measured as lines of a terminal, as docs/speed.md, and as a file."""
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import import_module
 
@@ -72,13 +70,10 @@ def markdown(machine: Mapping[str, str], measured: Measured) -> Iterator[str]:
             yield f"| {' | '.join(cells)} |"
 
 
-def table(found: Found) -> str:
-    """Every digit, as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["section", *Gauge._fields])
-    writer.writerows([name, *one] for name, gauges in found.items() for one in gauges)
-    return text.getvalue()
+def rows(found: Found) -> list[list[str]]:
+    """Every digit, with a row of headings."""
+    each = [[name, *map(str, one)] for name, gauges in found.items() for one in gauges]
+    return [["section", *Gauge._fields], *each]
 
 
 def _figure(value: float) -> str:

@@ -88,7 +88,7 @@ def _measure(
         gauges = {name: [one._asdict() for one in of] for name, of in found.items()}
         print(json.dumps({"machine": on, "sections": gauges}, indent=2))
     out.mkdir(parents=True, exist_ok=True)
-    files.write(out / "speed.csv", page.table(found))
+    files.write_rows(out / "speed.csv", page.rows(found))
     (out / "speed.png").write_bytes(chart.chart(found))
     tell(f"\nwritten to {out}: speed.csv, speed.png")
     return SUCCESS

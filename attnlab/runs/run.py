@@ -18,7 +18,7 @@ from attnlab.runs.events import Events
 from attnlab.runs.examples import examples, told
 from attnlab.runs.identity import data_digests, refuse_other_data
 from attnlab.runs.limits import make_trainer, prepare, quiet
-from attnlab.runs.measuring import interruptible, measure
+from attnlab.runs.measuring import interruptible, measure, validated
 from attnlab.runs.metrics_file import MetricsFile
 from attnlab.runs.notes import notes
 from attnlab.runs.watchers import callbacks_of, refuse_metrics
@@ -204,7 +204,7 @@ def _train(
             checkpoints.finish(trainer)
         trained = training.figures
         folders.write_status(folder, seen=_seen(built, start.step if start.finished else trainer.global_step))
-        results = measure(built, checkpoints.best) | over_training(trained)
+        results = measure(built, checkpoints.best, known=validated(checkpoints.best)) | over_training(trained)
         with trainer.precision_plugin.forward_context():
             folders.write_status(folder, example=told(*examples(built, 1)))
         nll = {"on validation data (best checkpoint)": results["val/nll"]}
