@@ -27,6 +27,7 @@ FLOORS = [
     {"certification"},
     {"runs"},
     {"comparison"},
+    {"benchmarking"},
     {"tour"},
     {"cli"},
     {"__main__"},

@@ -3,8 +3,6 @@
 import io
 import re
 import shlex
-import shutil
-import sys
 from pathlib import Path
 
 import matplotlib.image
@@ -12,14 +10,13 @@ import numpy
 import pytest
 from board import photograph
 from browser import CHROMIUM
-from readme import PAGES, README, ROOT, blocks, prepare, run, typed
+from readme import PAGES, README, ROOT, blocks, typed
 
 from attnlab.config.combinations import expanded
 from attnlab.config.composing import choices, compose
 from attnlab.tour.overview import overview
 
 TEXT = README.read_text(encoding="utf-8")
-SHARED = ROOT.parent / "shared"
 PROGRAMS = [block for page in PAGES for block in blocks("python", page) if not block.startswith("# ")]
 LINKED = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
 
@@ -150,29 +147,3 @@ def test_every_command_prints_what_its_page_shows(page: Path, tmp_path: Path):
         if CHROMIUM is not None:
             photograph(tmp_path / "runs" / "reverse" / "soft", tmp_path / "tensorboard.png")
             assert difference(ROOT / "docs" / "tensorboard.png", tmp_path / "tensorboard.png") < 0.04
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(
-    not SHARED.is_dir(), reason="the plain program lies beside the project, where it is there at all"
-)
-def test_a_run_takes_about_as_long_as_a_plain_program(tmp_path: Path):
-    """A ratio, side by side on one core, of processor time in training 600 steps; import and start are taken
-    off both."""
-    prepare(tmp_path, README)
-    shutil.copy(SHARED / "reference" / "plain.py", tmp_path / "plain.py")
-    ours = "python scripts/train.py model.hidden_size=64 optimizer.lr=0.003 fresh=true trainer.max_steps={}"
-    theirs = "python plain.py reverse soft --steps {}"
-
-    def seconds(command: str) -> float:
-        spent = "import resource as r; u = r.getrusage(r.RUSAGE_CHILDREN); print(u.ru_utime + u.ru_stime)"
-        call = f"import subprocess; subprocess.run({shlex.split(command)!r}, stdout=-3, check=True); {spent}"
-        return float(
-            run(f"python -c {shlex.quote(call.replace(repr('python'), repr(sys.executable)))}", tmp_path)
-        )
-
-    ratios = []
-    for _ in range(2):
-        spent = [seconds(command.format(steps)) for command in (ours, theirs) for steps in (10, 610)]
-        ratios.append((spent[1] - spent[0]) / (spent[3] - spent[2]))
-    assert min(ratios) < 1.3

@@ -6,7 +6,7 @@ from importlib import import_module
 
 from attnlab import interruption, shell
 
-COMMANDS = ("train", "evaluate", "predict", "compare", "microscope", "certify", "tour")
+COMMANDS = ("train", "evaluate", "predict", "compare", "microscope", "certify", "tour", "benchmark")
 
 
 def main() -> int:

@@ -3,8 +3,9 @@
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytorch_lightning as pl
 import torch
@@ -73,11 +74,25 @@ def restore(built: Built, trainer: pl.Trainer, checkpoint: Path) -> int:
     return kept["global_step"]
 
 
+def validated(checkpoint: Path) -> dict[str, float]:
+    """The val/* figures of the validation by which training kept a checkpoint; {} where it holds none."""
+    with contextlib.suppress(DamagedCheckpoint):
+        figures = read(checkpoint).get("figures", {})
+        return {tag: value for tag, value in figures.items() if tag.startswith("val/")}
+    return {}
+
+
 @interruptible()
 @torch.random.fork_rng(devices=[])  # which training and evaluation seed
-def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.info) -> dict[str, float]:
+def measure(
+    built: Built,
+    checkpoint: Path,
+    told: Callable[[str], None] = log.info,
+    known: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, float]:
     """val/* and test/* figures of a checkpoint under the configuration's evaluation rule, data and precision;
-    `told` what is being measured.
+    `told` what is being measured. known: its val/* figures, where these were taken under just these and are
+    not taken again.
 
     `val/soft_argmax_gap` is the sequence accuracy of the same validation with averaged values less that with
     the most probable position; there is none where a choice depends on the step before.
@@ -91,9 +106,10 @@ def measure(built: Built, checkpoint: Path, told: Callable[[str], None] = log.in
     refuse_length(built)
     refuse_numbers(built)
     refuse_precision(built, trainer)
-    training.figures = {}
-    told("measuring the best checkpoint on validation data")
-    trainer.validate(training, verbose=False)
+    training.figures = dict(known)
+    if not known:
+        told("measuring the best checkpoint on validation data")
+        trainer.validate(training, verbose=False)
     told("measuring it on test data")
     trainer.test(training, verbose=False)
     results, own = training.figures, training.rule

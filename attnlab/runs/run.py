@@ -19,7 +19,7 @@ from attnlab.runs.examples import examples, told
 from attnlab.runs.identity import data_digests, refuse_other_data
 from attnlab.runs.lengths import record_lengths
 from attnlab.runs.limits import make_trainer, prepare, quiet
-from attnlab.runs.measuring import interruptible, measure
+from attnlab.runs.measuring import interruptible, measure, validated
 from attnlab.runs.metrics_file import MetricsFile
 from attnlab.runs.notes import notes, seen_in_training
 from attnlab.runs.watchers import callbacks_of, refuse_metrics
@@ -202,10 +202,9 @@ def _train(
                 trainer.validate(training, verbose=False)
             checkpoints.finish(trainer)
         trained = training.figures
-        folders.write_status(
-            folder, seen=seen_in_training(built, start.step if start.finished else trainer.global_step)
-        )
-        results = measure(built, checkpoints.best) | over_training(trained)
+        steps = start.step if start.finished else trainer.global_step
+        folders.write_status(folder, seen=seen_in_training(built, steps))
+        results = measure(built, checkpoints.best, known=validated(checkpoints.best)) | over_training(trained)
         with trainer.precision_plugin.forward_context():
             folders.write_status(folder, example=told(*examples(built, 1)))
             if lengths := built.config["evaluate_lengths"]:

@@ -13,7 +13,7 @@ from attnlab.core.evaluation import rule_of
 from attnlab.core.interfaces import Mechanism, Pass, Selector
 from attnlab.core.schedules import Scheduled, scheduled_in
 from attnlab.models.model import Model, taken_by, token_losses
-from attnlab.randomness import Randomness, derive, generator_for
+from attnlab.randomness import Randomness, derive, generator_for, seed_layers
 from attnlab.settings import EvaluateAs
 from attnlab.tasks.batch import PAD, Batch
 from attnlab.tasks.references import NO_REFERENCES
@@ -23,6 +23,7 @@ from attnlab.training.exams import OURS, Tally, divided, first_examples, free_ru
 from attnlab.training.finite import NonFiniteLoss, naming_nan
 from attnlab.training.loading import Batches, held, resumable
 from attnlab.training.metrics import Measure
+from attnlab.training.metrics.likelihood import nll, token_accuracy
 from attnlab.training.optimizers import Configure, clip
 from attnlab.training.recording import Recording
 
@@ -83,7 +84,7 @@ class Training(Recording):
     def training_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         epoch = self.trainer.current_epoch * self.task.steps_per_epoch
         position = epoch + batch_idx
-        torch.manual_seed(derive(self.seed, "layers", position))
+        seed_layers(derive(self.seed, "layers", position), self.device)
 
         def run() -> Pass:
             generator = generator_for(self.seed, "draws", position, device=self.device)
@@ -130,9 +131,9 @@ class Training(Recording):
         self.model.eval()
         tally = Tally()
         for part in first_examples((batch for batch, _ in self.parts), _PART):
-            tally.add(teacher_forced(self.model, part, self.rule))
+            tally.add(teacher_forced(self.model, part, self.rule, (nll, token_accuracy)))
         self.model.train()
-        return {tag: tally.figures("train")[tag] for tag in ("train/nll", "train/token_accuracy")}
+        return tally.figures("train")
 
     def on_train_start(self) -> None:
         self.move(self.trainer.global_step)

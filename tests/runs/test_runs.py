@@ -25,6 +25,7 @@ from attnlab.runs import folders, origin
 from attnlab.runs import identity as provenance
 from attnlab.runs import run as runs
 from attnlab.tasks.batch import PAD
+from attnlab.training.lightning_module import Training
 
 TOY = [
     *SMALL,
@@ -189,6 +190,22 @@ def test_the_gap_is_taken_on_the_batches_and_in_the_precision_of_the_validation(
     assert decoded == [("Argmax", 250, True), test, ("Mixture", 250, True)], (
         "its own rule was measured before"
     )
+    decoded.clear()
+    assert runs.measure(built, best, known={"val/sequence_accuracy": 0.5}) == found
+    assert decoded == [test, ("Mixture", 250, True)]
+
+
+def test_a_run_does_not_validate_its_best_checkpoint_again(
+    done: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three validations of training, and one with averaged values for the gap."""
+    begun, original = [], Training.on_validation_epoch_start
+    monkeypatch.setattr(
+        Training, "on_validation_epoch_start", lambda self: begun.append(self.evaluate_as) or original(self)
+    )
+    assert train([*TOY, *STATEFUL, f"runs_dir={tmp_path}"], None) == 0
+    assert begun == ["same", "same", "same", "soft"]
+    assert results(folder_in(tmp_path)) == results(done)
 
 
 def test_another_rule_or_length_gives_other_figures(done: Path, capsys: pytest.CaptureFixture[str]) -> None:
