@@ -48,7 +48,7 @@ def test_what_choices_that_reach_on_are_held_to_is_a_plain_loop(reach: str, obje
             reads = (one + two / 2 if reach == "all" else one), two + one / 2
             paid = -sum(read.log_softmax(0)[0] for read in reads)
             mean = mean + shares[b, 0, first] * shares[b, 1, second] * (
-                paid if objective == "expected" else torch.exp(-paid)
+                paid if objective == "expected" else torch.exp(-torch.as_tensor(paid))
             )
         total = total + (mean if objective == "expected" else -mean.log())
     assert_held_to(made, objective, total, scores, values)
