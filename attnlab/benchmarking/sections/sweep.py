@@ -14,7 +14,7 @@ _JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
 
 
 def gauges(rounds: int) -> Iterator[Gauge]:
-    """One for each kind of sweep, in a fifth of the rounds."""
+    """One for each kind of sweep, in a tenth of the rounds."""
     seeds = ",".join(map(str, range(_RUNS)))
     swept, joblib, apart = taken(
         [
@@ -22,7 +22,7 @@ def gauges(rounds: int) -> Iterator[Gauge]:
             lambda: _seconds(["-m", f"seed={seeds}", *_JOBLIB]),
             lambda: _seconds(*([f"seed={seed}"] for seed in range(_RUNS))),
         ],
-        -(-rounds // 5),
+        -(-rounds // 10),
     )
     yield gauge("in one process", swept, "four commands", apart, "s")
     yield gauge("joblib, two at a time", joblib, "four commands", apart, "s")
