@@ -197,6 +197,7 @@ def style(number: int) -> tuple[str, str]:
 
 
 def canvas(height: float) -> Figure:
+    """An empty plot, as wide as all are, and so many inches high."""
     return Figure(figsize=(WIDTH, height), layout="constrained")
 
 
