@@ -77,10 +77,15 @@ def test_the_mean_of_an_estimate_is_the_gradient_of_the_expected_loss() -> None:
 
 def test_a_learned_baseline_reads_queries_and_is_trained() -> None:
     mechanism = attnlab.mechanism("hard_reinforce", query_size=7, baseline="learned", samples=1)
-    mechanism.estimator.double()
     read = attnlab.attention(*tensors((2,)), mechanism=mechanism)
     read.surrogate(read.output.square().sum(-1)).sum().backward()
     assert all(parameter.grad is not None for parameter in mechanism.estimator.parameters())
+    narrow = attnlab.mechanism("hard_reinforce", baseline="learned")
+    read = attnlab.attention(*tensors((2,)), mechanism=narrow)
+    with pytest.raises(
+        ValueError, match=r"queries of width 1, got 7; attnlab.mechanism\(..., query_size=7\)"
+    ):
+        read.surrogate(read.output.square().sum(-1))
 
 
 def test_settings_are_checked_as_on_the_command_line() -> None:

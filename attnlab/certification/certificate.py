@@ -72,11 +72,23 @@ class Certificate:
     @property
     def advice(self) -> str:
         """What a person can look for."""
+        if self.verdict == "scaled" and self.scale < 0:
+            return "the sign is wrong: what is to be minimised and what is to be maximised were mixed up"
+        if self.verdict == "biased" and (other := self._followed):
+            return (
+                f"it is the gradient of {other} instead; if that is meant, objective={other} holds it to that"
+            )
         if self.verdict == "biased" and self.foreign < 1e-6:
             if self.behind == "biased":
                 return "the scores are right, and what lies behind the choice is not: detach the loss"
             return "the direction is right, and the length is another one on each problem"
         return ADVICE[self.verdict]
+
+    @property
+    def _followed(self) -> str:
+        """The other estimand that it is exactly right for, if there is one."""
+        exactly = [said.partition(":")[0] for said in self.follows if said.endswith(", exactly")]
+        return exactly[0] if exactly else ""
 
     def __str__(self) -> str:
         rows = {

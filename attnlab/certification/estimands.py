@@ -15,6 +15,7 @@ CHOICE_WORDS: Mapping[str, str] = {
     "marginal": "-log of the expected exp(-loss)",
     "reverse_kl": "KL(softmax(scores) || reference)",
     "forward_kl": "KL(reference || softmax(scores))",
+    "entropy": "the entropy of softmax(scores)",
 }
 ROUTER_WORDS: Mapping[str, str] = {
     "expected": "the expected loss of one expert from softmax(logits)",
@@ -26,6 +27,7 @@ ANSWER_WORDS: Mapping[str, str] = {
     "per_token": "the expected reward of one answer divided by its length",
     "best": "the expected best reward of a group",
     "reverse_kl": "KL(policy || reference)",
+    "entropy": "the entropy of the policy",
 }
 MECHANISM_WORDS: Mapping[str, str] = {
     "expected": "the expected loss of one choice",
@@ -45,6 +47,8 @@ def of_choice(problem: OneChoice, objective: str) -> tuple[Float[Tensor, "1 S"],
     policy = scores.log_softmax(-1)
     if objective == "reverse_kl":
         value = (policy.exp() * (policy - problem.reference)).sum()
+    elif objective == "entropy":
+        value = -(policy.exp() * policy).sum()
     elif objective == "forward_kl":
         value = (problem.reference.exp() * (problem.reference - policy)).sum()
     else:
@@ -59,6 +63,8 @@ def of_answers(problem: Answers, objective: str) -> Float[Tensor, "1 A"]:
     policy, rewards = scores.softmax(-1), problem.rewards[0]
     if objective == "reverse_kl":
         value = (policy * (policy.log() - problem.reference[0])).sum()
+    elif objective == "entropy":
+        value = -(policy * policy.log()).sum()
     elif objective == "best":
         order = rewards.argsort()  # P(max <= r) = F(r)^n
         below = policy[order].cumsum(0) ** problem.size

@@ -61,8 +61,9 @@ def subject_of(
 
 
 def _signature(function: Callable[..., Any], name: str) -> tuple[str, set[str]]:
+    called = function.forward if isinstance(function, torch.nn.Module) else function
     try:
-        parameters = list(inspect.signature(function).parameters.values())
+        parameters = list(inspect.signature(called).parameters.values())
     except (TypeError, ValueError):
         parameters = []
     named = [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
@@ -74,8 +75,10 @@ def _signature(function: Callable[..., Any], name: str) -> tuple[str, set[str]]:
     _, following, optional = _KINDS[named[0]]
     taken = {*following, *optional}
     foreign = [p.name for p in parameters[1:] if p.name not in taken and p.default is p.empty]
-    foreign = [word for word in foreign if word in named]
-    if foreign or named[1 : 1 + len(following)] != list(following):
+    if foreign := [word for word in foreign if word in named]:
+        may = ", ".join([*following, *optional])
+        raise ValueError(f"{name} asks for {', '.join(foreign)}; beside {named[0]} there are {may}")
+    if named[1 : 1 + len(following)] != list(following):
         may = f"; it may ask for {', '.join(optional)}" if optional else ""
         raise ValueError(
             f"{name} takes {shown}, and after {named[0]} comes {', '.join(following) or 'nothing else'}{may}"
@@ -90,7 +93,7 @@ def _surrogate(call: Callable[..., Any], name: str, problems: Sequence[OneChoice
         loss = call(choices, scores, draw=draw, reference=problem.reference.clone())
         if not isinstance(loss, Tensor) or loss.numel() != 1 or not loss.is_floating_point():
             raise ValueError(f"{name} must give one loss, a tensor of one number, got {_seen(loss)}")
-        return _slopes(loss.sum(), scores, values, float(draw.evaluations))
+        return _slopes(loss.sum(), scores, values, float(draw.evaluations), name)
 
     words = estimands.CHOICE_WORDS
     reads = not compares or estimate(problems[0], First()).cost
@@ -111,7 +114,7 @@ def _router(call: Callable[..., Any], name: str, problems: Sequence[OneChoice]) 
                 f"{_seen(weights)}; a surrogate names its first parameter scores"
             )
         read = int((weights.detach() != 0).sum())
-        return _slopes(loss_of(weights.to(values.dtype), values), scores, values, float(max(1, read)))
+        return _slopes(loss_of(weights.to(values.dtype), values), scores, values, float(max(1, read)), name)
 
     def truth(problem: OneChoice, objective: str) -> Truth:
         if objective != "forward":
@@ -151,7 +154,7 @@ def _advantage(call: Callable[..., Any], name: str, problems: Sequence[Answers])
                 f"{_seen(weights)}"
             )
         risen = (weights[0] * chosen[0]).mean()
-        (slope,) = torch.autograd.grad(risen, scores)
+        (slope,) = _gradients(risen, (scores,), name)
         return Estimate(slope[:1], nothing(), risen.detach()[None], float(problem.size))
 
     def companions(problem: Answers) -> Answers | None:
@@ -176,11 +179,19 @@ def _advantage(call: Callable[..., Any], name: str, problems: Sequence[Answers])
     )
 
 
-def _slopes(loss: Tensor, scores: Tensor, values: Tensor, cost: float) -> Estimate:
+def _gradients(loss: Tensor, leaves: tuple[Tensor, ...], name: str) -> tuple[Tensor, ...]:
+    try:
+        return torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+    except RuntimeError as error:
+        told = str(error).partition(". ")[0].partition("\n")[0]
+        raise ValueError(f"the gradient of what {name} gives cannot be taken: {told}") from error
+
+
+def _slopes(loss: Tensor, scores: Tensor, values: Tensor, cost: float, name: str) -> Estimate:
     paid = loss.detach().double()[None]
     if not loss.requires_grad:
         return Estimate(torch.zeros_like(scores)[None], torch.zeros_like(values)[None], paid, cost)
-    slope, behind = torch.autograd.grad(loss, (scores, values), allow_unused=True, materialize_grads=True)
+    slope, behind = _gradients(loss, (scores, values), name)
     return Estimate(slope[None], behind[None], paid, cost)
 
 

@@ -1,15 +1,21 @@
 """The law of an estimate on one problem: its mean and spread, over every outcome or over many draws."""
 
 import math
-from typing import Any, NamedTuple
+import random
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
+import numpy
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from attnlab.certification.outcomes import Drawn, First, enumerated
+from attnlab.certification.outcomes import Drawn, First, NotEnumerable, enumerated
 from attnlab.certification.subject import Estimate, Subject
 from attnlab.randomness import derive
+
+_Made = TypeVar("_Made")
+_AGAIN = range(32)  # seeds of repetitions
 
 
 class Measured(NamedTuple):
@@ -53,12 +59,29 @@ def _summed(terms: Tensor) -> Tensor:
 
 
 def repeats(subject: Subject, problem: Any) -> bool:
-    """Whether the same outcome gives the same estimate again: nothing else is random, no state is kept.
+    """Whether the same outcome gives the same estimate again, so often that it is no accident: nothing else
+    is random, no state is kept.
 
-    Raises NotEnumerable for continuous noise.
+    Raises NotEnumerable for continuous noise, and for what is drawn from a global generator.
     """
-    made = [_quietly(lambda: subject.estimate(problem, First()), seed) for seed in (0, 1, 2)]
+    made = [_quietly(lambda: _watched(lambda: subject.estimate(problem, First())), seed) for seed in _AGAIN]
     return all(_same(one.slope, made[0].slope) and _same(one.paid, made[0].paid) for one in made[1:])
+
+
+def _watched(make: Callable[[], Estimate]) -> Estimate:
+    """Raises NotEnumerable where torch's or NumPy's generator was moved. Python's is left out: whoever checks
+    types moves it too."""
+    before = _states()
+    made = make()
+    for name, then, now in zip(("torch", "NumPy"), before, _states(), strict=True):
+        if then != now:
+            raise NotEnumerable(f"it draws from {name}'s global generator by itself")
+    return made
+
+
+def _states() -> tuple[object, object]:
+    numbers: Any = numpy.random.get_state(legacy=False)["state"]
+    return torch.get_rng_state().numpy().tobytes(), (numbers["key"].tobytes(), numbers["pos"])
 
 
 def _same(one: Tensor, other: Tensor) -> bool:
@@ -68,8 +91,8 @@ def _same(one: Tensor, other: Tensor) -> bool:
 def drawn(
     subject: Subject, problem: Any, row: int, draws: int, seed: int
 ) -> tuple[Float[Tensor, "n S"], float]:
-    """So many independent estimates of a row, by torch's global generator and one of our own, both
-    seeded; and what one costs."""
+    """So many independent estimates of a row, by the global generators and one of our own, all seeded; and
+    what one costs."""
     if subject.redrawn is not None:
         return subject.redrawn(row, draws, seed)
     choices = Drawn(torch.Generator().manual_seed(derive(seed, "certification")))
@@ -81,8 +104,15 @@ def drawn(
     return torch.cat([one.slope[row : row + 1] for one in made]), sum(one.cost for one in made) / draws
 
 
-def _quietly(make: Any, seed: int = 0) -> Any:
-    """What is made with torch's global generator at a seed, and set back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make()
+def _quietly(make: Callable[[], _Made], seed: int = 0) -> _Made:
+    """What is made with the global generators of torch, NumPy and Python at a seed; set back afterwards."""
+    numbers, python = numpy.random.get_state(), random.getstate()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            numpy.random.seed(seed)
+            random.seed(seed)
+            return make()
+    finally:
+        numpy.random.set_state(numbers)
+        random.setstate(python)

@@ -7,13 +7,23 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy
 import pytest
 import torch
 from torch import Tensor
 
 import attnlab
-from attnlab.certification import Certificate, answers, by_outcomes, by_samples, measuring, published
+from attnlab.certification import (
+    Certificate,
+    answers,
+    by_outcomes,
+    by_samples,
+    functions,
+    measuring,
+    published,
+)
 from attnlab.certification.estimands import by_differences, of_answers, of_choice
+from attnlab.certification.outcomes import NotEnumerable
 from attnlab.certification.problems import answer_problems, choice_problems, loss_of
 from attnlab.certification.sequential import settle
 
@@ -87,6 +97,51 @@ def test_what_an_estimator_follows_in_place_of_its_estimand_is_said() -> None:
     assert "forward: " in follows("top_two") and "soft: " not in follows("top_two")
     assert follows("argmax_for_a_draw") == ""
     assert attnlab.certify(published.top_two, objective="forward").verdict == "exact"
+
+
+def test_advice_names_a_wrong_sign_and_what_is_followed_instead() -> None:
+    def upwards(scores: Tensor, draw: Any) -> Tensor:
+        return -published.score_function(scores, draw)
+
+    assert "the sign is wrong" in attnlab.certify(upwards).advice
+    soft = attnlab.certify(lambda scores, draw: draw.loss(scores.softmax(-1)))
+    assert soft.advice.startswith("it is the gradient of soft instead")
+
+
+def test_a_bonus_of_entropy_is_a_sum_of_two_estimands() -> None:
+    def bonus(scores: Tensor, draw: Any) -> Tensor:
+        entropy = -(scores.softmax(-1) * scores.log_softmax(-1)).sum()
+        return published.score_function(scores, draw) - entropy / 8
+
+    (sum_,) = attnlab.certify(bonus).follows
+    assert sum_.startswith("1 expected -0.125 entropy")
+
+    def advantage(rewards: Tensor, log_probs: Tensor) -> Tensor:
+        return rewards - log_probs.detach() / 8
+
+    pairs = [problem._replace(size=2) for problem in answer_problems(0)[1:]]
+    (sum_,) = attnlab.certify(advantage, problems=pairs).follows
+    assert sum_.startswith("1 expected +0.125 entropy")
+
+
+def test_a_loss_that_is_asked_for_twice_is_paid_once() -> None:
+    def twice(scores: Tensor, draw: Any) -> Tensor:
+        positions = draw(scores.softmax(-1), 2)
+        first = draw.loss(positions)
+        assert draw.loss(positions) is first
+        positions += 0
+        return (draw.loss(positions).detach() * scores.log_softmax(-1)[positions]).mean()
+
+    assert attnlab.certify(twice).cost == 4
+
+
+def test_a_module_is_known_by_its_forward() -> None:
+    class Module(torch.nn.Module):
+        def forward(self, scores: Tensor, draw: Any) -> Tensor:
+            return published.score_function(scores, draw)
+
+    found = attnlab.certify(Module())
+    assert found.verdict == "exact" and found.name.endswith("Module")
 
 
 def test_a_penalty_in_the_reward_is_a_sum_of_two_estimands() -> None:
@@ -208,6 +263,7 @@ def test_exact_gradients_are_those_of_differences_of_a_plain_formula() -> None:
         "soft": lambda p: loss_of(p, problem.values),
         "marginal": lambda p: -(p * (-each).exp()).sum().log(),
         "reverse_kl": lambda p: (p * (p / reference).log()).sum(),
+        "entropy": lambda p: (p * (1 / p).log()).sum(),
         "forward_kl": lambda p: (reference * (reference / p).log()).sum(),
     }
     for objective, formula in formulas.items():
@@ -315,6 +371,54 @@ def law(mean: Tensor, heavy: bool = False) -> Callable[[int, int], Tensor]:
     return more
 
 
+def by_numpy(scores: Tensor, draw: Any) -> Tensor:
+    shares = scores.detach().softmax(-1).numpy()
+    position = int(numpy.random.choice(len(shares), p=shares))
+    return draw.loss(position).detach() * scores.log_softmax(-1)[position]
+
+
+def by_gumbel(scores: Tensor, draw: Any) -> Tensor:
+    position = (scores - torch.rand_like(scores).log().neg().log()).argmax()
+    return draw.loss(position).detach() * scores.log_softmax(-1)[position]
+
+
+def by_python(scores: Tensor, draw: Any) -> Tensor:
+    (position,) = random.choices(range(len(scores)), scores.detach().softmax(-1).tolist())
+    return draw.loss(position).detach() * scores.log_softmax(-1)[position]
+
+
+def by_another(scores: Tensor, draw: Any) -> Tensor:
+    shares = scores.detach().softmax(-1).numpy()
+    position = int(numpy.random.default_rng().choice(len(shares), p=shares))
+    return draw.loss(position).detach() * scores.log_softmax(-1)[position]
+
+
+@pytest.mark.parametrize("estimator", [by_numpy, by_gumbel, by_python, by_another])
+def test_a_draw_that_cannot_be_forced_is_never_taken_for_none(estimator: Callable[..., Tensor]) -> None:
+    """One position has nearly every draw, so that most repetitions agree."""
+    problem = choice_problems(0)[0]
+    likely = [problem._replace(scores=torch.tensor([0.0, 2.0, 0.5], dtype=torch.float64))]
+    made = functions.subject_of(estimator, "theirs", 0, likely)
+    try:
+        enumerable = measuring.repeats(made, likely[0])
+    except NotEnumerable as reason:
+        assert "global generator" in str(reason) and estimator in (by_numpy, by_gumbel)
+    else:
+        assert not enumerable and estimator in (by_python, by_another)
+
+
+def test_what_is_drawn_by_numpy_is_sampled_the_same_way_twice() -> None:
+    numpy.random.seed(5)
+    before = numpy.random.get_state(legacy=False)["state"]["pos"]  # pyright: ignore
+
+    def biased(scores: Tensor, draw: Any) -> Tensor:
+        return by_numpy(scores, draw) + scores.square().sum()
+
+    one, other = (attnlab.certify(biased, problems=choice_problems(0)[:1]) for _ in range(2))
+    assert one == other and one.verdict == "biased" and not one.enumerated
+    assert numpy.random.get_state(legacy=False)["state"]["pos"] == before  # pyright: ignore
+
+
 def test_the_sequential_test_decides_what_it_says_it_decides() -> None:
     exact = torch.tensor([1.0, -2.0, 1.0], dtype=torch.float64)
     off = torch.tensor([0.3, 0.0, -0.3], dtype=torch.float64)
@@ -362,12 +466,18 @@ def test_json_holds_every_field_and_no_number_that_json_has_not() -> None:
     assert set(read) == set(Certificate.__dataclass_fields__) and read["variance"] is None
 
 
+def went_back(scores: Tensor, draw: Any) -> Tensor:
+    loss = published.score_function(scores, draw)
+    loss.backward()
+    return loss
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
         (lambda scores: scores.sum(), "after scores comes draw"),
         (lambda x, draw: x.sum(), "known by the name of the first parameter"),
-        (lambda rewards, tokens: rewards, "after rewards comes nothing else; it may ask for lengths"),
+        (lambda rewards, tokens: rewards, "asks for tokens; beside rewards there are lengths, log"),
         (lambda scores, draw: "loss", "must give one loss, a tensor of one number, got 'loss'"),
         (lambda scores, draw: scores, r"must give one loss.* got \(3,\)"),
         (lambda rewards: rewards.sum(), r"a weight for every answer, \(1, 4\).* got \(\)"),
@@ -377,6 +487,7 @@ def test_json_holds_every_field_and_no_number_that_json_has_not() -> None:
         (lambda scores, draw: draw.loss(draw(scores)), "probabilities >= 0 that sum to 1"),
         (lambda scores, draw: draw.loss(scores[:2]), r"weights \(..., 3\) of positions, got \(2,\)"),
         (lambda scores, draw: draw.loss(7), "positions from 0 to 2, got 7"),
+        (went_back, "the gradient of what went_back gives cannot be taken: Trying to backward"),
     ],
 )
 def test_what_is_no_estimator_is_refused_in_a_sentence(wrong: Callable[..., Any], message: str) -> None:

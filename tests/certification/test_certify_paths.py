@@ -46,7 +46,7 @@ def test_what_choices_that_reach_on_are_held_to_is_a_plain_loop(reach: str, obje
         for first, second in itertools.product(range(3), repeat=2):
             one, two = values[b, 0, first], values[b, 1, second]
             reads = (one + two / 2 if reach == "all" else one), two + one / 2
-            paid = -sum(read.log_softmax(0)[0] for read in reads)
+            paid = -torch.stack(reads).log_softmax(-1)[:, 0].sum()
             mean = mean + shares[b, 0, first] * shares[b, 1, second] * (
                 paid if objective == "expected" else torch.exp(-torch.as_tensor(paid))
             )

@@ -10,11 +10,12 @@ class Learned(Baseline):
     """b = v . tanh(W q + c) + d of the query q, the decoder state before the choice, trained by regression on
     the return, or its mean over draws that share a state.
 
-    It is 0 at the start. The regression reaches neither the query nor the scores. Mnih & Gregor 2014
-    (1402.0030).
+    It is 0 at the start. The regression reaches neither the query nor the scores. Raises ValueError for
+    queries of another width than it was prepared for. Mnih & Gregor 2014 (1402.0030).
     """
 
     def prepare(self, query_size: int) -> None:
+        self.width = query_size
         last = nn.Linear(query_size, 1)
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
@@ -33,7 +34,13 @@ class Learned(Baseline):
         return nn.functional.smooth_l1_loss(value, wanted, reduction="none").mean(0)
 
     def _of(self, site: Site) -> Float[Tensor, "#K B T"]:
-        value = self.network(site.query.detach()).squeeze(-1)
+        query = site.query.detach()
+        if query.size(-1) != self.width:
+            raise ValueError(
+                f"the learned baseline reads queries of width {self.width}, got {query.size(-1)}; "
+                f"attnlab.mechanism(..., query_size={query.size(-1)}) makes one for these"
+            )
+        value = self.network(query.to(next(self.network.parameters()).dtype)).to(query.dtype).squeeze(-1)
         if site.reach != "all":
             return value
         counts = site.valid.expand_as(value)
