@@ -684,9 +684,9 @@ def shown(check: Check) -> str:
 
 CHECKS = {shown(check): check for mutant in MUTANTS.values() for check in mutant.checks}
 TRIED = [
-    pytest.param(name, check, id=f"{name}: {shown(check)}")
+    pytest.param(name, check, id=f"{name}: {shown(check)}", marks=pytest.mark.slow if number else [])
     for name in MUTANTS
-    for check in MUTANTS[name].checks
+    for number, check in enumerate(MUTANTS[name].checks)  # the first is tried every time
 ]
 PLACES: dict[tuple[Any, str], Check] = {}
 for mutant in MUTANTS.values():
@@ -721,6 +721,7 @@ def test_the_checks_pass_without_a_mistake(name: str, run: Callable[[Check], Non
     run(CHECKS[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("owner", "name"), PLACES, ids=lambda place: getattr(place, "__name__", place))
 def test_planting_the_original_in_its_own_place_changes_nothing(
     owner: Any, name: str, run: Callable[[Check], None], monkeypatch: pytest.MonkeyPatch
