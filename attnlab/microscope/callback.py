@@ -29,8 +29,8 @@ from attnlab.training.lightning_module import Training
 
 
 class Microscope(Callback):
-    """Every `every` steps, on a fixed batch of the validation and the weights as they are: microscope.csv in
-    the run's folder, a row for each mechanism and place; in TensorBoard
+    """Every `every` steps, or at the end of a run that has fewer, on a fixed batch of the validation and the
+    weights as they are: microscope.csv in the run's folder, a row for each mechanism and place; in TensorBoard
     microscope/<mechanism>/{relative_bias,expected_bias,cosine,relative_variance,signal_to_noise,
     squared_error,cost,milliseconds} at all weights, the image microscope/bias_against_variance, and the text
     microscope/what_to_use.
@@ -51,11 +51,15 @@ class Microscope(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Training, outputs: Any, *args: Any) -> None:
         step = trainer.global_step
-        if outputs["step"] == step or step % self.every:
-            return
-        with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
+        if outputs["step"] != step and step % self.every == 0:
             self._look(trainer, pl_module, step)
 
+    def on_train_end(self, trainer: Trainer, pl_module: Training) -> None:
+        if 0 < trainer.global_step < self.every:  # or a short run would show nothing
+            self._look(trainer, pl_module, trainer.global_step)
+
+    @torch.random.fork_rng(devices=[])
+    @torch.inference_mode(False)
     def _look(self, trainer: Trainer, training: Training, step: int) -> None:
         if self.batch is None:
             self.batch = probe_batch(training, self.examples)

@@ -290,6 +290,12 @@ def test_a_run_is_the_same_with_it_and_without_it_and_after_an_interruption(
         assert f"microscope/{tag}".encode() in events.read_bytes()
 
 
+def test_a_run_that_is_shorter_than_the_interval_is_looked_at_when_it_ends(tmp_path: Path) -> None:
+    looks = [LOOKS[0], "callbacks.microscope.every=100", *LOOKS[2:]]
+    assert train([*FEW, *looks, f"runs_dir={tmp_path}"], None) == 0
+    assert {row["step"] for row in looked_at(folder_in(tmp_path))} == {"6"}
+
+
 def test_rows_of_steps_that_are_taken_again_are_written_once(tmp_path: Path) -> None:
     made, seen = probe()
     shown = found(made, seen, ["soft"])
