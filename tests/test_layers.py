@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FLOORS = [
-    {"", "facts", "metric", "settings", "text", "files"},
+    {"", "facts", "metric", "settings", "text", "files", "colours"},
     {"shell", "progress", "interruption", "startup"},
     {"rows"},
     {"coordinates"},

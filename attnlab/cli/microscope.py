@@ -20,19 +20,24 @@ The same on the weights of a run, at its checkpoint=best, last, fresh (before
 training) or a file; of all mechanisms, or of attention=reinmax,rebar. Each is
 held against the exact gradient of its own objective and of the expected loss.
 The table is of all weights; RUN/microscope/ gets all places as CSV, and a
-picture. With --advise, what to use there, for a --target error.
+picture. --over beta and --over length look again, with scores multiplied by a
+beta and on sources of one length: a CSV and a picture each. With --advise, what
+to use there, for a --target error. runs=FOLDER --account holds it to account:
+over runs that were trained with callbacks=microscope, whether those with less
+error early in training ended with more accuracy.
 """
 
 from pathlib import Path
 
 from attnlab.cli.answers import SUCCESS, answered, parser
+from attnlab.cli.looks import OVER, account, look_at
 from attnlab.config.arguments import options_and_trust, overrides_in
 from attnlab.config.checking import ConfigurationError
 from attnlab.config.combinations import expanded
 from attnlab.config.single import chosen
 from attnlab.progress import counting, tell
-from attnlab.runs.opening import Opened, opened
-from attnlab.text import counted, wrapped
+from attnlab.runs.opening import opened
+from attnlab.text import counted
 
 
 def microscope(arguments: list[str], doc: str | None) -> int:
@@ -54,6 +59,9 @@ def microscope(arguments: list[str], doc: str | None) -> int:
     options.add_argument(
         "--target", type=float, default=0.1, metavar="X", help="relative error to reach; %(default)s"
     )
+    options.add_argument("--over", action="append", default=[], choices=OVER, help="of a run: look again")
+    accounting = "of runs: does less error early mean more accuracy"
+    options.add_argument("--account", dest="accounted", action="store_true", help=accounting)
     trusting = "a package that a run may take code from"
     options.add_argument("--trust", action="append", default=[], metavar="PACKAGE", help=trusting)
     given = options.parse_args(arguments)
@@ -68,6 +76,8 @@ def _microscope(
     markdown: bool,
     advise: bool,
     target: float,
+    over: list[str],
+    accounted: bool,
     trust: list[str],
 ) -> int:
     folders = [f"--config-dir={config_dir}"] if config_dir is not None else []
@@ -86,8 +96,12 @@ def _microscope(
         raise ConfigurationError(
             f"--draws must be at least {least}, --seed at least 0 and --target above 0, {came}"
         )
+    if accounted != ("runs" in asked) or (accounted and len(asked) + len(rest) > 1):
+        raise ConfigurationError("--account is asked of runs, and of nothing else: runs=FOLDER --account")
+    if accounted:
+        return account(asked["runs"], markdown)
     if "run" not in asked:
-        if told := [*asked, *["--advise"] * advise, *["--trust"] * bool(trust)]:
+        if told := [*asked, *["--advise"] * advise, *["--over"] * bool(over), *["--trust"] * bool(trust)]:
             raise ConfigurationError(f"{told[0]} is asked of a run: run=RUN names its folder")
         return _survey([*rest, *place] if rest else [], draws, seed, markdown)
     if markdown:
@@ -98,10 +112,11 @@ def _microscope(
     jobs = _jobs(rest, place)
     checkpoint = asked.get("checkpoint", "best")
     tell(f"looking at {asked['run']}, checkpoint {checkpoint}; loading torch")
-    return _look(Path(asked["run"]), run, trusted, checkpoint, jobs, draws, seed, target if advise else None)
+    aim = target if advise else None
+    return look_at(Path(asked["run"]), run, trusted, checkpoint, jobs, draws, seed, over, aim)
 
 
-_OF_A_RUN = ("run", "checkpoint")
+_OF_A_RUN = ("run", "runs", "checkpoint")
 
 
 def _survey(overrides: list[str], draws: int, seed: int, markdown: bool) -> int:
@@ -131,49 +146,3 @@ def _jobs(overrides: list[str], place: list[str]) -> list[str] | None:
         chosen("attention", job)  # refused before torch is loaded where it cannot be
         found.append(" ".join([name, *settings]))
     return found or None
-
-
-def _look(
-    folder: Path,
-    run: Opened,
-    trusted: list[str],
-    checkpoint: str,
-    mechanisms: list[str] | None,
-    draws: int,
-    seed: int,
-    target: float | None,
-) -> int:
-    """The weights of a run; with a target, advice for it."""
-    from PIL import Image
-
-    from attnlab.microscope import chart, files
-    from attnlab.microscope.advice import advice
-    from attnlab.runs import looking
-
-    looking.torch.set_num_threads(run.tree["threads"])
-    seen = looking.looked(run, trusted, checkpoint, mechanisms, _EXAMPLES, draws, seed, tell)
-    found = {}
-    for name, one in seen:
-        if not found:
-            print(files.HEADING)
-        found[name] = one
-        print(files.line(name, one), flush=True)
-    if not found:
-        raise ConfigurationError("none of these mechanisms can stand in the model of this run")
-    out = folder / "microscope" / Path(checkpoint).stem
-    files.keep(out.with_suffix(".csv"), 0, found)
-    Image.fromarray(chart.chart(found)).save(out.with_suffix(".png"))
-    print(f"\n{wrapped(_LEGEND)}")
-    if target is not None:
-        print(f"\n{wrapped(advice(found, target))}")
-    print(f"\nall places   {out}.csv\npicture      {out}.png")
-    return SUCCESS
-
-
-_EXAMPLES = 8
-"""Of the validation, on which gradients are taken."""
-_LEGEND = (
-    "bias: relative to the length of the gradient of its own objective, with its standard error; <x: what is "
-    "told from 0 only above x. expected: likewise against the gradient of the expected loss, which another "
-    "objective does not follow. ms: of one estimate."
-)

@@ -11,12 +11,12 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from attnlab.colours import COLOURS
 from attnlab.comparison.against import Series, logarithmic
 from attnlab.comparison.curves import Curve
 from attnlab.comparison.metrics import axis_label, facts
 from attnlab.comparison.records import Comparison, Field, Row, fields
 
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe & Ito
 DARK = ("#4da3e0", "#f08a4b", "#2fc79a", "#e0a0c4", "#f0b429", "#8fd0f5", "#e8e8e8")
 _MARKERS = "osD^vPX"
 _TOGETHER, _APART, ROWS = 7, 12, 40  # curves in one panel, curves with a panel each, groups in a plot

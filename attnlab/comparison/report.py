@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
+from attnlab.colours import COLOURS
 from attnlab.comparison import tables
-from attnlab.comparison.plots import COLOURS, DARK
+from attnlab.comparison.plots import DARK
 from attnlab.comparison.records import Comparison
 from attnlab.comparison.verdict import verdict
 

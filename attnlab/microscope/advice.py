@@ -20,12 +20,18 @@ def advice(found: Mapping[str, Found], error: float) -> str:
     """The cheapest mechanism that comes as near the gradient of the expected loss as asked, and how near
     those come whose bias no number of estimates removes.
 
-    "Without bias" is what noise explains at three standard errors. Raises ValueError for an error that is not
-    positive.
+    "Without bias" is what noise explains at every place, since a wrong estimator of a choice may hide among
+    all weights, and only where noise hides no bias above the error asked for. Raises ValueError for an error
+    that is not positive.
     """
     if not error > 0:
         raise ValueError(f"the target must be a relative error > 0, got {error}")
-    without = {name: one for name, one in found.items() if one.expected[WEIGHTS].relative_bias == 0}
+    none = [
+        name
+        for name, one in found.items()
+        if not any(held.relative_bias > 0 for held in one.expected.values())
+    ]
+    without = {name: found[name] for name in none if found[name].expected[WEIGHTS].bias_error <= error}
     needed = {name: evaluations(one, error) for name, one in without.items()}
     target = f"a relative error of {error:g} of the gradient of the expected loss"
     if needed:
@@ -40,7 +46,9 @@ def advice(found: Mapping[str, Found], error: float) -> str:
             told = " and ".join(f"{name} needs {round(needed[name])}" for name in others)
             first += f" ({told})"
     else:
-        first = f"None of what was measured reaches {target} by more estimates"
+        first = f"None of what was measured is told to reach {target} by more estimates"
+        if none:
+            first += f"; more draws would tell of {', '.join(none)}"
     biased = {
         name: one.expected[WEIGHTS].relative_bias
         for name, one in found.items()

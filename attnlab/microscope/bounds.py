@@ -1,4 +1,5 @@
-"""The bound that several draws follow, enumerated. Burda et al. 2016 (1509.00519)."""
+"""What is enumerated beside objectives: the bound that several draws follow, Burda et al. 2016 (1509.00519),
+and what is hardly ever drawn."""
 
 import itertools
 import math
@@ -25,6 +26,22 @@ class Bound(Estimator):
     def forward(self, losses: Losses, taken: Pass, valid: Valid) -> Surrogate:
         (site,) = taken.sites.values()
         return masked(bound(site.selection.log_prob, losses, self.draws), valid)
+
+
+class Seldom(Estimator):
+    """What choices below a probability add to the expected loss, less its mean, over every position."""
+
+    anywhere = False
+
+    def __init__(self, below: float):
+        super().__init__()
+        self.below = below
+
+    def forward(self, losses: Losses, taken: Pass, valid: Valid) -> Surrogate:
+        (site,) = taken.sites.values()
+        mass = site.selection.mass
+        more = losses - (mass * losses).sum(0).detach()
+        return masked(torch.where(mass < self.below, mass * more, 0.0).sum(0), valid)
 
 
 def bound(log_prob: Tensor, losses: Tensor, draws: int) -> Tensor:

@@ -15,21 +15,25 @@ from attnlab.config.single import chosen
 from attnlab.core.interfaces import Mechanism
 from attnlab.core.schedules import move_all
 from attnlab.mechanisms.variational import Informed
+from attnlab.microscope.advice import advice
 from attnlab.microscope.chart import chart
-from attnlab.microscope.files import keep
+from attnlab.microscope.files import keep, markdown
 from attnlab.microscope.live import PASSES, WEIGHTS, Found, Probe, survey
+from attnlab.microscope.moments import BUDGET
 from attnlab.models.model import Model
 from attnlab.randomness import derive
 from attnlab.settings import Count
 from attnlab.tasks.batch import Batch
+from attnlab.training.callbacks.maps import add_words
 from attnlab.training.lightning_module import Training
 
 
 class Microscope(Callback):
-    """Every `every` steps, on a fixed batch of the validation and the weights as they are: microscope.csv in
-    the run's folder, a row for each mechanism and place; in TensorBoard
+    """Every `every` steps, or at the end of a run that has fewer, on a fixed batch of the validation and the
+    weights as they are: microscope.csv in the run's folder, a row for each mechanism and place; in TensorBoard
     microscope/<mechanism>/{relative_bias,expected_bias,cosine,relative_variance,signal_to_noise,
-    squared_error,cost,milliseconds} at all weights, and the image microscope/bias_against_variance.
+    squared_error,cost,milliseconds} at all weights, the image microscope/bias_against_variance, and the text
+    microscope/what_to_use.
 
     mechanisms: names, each with settings behind it where they are not the defaults, "hard_reinforce
     baseline=none samples=1"; null for all that the model allows. It draws from a stream of its own and works
@@ -47,11 +51,15 @@ class Microscope(Callback):
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Training, outputs: Any, *args: Any) -> None:
         step = trainer.global_step
-        if outputs["step"] == step or step % self.every:
-            return
-        with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
+        if outputs["step"] != step and step % self.every == 0:
             self._look(trainer, pl_module, step)
 
+    def on_train_end(self, trainer: Trainer, pl_module: Training) -> None:
+        if 0 < trainer.global_step < self.every:  # or a short run would show nothing
+            self._look(trainer, pl_module, trainer.global_step)
+
+    @torch.random.fork_rng(devices=[])
+    @torch.inference_mode(False)
     def _look(self, trainer: Trainer, training: Training, step: int) -> None:
         if self.batch is None:
             self.batch = probe_batch(training, self.examples)
@@ -59,14 +67,27 @@ class Microscope(Callback):
         mechanisms = dict(applicable(training.model, self.mechanisms, training.mechanism, step))
         found = dict(survey(probe, mechanisms, self.draws, derive(training.seed, "microscope", step)))
         board = next((one for one in trainer.loggers if isinstance(one, TensorBoardLogger)), None)
-        if board is None:
+        if board is None or not found:
             return
         keep(Path(board.log_dir) / "microscope.csv", step, found)
         for name, one in found.items():
             for figure, value in figures(one).items():
                 board.experiment.add_scalar(f"microscope/{name}/{figure}", value, step)
+        says = advice(found, _TARGET)
+        words = f"{says}\n\n{_LEGEND}\n\n{markdown(found)}"
+        add_words(board.experiment, "microscope/what_to_use", words, step)
         image = chart(found, step)
         board.experiment.add_image("microscope/bias_against_variance", image, step, dataformats="HWC")
+
+
+_TARGET = 0.1
+"""Relative error for which advice is given."""
+_LEGEND = (
+    "Relative to the length of the exact gradient, at all weights. bias: against the mechanism's own "
+    "objective, <x where none is told; expected: likewise against the expected loss; variance: of one "
+    "estimate; cost: evaluations of the loss; error: root mean squared distance from the gradient of the "
+    f"expected loss at {BUDGET} evaluations."
+)
 
 
 def probe_batch(training: Training, examples: int) -> Batch:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from attnlab.files import write_rows
-from attnlab.microscope.live import WEIGHTS, Found
+from attnlab.microscope.chart import Over
+from attnlab.microscope.live import SCORES, WEIGHTS, Found
 from attnlab.microscope.moments import Moments
 
 COLUMNS = ["step", "mechanism", "place", "exact", "relative_bias", "bias_error", "z", "cosine"]
@@ -13,8 +14,8 @@ COLUMNS += ["relative_variance", "signal_to_noise", "squared_error", "expected_b
 COLUMNS += ["expected_squared_error", "cost", "milliseconds"]
 
 
-def rows(step: int, found: Mapping[str, Found]) -> Iterator[list[str]]:
-    """Rows of the file, one for each mechanism and place."""
+def rows(at: int | float, found: Mapping[str, Found]) -> Iterator[list[str]]:
+    """Rows of the file, one for each mechanism and place, each with where it was found."""
     for name, one in found.items():
         for place, own in one.own.items():
             expected = one.expected[place]
@@ -22,7 +23,13 @@ def rows(step: int, found: Mapping[str, Found]) -> Iterator[list[str]]:
             numbers += [own.signal_to_noise, own.squared_error(one.cost)]
             numbers += [expected.relative_bias, expected.cosine, expected.squared_error(one.cost)]
             numbers += [one.cost, one.milliseconds]
-            yield [str(step), name, place, str(one.exact).lower(), *(f"{number:.6g}" for number in numbers)]
+            yield [
+                f"{at:.12g}",
+                name,
+                place,
+                str(one.exact).lower(),
+                *(f"{number:.6g}" for number in numbers),
+            ]
 
 
 def keep(path: Path, step: int, found: Mapping[str, Found]) -> None:
@@ -37,15 +44,35 @@ def keep(path: Path, step: int, found: Mapping[str, Found]) -> None:
     write_rows(path, [COLUMNS, *before, *rows(step, found)])
 
 
+def keep_over(path: Path, over: Over, found: Mapping[float, Mapping[str, Found]]) -> None:
+    """Write the rows of every beta, or every length."""
+    path.parent.mkdir(exist_ok=True)
+    write_rows(path, [[over, *COLUMNS[1:]], *(row for at, each in found.items() for row in rows(at, each))])
+
+
 def line(name: str, one: Found) -> str:
     """A line of the table, at most 80 columns wide unless the name is long."""
     own, expected = one.own[WEIGHTS], one.expected[WEIGHTS]
-    numbers = f"{own.cosine:8.4f}{own.relative_variance:10.3g}{one.cost:5}{one.milliseconds:7.1f}"
-    said = name if len(name) <= 25 else f"{name}\n{'':25}"
-    return f"{said:25}{_bias(own):>13}{numbers}{_bias(expected, False):>10}"
+    at_scores = _bias(one.own[SCORES], False) if SCORES in one.own else "-"
+    numbers = f"{own.cosine:8.4f}{own.relative_variance:8.2g}{one.cost:5}{one.milliseconds:6.1f}"
+    said = name if len(name) <= 24 else f"{name}\n{'':24}"
+    return f"{said:24}{_bias(own):>12}{at_scores:>8}{_bias(expected, False):>9}{numbers}"
 
 
-HEADING = f"{'mechanism':25}{'bias':>13}{'cosine':>8}{'variance':>10}{'cost':>5}{'ms':>7}{'expected':>10}"
+HEADING = f"{'mechanism':24}{'bias':>12}{'scores':>8}{'expected':>9}"
+HEADING += f"{'cosine':>8}{'variance':>8}{'cost':>5}{'ms':>6}"
+
+
+def markdown(found: Mapping[str, Found]) -> str:
+    """The same as a table of Markdown, the smallest error of what the same cost buys first."""
+    lines = ["| mechanism | bias | expected | variance | cost | error |", "|---|---|---|---|---|---|"]
+    errors = {name: one.expected[WEIGHTS].squared_error(one.cost) ** 0.5 for name, one in found.items()}
+    for name in sorted(found, key=errors.__getitem__):
+        one = found[name]
+        cells = [_bias(one.own[WEIGHTS]), _bias(one.expected[WEIGHTS], False)]
+        cells += [f"{one.own[WEIGHTS].relative_variance:.2g}", str(one.cost), f"{errors[name]:.2g}"]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def _bias(seen: Moments, with_error: bool = True) -> str:

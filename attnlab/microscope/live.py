@@ -22,8 +22,8 @@ from attnlab.core.distributions import Softmax
 from attnlab.core.estimators import Marginal, Pathwise, Reinforce
 from attnlab.core.interfaces import AttentionInput, Distribution, Estimator, Mechanism, Selection, Selector
 from attnlab.core.selectors import Draws, Enumeration, Mixture
-from attnlab.microscope.bounds import Bound
-from attnlab.microscope.moments import Moments, moments, products, together
+from attnlab.microscope.bounds import Bound, Seldom
+from attnlab.microscope.moments import RARE, Moments, moments, products, together
 from attnlab.models.model import Model, token_losses
 from attnlab.randomness import Randomness, generator_for
 from attnlab.tasks.batch import PAD, Batch
@@ -48,6 +48,7 @@ class Sampled(NamedTuple):
     copies: int  # of which each is the mean
     cost: int  # evaluations of the loss for one of them
     milliseconds: float  # of one of them
+    seldom: dict[str, float]  # squared length of what choices add that are hardly ever drawn, where known
 
 
 class Found(NamedTuple):
@@ -61,11 +62,12 @@ class Found(NamedTuple):
 
 
 class Probe:
-    """A copy of a model in double precision, without dropout, and the batch on which gradients are taken."""
+    """A copy of a model in double precision, without dropout, and the batch on which gradients are taken; its
+    scores are multiplied by beta, which makes every choice sharper or softer than the model's own."""
 
-    def __init__(self, model: Model, batch: Batch):
+    def __init__(self, model: Model, batch: Batch, beta: float = 1.0):
         self.model = copy.deepcopy(model).double().eval()
-        self.batch = batch
+        self.batch, self.beta = batch, beta
         self.alone = steps_alone(model)
 
     def gradients(
@@ -79,7 +81,7 @@ class Probe:
 
         def noted(site: str, inputs: AttentionInput) -> Selection:
             scores.append(inputs.scores)
-            return choose(site, inputs)
+            return choose(site, inputs._replace(scores=inputs.scores * self.beta))
 
         with torch.enable_grad():
             taken = model(batch, noted, randomness)
@@ -126,8 +128,13 @@ class Probe:
         return Reference(mean, dict.fromkeys(mean, 0.0))
 
     def estimates(self, mechanism: Mechanism, draws: int, seed: int) -> Sampled:
-        """`draws` estimates of a mechanism as it is now."""
-        return self._sampled(mechanism.selector, mechanism.estimator, draws, seed, "draws")
+        """`draws` estimates of a mechanism as it is now, and how much of the gradient they hardly see."""
+        found = self._sampled(mechanism.selector, mechanism.estimator, draws, seed, "draws")
+        if not self.alone or len(found.at[SCORES]) == 1:
+            return found
+        rare = Seldom(RARE / draws)
+        seldom, _ = self.gradients(Enumeration(mechanism.distribution), rare, Randomness(None))
+        return found._replace(seldom={name: (part @ part).item() for name, part in seldom.items()})
 
     def _sampled(
         self, selector: Selector, estimator: Estimator, draws: int, seed: int, purpose: str
@@ -143,12 +150,15 @@ class Probe:
                 break
         milliseconds = (time.perf_counter() - started) / (len(rows) * copies) * 1000
         stacked = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
-        return Sampled(stacked, copies, cost, milliseconds)
+        return Sampled(stacked, copies, cost, milliseconds, dict.fromkeys(stacked, 0.0))
 
 
 def compared(held: Reference, sampled: Sampled) -> dict[str, Moments]:
     """Moments of estimates against a gradient, at every place and at all parameters together."""
-    places = {name: products(rows, held.mean[name], held.error[name]) for name, rows in sampled.at.items()}
+    places = {
+        name: products(rows, held.mean[name], held.error[name], sampled.seldom[name])
+        for name, rows in sampled.at.items()
+    }
     places[WEIGHTS] = together(part for name, part in places.items() if name != SCORES)
     return {name: moments(part, sampled.copies) for name, part in places.items()}
 

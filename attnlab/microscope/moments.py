@@ -39,19 +39,21 @@ class Products(NamedTuple):
     along: Float[Tensor, " n"]
     squared: Float[Tensor, ""]
     error: float  # squared standard error of g; 0 where it is exact
+    seldom: float  # squared length of what may be missing from the mean, since it is hardly ever drawn
 
 
-def products(estimates: Float[Tensor, "n D"], gradient: Float[Tensor, " D"], error: float = 0.0) -> Products:
+def products(
+    estimates: Float[Tensor, "n D"], gradient: Float[Tensor, " D"], error: float = 0.0, seldom: float = 0.0
+) -> Products:
     """Of estimates with a gradient."""
-    return Products(estimates @ estimates.T, estimates @ gradient, gradient @ gradient, error)
+    return Products(estimates @ estimates.T, estimates @ gradient, gradient @ gradient, error, seldom)
 
 
 def together(parts: Iterable[Products]) -> Products:
     """Of several parts as one."""
-    among, along, squared, error = zip(*parts, strict=True)
-    return Products(
-        torch.stack(among).sum(0), torch.stack(along).sum(0), torch.stack(squared).sum(), sum(error)
-    )
+    among, along, squared, error, seldom = zip(*parts, strict=True)
+    among, along, squared = (torch.stack(part).sum(0) for part in (among, along, squared))
+    return Products(among, along, squared, sum(error), sum(seldom))
 
 
 def moments(found: Products, copies: int = 1) -> Moments:
@@ -61,10 +63,10 @@ def moments(found: Products, copies: int = 1) -> Moments:
     |E - g|^2 is estimated without bias by the mean of (x_i - g) . (x_j - g) over i != j: what noise adds to
     the length of a mean lies on the diagonal alone. Its standard error without bias, sqrt(2 tr(C^2) / (n (n -
     1))), takes tr(C^2) from the squares of the same products; with bias it is the jackknife's. What happens
-    in fewer than one of N / 3 estimates may not happen in N (with a chance of 5 %), so no bias below 3 / N is
-    told from 0.
+    in fewer than one of N / 3 estimates may not happen in N (with a chance of 5 %), so no bias below 3 / N or
+    below what is hardly ever drawn is told from 0, and none at all where that is most of g.
     """
-    among, along, squared_length, error = found
+    among, along, squared_length, error, seldom = found
     n, length = len(among), squared_length.item()
     if length < _NONE:
         return Moments(*[math.nan] * 5)
@@ -80,8 +82,9 @@ def moments(found: Products, copies: int = 1) -> Moments:
     off = away - away.diag().diag()
     squared = off.sum().item() / (n * (n - 1)) - error
     null = math.sqrt(2 * off.square().sum().item()) / (n * (n - 1)) + error
-    z, unseen = squared / null if null > 0 else 0.0, 3 / (n * copies)
-    if z < 3 or squared < unseen**2:
+    z = squared / null if null > 0 else 0.0
+    unseen, missing = RARE / (n * copies), math.sqrt(seldom / length)
+    if z < 3 or squared < (unseen + missing) ** 2 or missing > 0.5:
         return Moments(0.0, max(math.sqrt(max(squared, 0.0) + 3 * null), unseen), z, cosine, variance)
     without = (off.sum() - 2 * off.sum(1)) / ((n - 1) * (n - 2)) if n > 2 else off.sum(1)
     jackknife = ((n - 1) / n * (without - without.mean()).square().sum()).sqrt().item()
@@ -89,6 +92,8 @@ def moments(found: Products, copies: int = 1) -> Moments:
     return Moments(bias, jackknife / (2 * bias), z, cosine, variance)
 
 
+RARE = 3
+"""Of N estimates: what happens in one of N / RARE is not seen with a chance of exp(-RARE)."""
 _NONE = 1e-26
 """Squared length of a gradient that is 0 but for rounding, of losses of the size of 1."""
 _ROUNDING = 1e-7

@@ -5,6 +5,7 @@ Drawn without matplotlib, whose import alone costs more than all the pictures of
 
 import functools
 import importlib.util
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -54,7 +55,10 @@ def picture(map_: Map, title: str) -> ndarray:
         if widest + 3 <= cell * -(-_TEXT // cell):  # as far apart as labels stand
             break
     wide, high = left + positions * cell + 2 * _GAP, head + steps * cell + 2 * _GAP
-    image = Image.new("RGB", (max(columns * wide, _SCALE), top + rows * high + 2 * _TEXT + _GAP), "white")
+    said = math.ceil(_font().getlength(title)) + 2 * _GAP
+    image = Image.new(
+        "RGB", (max(columns * wide, _SCALE, said), top + rows * high + 2 * _TEXT + _GAP), "white"
+    )
     pen = ImageDraw.Draw(image)
     pen.text((_GAP, _GAP), title, _INK, _font())
     for number in range(heads):

@@ -16,6 +16,8 @@ from attnlab.building import assemble
 from attnlab.cli.train import train
 from attnlab.config.composing import compose
 from attnlab.core.interfaces import AttentionInput, Estimator, Mechanism, Selection, single
+from attnlab.core.selectors import Enumeration
+from attnlab.microscope.bounds import Seldom
 from attnlab.microscope.callback import applicable, figures, probe_batch
 from attnlab.microscope.files import COLUMNS, keep
 from attnlab.microscope.live import SCORES, WEIGHTS, Found, Probe, survey
@@ -177,6 +179,34 @@ def test_moments_are_those_of_normal_estimates_and_alarms_are_rare() -> None:
     assert budgeted == pytest.approx(biases[0].relative_bias ** 2 + 2 * biases[0].relative_variance)
 
 
+def test_what_is_hardly_ever_drawn_is_told_apart_from_a_bias() -> None:
+    truth = torch.linspace(1, 2, 7, dtype=torch.float64)
+    off = (0.7 * truth).expand(8, -1)
+    assert moments(products(off, truth)).relative_bias == 0  # below 3 / 8
+    told = moments(products(off, truth), copies=20)
+    assert told.relative_bias == pytest.approx(0.3) and told.z > 3
+    for share in (0.29, 0.6):
+        seldom = (share * truth).square().sum().item()
+        hidden = moments(products(off, truth, seldom=seldom), copies=20)
+        assert hidden.relative_bias == 0 and hidden.bias_error >= 0.3
+    assert moments(products(off[:1], truth)).relative_bias == pytest.approx(0.3)  # one that is not random
+
+
+def test_what_is_hardly_ever_drawn_is_found_by_enumeration() -> None:
+    made, plain = probe(examples=2)
+    seen = Probe(made.model, plain.batch, beta=50.0)
+    ((_, mechanism),) = applicable(made.model, ["hard_reinforce"], None, 0)
+    exact = seen.expected(mechanism.distribution, 8, 0).mean[SCORES]
+
+    def seldom(below: float) -> Tensor:
+        choices = Enumeration(mechanism.distribution)
+        return seen.gradients(choices, Seldom(below), Randomness(None))[0][SCORES]
+
+    torch.testing.assert_close(seldom(1.1), exact)  # at the scores a constant taken away changes nothing
+    lengths = [seldom(below).norm().item() for below in (0.5, 0.01, 1e-300)]
+    assert lengths[0] > lengths[1] > lengths[2] == 0
+
+
 def test_parts_of_a_model_add_up_to_all_of_it() -> None:
     generator = torch.Generator().manual_seed(1)
     estimates, truth = (
@@ -255,6 +285,15 @@ def test_a_run_is_the_same_with_it_and_without_it_and_after_an_interruption(
     assert {row["mechanism"] for row in rows} == {"hard_reinforce", "gumbel_rao"}
     assert {row["place"] for row in rows} - {SCORES} == {"encoder", "attention", "decoder", WEIGHTS}
     assert without.name != with_.name and "attnlab" not in with_.name
+    (events,) = with_.glob("events.out.tfevents.*")
+    for tag in ("what_to_use", "bias_against_variance", "gumbel_rao/relative_bias"):
+        assert f"microscope/{tag}".encode() in events.read_bytes()
+
+
+def test_a_run_that_is_shorter_than_the_interval_is_looked_at_when_it_ends(tmp_path: Path) -> None:
+    looks = [LOOKS[0], "callbacks.microscope.every=100", *LOOKS[2:]]
+    assert train([*FEW, *looks, f"runs_dir={tmp_path}"], None) == 0
+    assert {row["step"] for row in looked_at(folder_in(tmp_path))} == {"6"}
 
 
 def test_rows_of_steps_that_are_taken_again_are_written_once(tmp_path: Path) -> None:

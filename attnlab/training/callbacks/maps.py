@@ -10,6 +10,7 @@ from pytorch_lightning import Callback, Trainer
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import Tensor
 from torch.utils.tensorboard.summary import text
+from torch.utils.tensorboard.writer import SummaryWriter
 
 from attnlab import functional
 from attnlab.settings import Count
@@ -53,9 +54,7 @@ class AttentionMaps(Callback):
         for board in boards:
             for site, image in images.items():
                 board.add_image(f"attention/{site}", image, step, dataformats="HWC")
-            told = text("predictions", "\n".join([_HEADING, *rows]))
-            told.value[0].tag = "predictions"  # torch adds an ending
-            board.file_writer.add_summary(told, step)
+            add_words(board, "predictions", "\n".join([_HEADING, *rows]), step)
             for name, counted in histograms.items():
                 board.add_histogram_raw(f"attention/{name}", **counted, global_step=step)
 
@@ -78,6 +77,13 @@ class AttentionMaps(Callback):
                 pictures.setdefault(site, []).append(picture(map_, title))
             rows.append(_row(answer(model, batch, rule, 2 * training.task.longest_target, names)))
         return {site: _stacked(parts) for site, parts in pictures.items()}, rows
+
+
+def add_words(board: SummaryWriter, tag: str, words: str, step: int) -> None:
+    """Markdown for the tab of texts, under a tag as it is: torch adds an ending."""
+    told = text(tag, words)
+    told.value[0].tag = tag
+    board._get_file_writer().add_summary(told, step)
 
 
 def _row(shown: Answer) -> str:
