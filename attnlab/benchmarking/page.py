@@ -15,9 +15,9 @@ _ABOUT = """# Speed
 
 Ratios, each of two programs that took turns in one run, so that whatever else a machine did slowed both: the
 median over rounds, with quartiles. What a ratio is held against, that is what 1 stands for, has its own
-measured size beside it; ratio times size is what was measured. Steps are measured in seconds of the processor
-where one thread takes them, commands by the clock. Written by `python scripts/benchmark.py --markdown`; every
-digit is in [speed.csv](speed.csv).
+measured size beside it; ratio times size is what was measured. Seconds are those of the processor, which no
+other program takes from it, and by the clock where several threads or whole commands run. Written by
+`python scripts/benchmark.py --markdown`; every digit is in [speed.csv](speed.csv).
 
 ![Every ratio with its quartiles, 1 drawn as a line](speed.png)
 

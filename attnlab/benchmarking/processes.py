@@ -1,6 +1,7 @@
 """Programs as a person starts them: Python anew, in a folder of its own, one thread each."""
 
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -40,21 +41,36 @@ def said(arguments: Sequence[str], folder: Path) -> str:
     program = _begin(arguments, folder, subprocess.PIPE)
     output, _ = program.communicate()
     if program.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} failed: {output.strip()[-500:]}")
+        raise RuntimeError(f"{_told(arguments)} failed: {_last(output)}")
     return output
 
 
 def until(words: str, arguments: Sequence[str], folder: Path) -> float:
-    """Seconds from the start of a Python program to the line that begins with these words, behind which it is
-    ended. Raises RuntimeError where it ends without it."""
-    started = time.perf_counter()
+    """Seconds of the processor that a Python program takes to the line that begins with these words, behind
+    which it is ended. Raises RuntimeError where it ends without it."""
+    before, found = _spent(), False
     with _begin(arguments, folder, subprocess.PIPE) as program:
         assert program.stdout is not None
-        lines = []
+        line = ""
         for line in program.stdout:
-            if line.startswith(words):
-                found = time.perf_counter() - started
+            if found := line.startswith(words):
                 program.kill()
-                return found
-            lines.append(line)
-    raise RuntimeError(f"{' '.join(arguments)} never said {words!r}: {''.join(lines).strip()[-500:]}")
+                break
+    if found:
+        return _spent() - before
+    raise RuntimeError(f"{_told(arguments)} never said {words!r}, and ended with {_last(line)!r}")
+
+
+def _spent() -> float:
+    """Seconds of the processor that ended programs have taken, which no busy machine adds to."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _told(arguments: Sequence[str]) -> str:
+    return " ".join(["python", *arguments])
+
+
+def _last(output: str) -> str:
+    """Its last line."""
+    return next(iter(output.strip().splitlines()[::-1]), "")

@@ -160,9 +160,14 @@ def test_words_make_batches_of_the_published_sizes(tmp_path: Path) -> None:
 def test_a_program_that_fails_says_why(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no such thing"):
         said(["-c", "raise SystemExit('no such thing')"], tmp_path)
-    with pytest.raises(RuntimeError, match="never said 'done'.*half way"):
+    with pytest.raises(RuntimeError, match="never said 'done', and ended with 'half way'"):
         until("done", ["-c", "print('half way')"], tmp_path)
-    assert 0 < until("done", ["-c", "import time; print('done', flush=True); time.sleep(60)"], tmp_path) < 60
+
+
+def test_the_processor_is_counted_up_to_a_line_and_not_the_clock(tmp_path: Path) -> None:
+    waits = "import time; time.sleep(0.5); print('done', flush=True); time.sleep(60)"
+    works = "import time\nwhile time.process_time() < 0.5: pass\nprint('done', flush=True); time.sleep(60)"
+    assert 0 < until("done", ["-c", waits], tmp_path) < 0.5 <= until("done", ["-c", works], tmp_path) < 5
 
 
 def test_the_peak_of_memory_is_remembered_when_it_is_free_again() -> None:

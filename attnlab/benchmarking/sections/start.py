@@ -1,6 +1,6 @@
 """From the command `train` to the end of its first training step, against Python starting to the end of
-`import torch, pytorch_lightning`: as installed here, and as if without SciPy and Matplotlib, which
-torchmetrics, a part of Lightning, imports wherever they are installed."""
+`import torch, pytorch_lightning`, in seconds of the processor: as installed here, and as if without SciPy and
+Matplotlib, which torchmetrics, a part of Lightning, imports wherever they are installed."""
 
 import tempfile
 from collections.abc import Iterator
