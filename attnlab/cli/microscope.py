@@ -42,7 +42,7 @@ from attnlab.text import counted, wrapped
 
 def microscope(arguments: list[str], doc: str | None) -> int:
     """`scripts/microscope.py`: bias, variance, cosine and cost of gradient estimates at one place."""
-    options = parser("microscope", "[KEY=VALUE ...] [--draws N] [--seed N] [--advise] [--localise]", doc)
+    options = parser("microscope", "[KEY=VALUE ...] [--draws N] [--seed N] [--advise]", doc)
     told = "settings of attention; several values, with commas, are measured one after the other"
     options.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=told)
     options.add_argument(
