@@ -25,6 +25,11 @@ beta and on sources of one length: a CSV and a picture each. With --advise, what
 to use there, for a --target error. runs=FOLDER --account holds it to account:
 over runs that were trained with callbacks=microscope, whether those with less
 error early in training ended with more accuracy.
+
+  python scripts/microscope.py --localise
+
+The place of a peak, read off a map of scores by softargmax and by argmax:
+errors, bias and the gradient that each way of training leaves, against beta.
 """
 
 from pathlib import Path
@@ -46,7 +51,10 @@ def microscope(arguments: list[str], doc: str | None) -> int:
     told = "settings of attention; several values, with commas, are measured one after the other"
     options.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help=told)
     options.add_argument(
-        "--draws", type=int, metavar="N", help="estimates of each; 100,000 unless given, of a run 256"
+        "--draws",
+        type=int,
+        metavar="N",
+        help="estimates of each; 100,000 unless given, of a run 256, of --localise 1,000 maps",
     )
     options.add_argument(
         "--seed", type=int, default=0, metavar="N", help="of every draw; %(default)s unless given"
@@ -55,6 +63,8 @@ def microscope(arguments: list[str], doc: str | None) -> int:
     options.add_argument(
         "--markdown", action="store_true", help="one table with papers, as docs/mechanisms.md has it"
     )
+    told = "read the place of a peak off a map of scores"
+    options.add_argument("--localise", action="store_true", help=told)
     options.add_argument("--advise", action="store_true", help="of a run: what to use there")
     options.add_argument(
         "--target", type=float, default=0.1, metavar="X", help="relative error to reach; %(default)s"
@@ -74,6 +84,7 @@ def _microscope(
     seed: int,
     config_dir: str | None,
     markdown: bool,
+    localise: bool,
     advise: bool,
     target: float,
     over: list[str],
@@ -89,13 +100,20 @@ def _microscope(
         raise ConfigurationError(
             f"{foreign[0]} is no setting of attention, which is all that is measured here"
         )
-    least, usual = (8, 256) if "run" in asked else (2, 100_000)
+    least, usual = (8, 256) if "run" in asked else (2, 1000 if localise else 100_000)
     draws = usual if draws is None else draws
     if draws < least or seed < 0 or not target > 0:
         came = f"got {draws}, {seed} and {target}"
         raise ConfigurationError(
             f"--draws must be at least {least}, --seed at least 0 and --target above 0, {came}"
         )
+    if localise:
+        flags = [*["--markdown"] * markdown, *["--advise"] * advise, *["--account"] * accounted]
+        if told := [*overrides, *folders, *flags, *["--over"] * bool(over), *["--trust"] * bool(trust)]:
+            raise ConfigurationError(
+                f"{told[0]} is not asked of --localise, which takes --draws and --seed alone"
+            )
+        return _localise(draws, seed)
     if accounted != ("runs" in asked) or (accounted and len(asked) + len(rest) > 1):
         raise ConfigurationError("--account is asked of runs, and of nothing else: runs=FOLDER --account")
     if accounted:
@@ -131,6 +149,17 @@ def _survey(overrides: list[str], draws: int, seed: int, markdown: bool) -> int:
     tell(f"{counted(len(jobs), 'mechanism')}, {draws:,} estimates of each on {len(survey.PROBLEMS)} losses")
     seen = counting(jobs, len(jobs), "mechanism")
     for line in [survey.markdown(seen, draws, seed)] if markdown else survey.lines(jobs, draws, seed):
+        print(line, flush=True)
+    return SUCCESS
+
+
+def _localise(maps: int, seed: int) -> int:
+    """The place of a peak."""
+    tell("reading places off maps; loading torch")
+    from attnlab.microscope import localise
+
+    localise.torch.set_num_threads(1)  # small tensors are fastest with one
+    for line in localise.lines(maps, seed):
         print(line, flush=True)
     return SUCCESS
 

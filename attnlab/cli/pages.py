@@ -59,8 +59,8 @@ def noted(notes: Iterable[object]) -> str:
 
 _NOTES = 4
 """As many sentences about the runs of a sweep; all of them are in each run's status.json."""
-# said in sentences where there is anything to say
-_SAID = ("unfinished", "unknown_examples", "accuracy_ceiling")
+# said in sentences where there is anything to say, or what follows from other figures
+_SAID = ("unfinished", "unknown_examples", "accuracy_ceiling", "bayes_accuracy", "regret")
 
 
 def table(results: Mapping[str, float]) -> str:

@@ -12,10 +12,12 @@ from attnlab.metric import POSITIVE, SHARE, Metric
 
 METRICS = "attnlab.training.metrics"
 _OTHERS = {
+    "bayes_accuracy": Metric(better="", unit="share, 0 to 1", bounds=SHARE),
     "accuracy": Metric(better="higher", unit="share, 0 to 1", bounds=SHARE),
     "mass": Metric(better="higher", unit="share, 0 to 1", bounds=SHARE),
     "unknown_examples": Metric(better="", unit="lines", bounds=POSITIVE),
     "accuracy_ceiling": Metric(better="", unit="share, 0 to 1", bounds=SHARE),
+    "regret": Metric(better="lower", unit="share", bounds=(-1.0, 1.0)),
     "soft_argmax_gap": Metric(better="", unit="soft minus argmax accuracy", bounds=(-1.0, 1.0)),
     "examples_per_second": Metric(better="higher", unit="examples a second", bounds=POSITIVE),
     "surrogate": Metric(better="", unit="nats a token"),  # that of REINFORCE rises as the model learns

@@ -21,7 +21,7 @@ from attnlab.runs.limits import (
     refuse_precision,
 )
 from attnlab.settings import EvaluateAs
-from attnlab.tasks.task import Collected
+from attnlab.tasks.task import Collected, Synthetic, Task
 from attnlab.training.resuming import DamagedCheckpoint, read
 
 _TERMINATION = "SIGTERM"
@@ -127,4 +127,13 @@ def measure(
         gap = {"val/soft_argmax_gap": accuracy["soft"] - accuracy["argmax"]}
     training.evaluate_as, training.figures = built.config["evaluate_as"], results
     counts = built.task.counts if isinstance(built.task, Collected) else {}
-    return results | gap | dict(counts)
+    return results | gap | dict(counts) | regrets(built.task, results)
+
+
+def regrets(task: Task, results: Mapping[str, float]) -> dict[str, float]:
+    """Bayes-optimal accuracy less sequence accuracy, and the former, of each exam of which it is known."""
+    known = task.bayes_accuracy() if isinstance(task, Synthetic) else {}
+    exams = {tag: tag.partition("/")[0] for tag in known}
+    return known | {
+        f"{exam}/regret": known[tag] - results[f"{exam}/sequence_accuracy"] for tag, exam in exams.items()
+    }

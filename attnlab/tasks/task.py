@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from attnlab.randomness import generator_for
@@ -55,9 +55,14 @@ _Generate = Callable[[torch.Generator, int], Batch]
 EXAM_BATCH = 250
 
 
+def _certain(batch: Batch) -> Float[Tensor, "B"]:
+    return torch.ones(len(batch.source), dtype=torch.float64)
+
+
 class Synthetic:
     """Examples without end. Training draws from the stream of the seed; validation and test are the same exam
-    for all seeds. `generate_test` makes a test that differs from what is trained."""
+    for all seeds. `generate_test` makes a test that differs from what is trained; `best` says how probable
+    the most probable target of each source is, None where that cannot be computed."""
 
     def __init__(
         self,
@@ -68,6 +73,7 @@ class Synthetic:
         longest_target: int,
         exam: Exam,
         generate_test: _Generate | None = None,
+        best: Callable[[Batch], Float[Tensor, "B"] | None] = _certain,
     ):
         self.generate, self.generate_test = generate, generate_test or generate
         self.seed = seed
@@ -75,7 +81,7 @@ class Synthetic:
         self.source_symbols = self.target_symbols = symbols
         self.longest_target = longest_target
         self.steps_per_epoch = exam["steps_per_epoch"]
-        self.exam = exam
+        self.exam, self.best = exam, best
         for make in (self.generate, self.generate_test):
             make(generator_for(seed, "train", 0), 1)  # settings that no example can meet are refused now
 
@@ -90,6 +96,16 @@ class Synthetic:
     def test(self) -> Iterator[Batch]:
         """`test_examples` examples."""
         return self._exam(self.generate_test, "test", self.exam["test_examples"])
+
+    def bayes_accuracy(self) -> dict[str, float]:
+        """The accuracy of whoever says the most probable target of each source of an exam, by its tag."""
+        exams = {"val": self.validation, "test": self.test}
+        found = {name: [self.best(batch) for batch in exam()] for name, exam in exams.items()}
+        return {
+            f"{name}/bayes_accuracy": torch.cat(parts).mean().item()  # pyright: ignore
+            for name, parts in found.items()
+            if all(part is not None for part in parts)
+        }
 
     def _exam(self, generate: _Generate, name: str, examples: int) -> Iterator[Batch]:
         for start in range(0, examples, EXAM_BATCH):

@@ -1,6 +1,9 @@
 """Every synthetic task on disk: reproducible, apart, and right by a slow check of each example's
 definition."""
 
+import itertools
+import math
+import statistics
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -102,7 +105,22 @@ def majority(source: list[int], settings: dict[str, Any]) -> tuple[list[int], li
     return [winner], [set()]
 
 
+def localise(source: list[int], settings: dict[str, Any]) -> tuple[list[int], list[set[int]]]:
+    """Without noise: where it is highest, from there on lower with the distance alone."""
+    dimensions = settings["dimensions"]
+    size = round(len(source) ** (1 / dimensions))
+    places = list(itertools.product(range(size), repeat=dimensions))
+    top = source.index(max(source))
+    for place, symbol in zip(places, source, strict=True):
+        apart = [abs(x - c) for x, c in zip(place, places[top], strict=True)]
+        apart = [min(x, size - x) for x in apart] if settings["circle"] else apart
+        height = math.exp(-sum(x * x for x in apart) / (2 * settings["width"] ** 2))
+        assert symbol == SPECIAL + round((height + 0.5) / 2 * (settings["symbols"] - 1))
+    return [SPECIAL + c for c in places[top]], [{top}] * dimensions
+
+
 DEFINITIONS: dict[str, Definition] = {
+    "localise": localise,
     "copy": copy,
     "reverse": reverse,
     "sort": sort,
@@ -114,6 +132,7 @@ DEFINITIONS: dict[str, Definition] = {
     "addition": addition,
 }
 TARGETS: dict[str, Callable[[int, dict[str, Any]], int]] = {
+    "localise": lambda n, settings: settings["dimensions"],
     "max_retrieval": lambda n, settings: 1,
     "majority": lambda n, settings: 1,
     "flip_flop": lambda n, settings: 1,
@@ -142,6 +161,8 @@ def targets_of(name: str, lengths: Iterable[int], settings: dict[str, Any]) -> s
 
 def length_of(name: str, symbols: int, settings: dict[str, Any]) -> int:
     """What counts as the length of a source of so many symbols."""
+    if "dimensions" in settings:
+        return round(symbols ** (1 / settings["dimensions"]))
     each = {"lookup": settings.get("key_length", 1), "flip_flop": 2, "addition": 2}.get(name, 1)
     length, rest = divmod(symbols - prefix(name, settings), each)
     assert rest == 0
@@ -156,7 +177,14 @@ def examples(name: str, task: Any) -> Iterator[tuple[list[int], list[int], list[
             yield source.tolist(), target.tolist(), [set(row.nonzero()[:, 0].tolist()) for row in gold]
 
 
-FORMS = [pytest.param(name, {}, id=name) for name in TASKS]
+CLEAR = {"localise": {"noise": 0.0}}
+"""Settings under which the source alone says what is right."""
+FORMS = [pytest.param(name, CLEAR.get(name, {}), id=name) for name in TASKS]
+FORMS += [
+    pytest.param("localise", {"noise": 0.0, "dimensions": 2, "width": 0.7}, id="localise, a square"),
+    pytest.param("localise", {"noise": 0.0, "circle": True, "width": 1.3}, id="localise, a circle"),
+    pytest.param("localise", {"noise": 0.0, "circle": True, "dimensions": 2}, id="localise, a torus"),
+]
 FORMS += [
     pytest.param("lookup", {"key_length": size, "shared": shared}, id=f"lookup of {size}, {shared} shared")
     for size, shared in ((2, 0), (3, 2))
@@ -373,3 +401,71 @@ def test_a_value_taken_without_its_key_is_right_as_often_as_is_said():
 def test_what_is_kept_may_stand_anywhere():
     batch = make("selective_copy", batch_size=20_000, kept=3, shortest=8, longest=8).train(0)
     assert all(near(batch.gold.any(1)[:, place], 3 / 8) for place in range(8))
+
+
+# --- what can be known ---
+
+
+@pytest.mark.parametrize("name", [name for name in TASKS if name != "localise"])
+def test_whoever_reads_the_source_is_always_right(name: str):
+    assert make(name, validation_examples=3, test_examples=3).bayes_accuracy() == {
+        "val/bayes_accuracy": 1.0,
+        "test/bayes_accuracy": 1.0,
+    }
+
+
+def posterior(source: list[int], settings: dict[str, Any]) -> dict[tuple[int, ...], float]:
+    """P(centre | levels) by a plain loop over both centres and all places."""
+    dimensions, steps = settings["dimensions"], settings["symbols"] - 1
+    size = round(len(source) ** (1 / dimensions))
+    places = list(itertools.product(range(size), repeat=dimensions))
+    noise = statistics.NormalDist(0, settings["noise"])
+
+    def height(place: tuple[int, ...], centre: tuple[int, ...]) -> float:
+        apart = [abs(x - c) for x, c in zip(place, centre, strict=True)]
+        apart = [min(x, size - x) for x in apart] if settings["circle"] else apart
+        return math.exp(-sum(x * x for x in apart) / (2 * settings["width"] ** 2))
+
+    def likely(symbol: int, mean: float) -> float:
+        level = symbol - SPECIAL
+        low, high = ((level + half) / steps * 2 - 0.5 - mean for half in (-0.5, 0.5))
+        below = 0.0 if level == 0 else noise.cdf(low)
+        return (1.0 if level == steps else noise.cdf(high)) - below
+
+    found = {}
+    for centre in places:
+        means = [
+            [max(height(place, centre), settings["second"] * height(place, other)) for place in places]
+            for other in places
+        ]
+        found[centre] = sum(math.prod(map(likely, source, mean)) for mean in means)
+    return {centre: value / sum(found.values()) for centre, value in found.items()}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"second": 0.8}, {"circle": True}, {"dimensions": 2, "longest": 4, "shortest": 3, "second": 0.6}],
+    ids=str,
+)
+def test_the_best_that_can_be_said_of_a_noisy_peak_is_found_by_enumeration(given: dict[str, Any]):
+    settings = {**read("task", "localise")[1], **given}
+    task = make("localise", batch_size=5, **given)
+    batch = task.train(0)
+    assert (batch.source == PAD).any(), "sizes differ"
+    expected = [
+        max(posterior([s for s in source.tolist() if s != PAD], settings).values()) for source in batch.source
+    ]
+    torch.testing.assert_close(task.best(batch), torch.tensor(expected, dtype=torch.float64))
+
+
+def test_two_peaks_of_one_height_leave_a_guess():
+    """Two centres of 5 places: the same with probability 1 / 5, else each as probable as the other."""
+    batch = (task := make("localise", batch_size=4000, noise=0.0, second=1.0, shortest=5, longest=5)).train(0)
+    best = task.best(batch)
+    assert set(best.unique().tolist()) == {0.5, 1.0}
+    assert abs(best.mean().item() - 0.6) < 5 * (0.2 * 0.8 / 4000) ** 0.5 / 2
+
+
+def test_a_place_without_a_symbol_of_its_own_is_refused():
+    with pytest.raises(ValueError, match="longest must be at most symbols, got longest=9 and symbols=8"):
+        make("localise", longest=9, symbols=8)
