@@ -30,7 +30,7 @@ from attnlab.training.lightning_module import Training
 
 class Microscope(Callback):
     """Every `every` steps, or at the end of a run that has fewer, on a fixed batch of the validation and the
-    weights as they are: microscope.csv in the run's folder, a row for each mechanism and place; in TensorBoard
+    weights as they are: microscope.csv in the run's folder, a row a mechanism and place; in TensorBoard
     microscope/<mechanism>/{relative_bias,expected_bias,cosine,relative_variance,signal_to_noise,
     squared_error,cost,milliseconds} at all weights, the image microscope/bias_against_variance, and the text
     microscope/what_to_use.
