@@ -1,7 +1,7 @@
 """What the experiments show, as docs/findings.md says it.
 
-`python tests/helpers/findings.py [FOLDER [NAME ...]]` runs them, or those that are named, in a folder, where what
-is there already is not run again, and writes their commands, tables and pictures into the page.
+`python tests/helpers/findings.py [FOLDER [NAME ...]]` runs them, or those that are named, in a folder, where
+what is there already is not run again, and writes their commands, tables and pictures into the page.
 """
 
 import re
@@ -50,6 +50,14 @@ EXPERIMENTS = {
             "task=majority attention=soft,hard_reinforce,hard_exact,argmax_straight_through "
             "trainer.max_steps=300",
             "task=majority attention=soft evaluate_as=argmax trainer.max_steps=300",
+        )
+    ),
+    "decides": Experiment(
+        (
+            "task=max_retrieval,flip_flop,selective_copy,lookup,addition attention=soft,oracle "
+            "task.longest=16 trainer.max_steps=300",
+            "task=max_retrieval,flip_flop,selective_copy,lookup,addition attention=soft "
+            "evaluate_as=argmax task.longest=16 trainer.max_steps=300",
         )
     ),
 }
