@@ -33,8 +33,8 @@ FIGURES = (
 )
 CURVES = "Mean over seeds and 95 % interval at each step, of the parameters of that step."
 _LENGTHS = (
-    "Mean and 95 % interval over seeds at lengths that were not trained; dashed, what the lead at the length "
-    "of training predicts."
+    "Mean and 95 % interval over seeds at lengths that were not trained; dashed, what the leads at the "
+    "length of training predict."
 )
 _GRADIENT = (
     "Geometric mean over seeds; dashed, what the softmax lets through, times one constant for each group."
