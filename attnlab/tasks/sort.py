@@ -13,8 +13,7 @@ def sort(seed: int, batch_size: int, **settings: Unpack[Sequences]) -> Synthetic
     """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; every position of a symbol is
     right for it.
 
-    A guess of a symbol is right with probability 1 / symbols on average over the steps, a reader of the source
-    always.
+    A guess of a symbol is right with probability 1 / symbols, a reader of the source always.
     """
 
     def generate(generator: torch.Generator, examples: int) -> Batch:
