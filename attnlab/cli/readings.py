@@ -41,7 +41,8 @@ def _law(base: AtLength, found: Sequence[AtLength]) -> str:
     keeps = f"up to {predicted:,.0f} positions" if predicted < math.inf else "at any length"
     said = (
         f"At {base.length} symbols the right position leads by {base.figures['lead']:.2f} nats over the mean "
-        f"of the others: by the law of this attention it is predicted to keep half of the weight {keeps}."
+        f"of the others, in the mean over steps: by the law of this attention, step by step, it is predicted "
+        f"to keep half of the weight {keeps}."
     )
     if measured is None:
         return f"{said} Measured: it does not fall below a half between two of these lengths."

@@ -68,11 +68,13 @@ class Break(NamedTuple):
     measured: float
     accuracy: float  # measured, of the sequence accuracy
 
-    def agrees(self, longest: int) -> bool:
-        """Whether the prediction is within a factor of 2, or, where nothing broke up to the longest length,
-        not below half of it."""
+    def agrees(self, shortest: int, longest: int) -> bool:
+        """Whether the prediction is within a factor of 2; where nothing broke up to the longest length, or
+        all at the shortest already, whether it is not below half of that, or not above twice this."""
         if self.measured > longest:
             return self.predicted * _NEAR > longest
+        if self.measured <= shortest:
+            return self.predicted <= _NEAR * shortest
         return 1 / _NEAR <= self.predicted / self.measured <= _NEAR
 
 
@@ -89,32 +91,37 @@ def table(groups: Sequence[ByLength]) -> str:
     """Predicted and measured breaks, and how often they agree; "" where nothing can be predicted."""
     if not (found := breaks(groups)):
         return ""
-    longest, wide = _longest(groups), max(len(one.label) for one in found) + 2
+    ends, wide = _ends(groups), max(len(one.label) for one in found) + 2
     lines = [
         "length at which half is lost",
         f"{'group':{wide}}{'predicted':>11}{'attention':>11}{'accuracy':>11}",
     ]
     for one in found:
-        cells = (_number(value, longest) for value in one[1:])
+        cells = (_number(value, *ends) for value in one[1:])
         lines.append(f"{one.label:{wide}}" + "".join(f"{cell:>11}" for cell in cells))
     return "\n".join([*lines, "", filled(verdict(groups))])
 
 
 def verdict(groups: Sequence[ByLength]) -> str:
     """How often the law was right, in a sentence; "" where it says nothing."""
-    found, longest = breaks(groups), _longest(groups)
-    right = sum(one.agrees(longest) for one in found)
+    if not (found := breaks(groups)):
+        return ""
+    shortest, longest = _ends(groups)
+    right = sum(one.agrees(shortest, longest) for one in found)
     return (
-        f"What the lead at the length of training predicts was within a factor of {_NEAR:g} in {right} of "
+        f"What the leads at the length of training predict was within a factor of {_NEAR:g} in {right} of "
         f"{len(found)} groups; the longest sequences had {longest:,} symbols."
-    ) * bool(found)
+    )
 
 
-def _longest(groups: Sequence[ByLength]) -> int:
-    return max(length for group in groups for length in group.lengths)
+def _ends(groups: Sequence[ByLength]) -> tuple[int, int]:
+    lengths = [length for group in groups for length in group.lengths]
+    return min(lengths), max(lengths)
 
 
-def _number(value: float, longest: int) -> str:
+def _number(value: float, shortest: int, longest: int) -> str:
+    if value <= shortest:
+        return f"<= {shortest:,}"
     return f"> {longest:,}" if value > longest else f"{value:,.0f}"
 
 

@@ -21,7 +21,7 @@ FIGURES = (
 )
 """What is measured at each length, where the task has it."""
 PREDICTED = ("predicted_mass", "predicted_break")
-"""What the lead at the length of training says of the weight at a length, and of where it falls below a half;
+"""What the leads at the length of training say of the weight at a length, and of where it falls below a half;
 absent where no step has one right position."""
 
 
@@ -48,8 +48,8 @@ def predicted_share(lead: float, length: int) -> float:
 
 
 def measured_break(found: Sequence[AtLength], figure: str = "alignment_mass") -> float | None:
-    """The length at which a figure falls below a half, between two lengths by a line over log n; the first
-    where it is below there already, None where it does not fall."""
+    """The length at which a figure falls below a half, between two lengths by a line over log n: the first
+    where it is below already, None where it never is."""
     if found and found[0].figures.get(figure, math.nan) < 0.5:
         return float(found[0].length)
     for before, after in zip(found, found[1:], strict=False):

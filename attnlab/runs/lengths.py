@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from attnlab.building import Built, make_task
@@ -20,7 +20,7 @@ from attnlab.runs.law import PREDICTED, AtLength, keep
 from attnlab.settings import LONGEST
 from attnlab.tasks.batch import PAD
 from attnlab.tasks.task import Task
-from attnlab.training.answers import Predictions
+from attnlab.training.answers import Predictions, predictions
 from attnlab.training.exams import OURS, Tally, divided, free_running, teacher_forced
 from attnlab.training.metrics import Measure, Ratio
 
@@ -36,13 +36,19 @@ def largest_weight(seen: Predictions) -> Ratio:
 def lead(seen: Predictions) -> Ratio:
     """log p(right position) - log of the mean p of the others, a step with one right position of several: by
     how much, in nats, it leads what softmax adds up beside it."""
+    leads, known = _leads(seen)
+    return torch.where(known, leads, 0.0), known
+
+
+def _leads(seen: Predictions) -> tuple[Float[Tensor, "N B T"], Bool[Tensor, "N B T"]]:
+    """The lead of every step, and whether it has one."""
     gold = seen.batch.gold.expand_as(seen.probs)
     there = (seen.batch.source != PAD)[:, None].expand_as(seen.probs)
     others = there.sum(-1) - 1
     known = (gold.sum(-1) == 1) & seen.valid & (others > 0)
     right = (seen.probs.double() * gold).sum(-1)
     mean = (1 - right).clamp_min(_LEAST) / others.clamp_min(1)
-    return torch.where(known, right.clamp_min(_LEAST).log() - mean.log(), 0.0), known
+    return right.clamp_min(_LEAST).log() - mean.log(), known
 
 
 _LEAST = 1e-12
@@ -90,61 +96,73 @@ def at_lengths(
     model.eval()
     trained, rule = built.config["task"]["longest"], built.training.rule
     at = {trained: examined(model, _task(built, trained, examples), rule, device)}
-    law = _law(built, at[trained].get("lead"), trained)
+    law = _law(built, _spread(model, _task(built, trained, examples), rule, device), trained)
     for length in sorted({*lengths, trained}):
         told(f"{examples:,} sequences of {length} symbols")
         figures = at.get(length) or examined(model, _task(built, length, examples), rule, device)
         yield AtLength(length, figures | law(length))
 
 
-def _law(built: Built, lead: float | None, trained: int) -> Callable[[int], dict[str, float]]:
+@torch.no_grad()
+def _spread(model: Model, task: Task, rule: Selector, device: Any) -> Float[Tensor, " N"] | None:
+    """The leads of the test of a task, as quantiles; None where no step has one right position."""
+    found = []
+    for whole in task.test():
+        for part in divided(model, whole.to(device), rule):
+            leads, known = _leads(predictions(model, part, rule))
+            found.append(leads[known])
+    leads = torch.cat(found)
+    shares = (torch.arange(_QUANTILES, dtype=leads.dtype, device=leads.device) + 0.5) / _QUANTILES
+    return leads.quantile(shares) if len(leads) else None
+
+
+def _law(built: Built, leads: Float[Tensor, " N"] | None, trained: int) -> Callable[[int], dict[str, float]]:
     """What is predicted of a length, by PREDICTED."""
-    if lead is None:
+    if leads is None:
         return lambda length: {}
-    share = own_law(built.mechanism.distribution, lead, trained)
+    share = own_law(built.mechanism.distribution, leads, trained)
     end = break_of(share)
     return lambda length: dict(zip(PREDICTED, (share(length), end), strict=True))
 
 
-def own_law(distribution: Distribution, lead_: float, trained: int) -> Callable[[int], float]:
+def own_law(distribution: Distribution, leads: Float[Tensor, " N"], trained: int) -> Callable[[int], float]:
     """The weight of a position among n that leads by a gap g, all others alike, under a distribution, as a
-    function of n; g is the gap at which it leads by so many nats at the length of training.
+    function of n: the mean over gaps, each that at which it leads by so many nats at the length of training.
 
-    The mean over places, since a distribution may depend on where it stands. With softmax of any beta it is
-    `law.predicted_share`.
+    The mean over places too, since a distribution may depend on where it stands. With softmax of any beta it
+    is the mean of `law.predicted_share`.
     """
 
-    def at(gap: float, length: int) -> Float[Tensor, " T"]:
-        places = torch.linspace(0, length - 1, min(length, _PLACES)).round().long()
-        parameter = next(distribution.parameters(), next(distribution.buffers(), torch.zeros(())))
-        scores = parameter.new_zeros(1, 1, len(places), length, dtype=torch.float32)
-        scores[0, 0, torch.arange(len(places)), places] = gap
+    def at(gaps: Float[Tensor, " N"], length: int) -> Float[Tensor, "N P"]:
+        places = torch.linspace(0, length - 1, min(length, _PLACES)).round().long().to(gaps.device)
+        scores = gaps.new_zeros(1, len(gaps), len(places), length, dtype=torch.float32)
+        scores[0, :, torch.arange(len(places)), places] = gaps[:, None].float()
         mask = torch.ones_like(scores, dtype=torch.bool)
-        inputs = AttentionInput(scores, mask, ~mask, places.to(scores.device))
-        probs = distribution(inputs).probs[0, 0]
-        return probs[torch.arange(len(places)), places].double()
+        probs = distribution(AttentionInput(scores, mask, ~mask, places)).probs[0]
+        return probs[:, torch.arange(len(places)), places].double()
 
-    def leads(gap: float) -> float:
-        right = at(gap, trained)
+    def led(gaps: Float[Tensor, " N"]) -> Float[Tensor, " N"]:
+        right = at(gaps, trained)
         others = ((1 - right) / max(trained - 1, 1)).clamp_min(_LEAST)
-        return (right.clamp_min(_LEAST).log() - others.log()).mean().item()
+        return (right.clamp_min(_LEAST).log() - others.log()).mean(-1)
 
-    low, high = 0.0, 1.0
-    while leads(high) < lead_ and high < _HIGHEST:
-        high *= 2
+    low, high = torch.full_like(leads, -_HIGHEST), torch.full_like(leads, _HIGHEST)
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (middle, high) if leads(middle) < lead_ else (low, middle)
+        below = led(middle) < leads
+        low, high = torch.where(below, middle, low), torch.where(below, high, middle)
     return functools.cache(lambda length: at(high, length).mean().item())
 
 
-_PLACES, _HIGHEST, _HALVINGS = 16, 1e4, 30
+_QUANTILES, _PLACES, _HIGHEST, _HALVINGS = 32, 8, 1e4, 45
 
 
 def break_of(share: Callable[[int], float]) -> float:
     """The least number of positions at which a share is below a half; infinite where it is not up to
-    LONGEST, or always is."""
-    if share(1) < 0.5 or share(LONGEST) >= 0.5:
+    LONGEST."""
+    if share(1) < 0.5:
+        return 1.0
+    if share(LONGEST) >= 0.5:
         return math.inf
     low, high = 1, LONGEST
     while high - low > 1:

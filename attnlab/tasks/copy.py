@@ -10,7 +10,10 @@ from attnlab.tasks.task import Synthetic, aligned, close, sequences
 
 
 def copy(seed: int, batch_size: int, **settings: Unpack[Sequences]) -> Synthetic:
-    """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; target t comes from source t."""
+    """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; target t comes from source t.
+
+    A guess of a symbol is right with probability 1 / symbols, a reader of the source always.
+    """
 
     def generate(generator: torch.Generator, examples: int) -> Batch:
         source, length = sequences(generator, examples, settings)

@@ -11,7 +11,10 @@ from attnlab.tasks.task import Synthetic, aligned, close, sequences
 
 def reverse(seed: int, batch_size: int, **settings: Unpack[Sequences]) -> Synthetic:
     """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; target t comes from source n - 1
-    - t of n."""
+    - t of n.
+
+    A guess of a symbol is right with probability 1 / symbols, a reader of the source always.
+    """
 
     def generate(generator: torch.Generator, examples: int) -> Batch:
         source, length = sequences(generator, examples, settings)

@@ -11,7 +11,10 @@ from attnlab.tasks.task import Synthetic, close, sequences
 
 def sort(seed: int, batch_size: int, **settings: Unpack[Sequences]) -> Synthetic:
     """Sequences of `shortest` to `longest` uniform symbols out of `symbols`; every position of a symbol is
-    right for it."""
+    right for it.
+
+    A guess of a symbol is right with probability 1 / symbols, a reader of the source always.
+    """
 
     def generate(generator: torch.Generator, examples: int) -> Batch:
         source, length = sequences(generator, examples, settings)

@@ -26,9 +26,11 @@ from attnlab.training.metrics import Measure
 from attnlab.training.metrics.likelihood import nll, token_accuracy
 from attnlab.training.optimizers import Configure, clip
 from attnlab.training.recording import Recording
+from attnlab.training.saturation import softmax_jacobian
 
 # examples of a training batch whose figures are taken; those of a whole one would cost a third of a step
 _PART = 16
+_TAKEN = (nll, token_accuracy, softmax_jacobian)
 
 
 class Training(Recording):
@@ -131,7 +133,7 @@ class Training(Recording):
         self.model.eval()
         tally = Tally()
         for part in first_examples((batch for batch, _ in self.parts), _PART):
-            tally.add(teacher_forced(self.model, part, self.rule, (nll, token_accuracy)))
+            tally.add(teacher_forced(self.model, part, self.rule, _TAKEN))
         self.model.train()
         return tally.figures("train")
 

@@ -1,7 +1,7 @@
 """What the experiments show, as docs/findings.md says it.
 
-`python tests/helpers/findings.py [FOLDER]` runs them in a folder, where what is there already is not run
-again, and writes their commands, tables and pictures into the page.
+`python tests/helpers/findings.py [FOLDER [NAME ...]]` runs them, or those that are named, in a folder, where
+what is there already is not run again, and writes their commands, tables and pictures into the page.
 """
 
 import re
@@ -24,7 +24,7 @@ class Experiment(NamedTuple):
     """Sweeps that are compared with each other, in a folder of their own."""
 
     sweeps: tuple[str, ...]
-    picture: str = ""  # of the comparison, which the page shows
+    pictures: tuple[str, ...] = ()  # of the comparison, which the page shows
 
     def commands(self, name: str) -> list[str]:
         """What is typed for it."""
@@ -39,16 +39,25 @@ EXPERIMENTS = {
             "sigmoid,differential,hard_reinforce",
             "experiment=length attention=soft evaluate_as=argmax",
         ),
-        "lengths.png",
+        ("lengths.png",),
     ),
     "beta_phase": Experiment(
-        ("experiment=beta_phase attention=soft attention.beta=0.5,2,10 task.gap=1,4",), "lengths.png"
+        ("experiment=beta_phase attention=soft attention.beta=0.5,2,10,50,250,1000 task.gap=1,4",),
+        ("lengths.png", "gradient.png"),
     ),
     "majority": Experiment(
         (
             "task=majority attention=soft,hard_reinforce,hard_exact,argmax_straight_through "
             "trainer.max_steps=300",
             "task=majority attention=soft evaluate_as=argmax trainer.max_steps=300",
+        )
+    ),
+    "decides": Experiment(
+        (
+            "task=max_retrieval,flip_flop,selective_copy,lookup,addition attention=soft,oracle "
+            "task.longest=16 trainer.max_steps=300",
+            "task=max_retrieval,flip_flop,selective_copy,lookup,addition attention=soft "
+            "evaluate_as=argmax task.longest=16 trainer.max_steps=300",
         )
     ),
 }
@@ -71,9 +80,10 @@ def measured(name: str, folder: Path) -> str:
         "",
         f"{machine(1)['processor']}, one thread, {minutes:.0f} minutes in all.",
     ]
-    if experiment.picture:
-        shutil.copy(folder / "comparison" / name / experiment.picture, PAGE.with_name(f"{name}.png"))
-        said += ["", f"![{name}: what was measured, and dashed what was predicted]({name}.png)"]
+    for picture in experiment.pictures:
+        kept = f"{name}_{picture}"
+        shutil.copy(folder / "comparison" / name / picture, PAGE.with_name(kept))
+        said += ["", f"![{name}: what was measured, and dashed what was predicted]({kept})"]
     return "\n".join(said)
 
 
@@ -83,7 +93,7 @@ def main() -> None:
         folder = Path(sys.argv[1]) if sys.argv[1:] else Path(temporary)
         if not (folder / "scripts").exists():
             prepare(folder, PAGE)
-        for name in EXPERIMENTS:
+        for name in sys.argv[2:] or EXPERIMENTS:
             marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end -->)", re.DOTALL)
             found = measured(name, folder)
             text = PAGE.read_text(encoding="utf-8")
