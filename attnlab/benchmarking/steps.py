@@ -48,7 +48,7 @@ def backward(built: Built, batch: Batch, position: int, optimizer: Optimizer | N
     one."""
     randomness = Randomness(generator_for(built.config["seed"], "draws", position))
     taken = taken_by(built.model, batch, built.mechanism.selector, randomness)
-    losses, valid = token_losses(taken.logits, batch.target), batch.target != PAD
+    losses, valid = token_losses(taken.readout, batch.target), batch.target != PAD
     surrogate = built.mechanism.estimator(losses, taken, valid)
     loss = surrogate.loss.sum() / valid.sum() + surrogate.auxiliary.sum() / valid.sum()
     if optimizer is not None:

@@ -58,4 +58,10 @@ class Attention(nn.Module):
 
 def attend(weights: Float[Tensor, "*K T S"], values: Float[Tensor, "*B S R"]) -> Float[Tensor, "*K T R"]:
     """sum_s weights_s * values_s, for every alternative and step."""
-    return weights.to(values.dtype) @ values
+    weights = weights.to(values.dtype)
+    if values.ndim == weights.ndim and len(values) == len(weights):
+        return weights @ values
+    # the same values for every alternative: as further steps, since matmul would copy the values for each
+    values = values[0] if values.ndim == weights.ndim else values
+    alternatives = weights.movedim(0, -3)  # *B K T S
+    return (alternatives.flatten(-3, -2) @ values).unflatten(-2, alternatives.shape[-3:-1]).movedim(-3, 0)

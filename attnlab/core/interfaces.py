@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from attnlab.core.readout import Readout
 from attnlab.facts import Facts
 from attnlab.randomness import Randomness
 
@@ -87,14 +88,19 @@ class Site(NamedTuple):
 class Pass(NamedTuple):
     """What a model says about a batch, and where it chose on the way."""
 
-    logits: Float[Tensor, "K B T V"]  # of the target symbol, for every alternative
+    readout: Float[Tensor, "K B T V"] | Readout  # of the target symbol, for every alternative
     sites: Mapping[str, Site]
+
+    @property
+    def logits(self) -> Float[Tensor, "K B T V"]:
+        """Of the target symbol, for every alternative: all in one."""
+        return self.readout.logits() if isinstance(self.readout, Readout) else self.readout
 
     @property
     def mass(self) -> Float[Tensor, "#K B #T"]:
         """How much each alternative counts: as the site says that branched; 1 where none did."""
-        one = self.logits.new_ones(1, self.logits.size(1), 1)
-        return max((site.selection.mass for site in self.sites.values()), key=len, default=one)
+        masses = [site.selection.mass for site in self.sites.values()]
+        return max(masses, key=len) if masses else self.logits.new_ones(1, self.logits.size(1), 1)
 
 
 class Placement(NamedTuple):

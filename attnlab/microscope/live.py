@@ -85,7 +85,7 @@ class Probe:
 
         with torch.enable_grad():
             taken = model(batch, noted, randomness)
-            losses, valid = token_losses(taken.logits, batch.target), batch.target != PAD
+            losses, valid = token_losses(taken.readout, batch.target), batch.target != PAD
             surrogate = estimator(losses, taken, valid).loss.sum() / valid.sum()
         # where choices reach on, later scores differ between alternatives, and no two estimates have the same
         places = {SCORES: scores} if self.alone else {}

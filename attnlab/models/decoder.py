@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from attnlab.core.readout import Readout
 from attnlab.models.encoder import Cell
 from attnlab.randomness import dropout, part
 from attnlab.tasks.batch import PAD
@@ -61,3 +62,20 @@ class Decoder(nn.Module):
     ) -> Float[Tensor, "K B T V"]:
         """Logits of the next symbol for every alternative."""
         return self.output(torch.tanh(self.from_state(states) + context))
+
+    def readout(self, states: Float[Tensor, "1 B T Q"], contexts: Float[Tensor, "K B 1 R"]) -> Readout:
+        """The same, some alternatives at a time.
+
+        tanh(x) = 2 sigmoid(2 x) - 1, so that output(tanh(x)) is a linear map of the sigmoid, which costs a
+        tenth of a tanh; where numbers are short, the sigmoid's differences would be rounded off.
+        """
+        state, output = self.from_state(states).contiguous(), self.output
+        numbers = state[0].numel() // state.size(-1) * (state.size(-1) + output.out_features)
+        if torch.finfo(state.dtype).bits < 32:
+            return Readout(lambda some: output(torch.tanh(state + some)), contexts, numbers)
+        weight, bias, twice = 2 * output.weight, output.bias - output.weight.sum(-1), 2 * state
+
+        def read(some: Float[Tensor, "k B 1 R"]) -> Float[Tensor, "k B T V"]:
+            return nn.functional.linear(torch.sigmoid(twice + some), weight, bias)
+
+        return Readout(read, 2 * contexts, numbers)

@@ -1,5 +1,6 @@
 """What training, exams, decoding and the microscope ask of a model."""
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from attnlab.core.attention import Memory
 from attnlab.core.choosing import choosing
 from attnlab.core.interfaces import Choose, Pass, Placement, Selection, Selector, Site
+from attnlab.core.readout import Readout
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import BOS, Batch
 
@@ -123,13 +125,20 @@ def _together(tensors: list[Tensor], axis: int) -> Tensor:
     return torch.cat([tensor.expand(most, *tensor.shape[1:]) for tensor in tensors], axis)
 
 
-def token_losses(logits: Float[Tensor, "K B T V"], target: Int[Tensor, "B T"]) -> Float[Tensor, "K B T"]:
+Logits = Float[Tensor, "K B T V"] | Readout
+
+
+def token_losses(logits: Logits, target: Int[Tensor, "B T"]) -> Float[Tensor, "K B T"]:
     """-log p(target symbol) in nats, for every alternative."""
+    if isinstance(logits, Readout):
+        return torch.cat([*logits.each(lambda part: token_losses(part, target))])
     repeated = target.expand(logits.shape[:-1])
     losses = nn.functional.cross_entropy(logits.flatten(0, -2), repeated.flatten(), reduction="none")
     return losses.view(logits.shape[:-1])
 
 
-def predict(logits: Float[Tensor, "K B T V"], mass: Float[Tensor, "#K B #T"]) -> Float[Tensor, "B T V"]:
+def predict(logits: Logits, mass: Float[Tensor, "#K B #T"]) -> Float[Tensor, "B T V"]:
     """log sum_K mass * softmax(logits): log-probabilities of the next symbol, mixed over alternatives."""
+    if isinstance(logits, Readout):
+        return reduce(torch.logaddexp, logits.each(predict, mass))
     return torch.logsumexp(mass.log()[..., None] + logits.log_softmax(-1), 0)

@@ -60,7 +60,9 @@ class Seq2Seq(Model):
         states, carried = self.decoder(self.decoder.embedding(previous), state.carried, randomness.generator)
         query = states[None]
         context, selection = self.attention(query, memory, choose, first=state.taken)
-        taken = Pass(self.decoder.read(query, context), {"attention": Site(selection, query, "step")})
+        enumerated = len(context) > 1 and context.size(-2) == 1
+        read = self.decoder.readout if enumerated else self.decoder.read
+        taken = Pass(read(query, context), {"attention": Site(selection, query, "step")})
         return taken, _State(carried, state.taken + previous.size(1))
 
     def forward(self, batch: Batch, choose: Choose, randomness: Randomness) -> Pass:

@@ -22,7 +22,7 @@ from attnlab.building import Built, assemble, make, make_task
 from attnlab.config.checking import data_files
 from attnlab.config.trust import EVERYTHING
 from attnlab.core.schedules import Scheduled
-from attnlab.models.model import taken_by
+from attnlab.models.model import taken_by, token_losses
 from attnlab.randomness import Randomness, generator_for
 from attnlab.runs.lengths import refuse_lengths
 from attnlab.tasks.batch import Batch
@@ -153,7 +153,8 @@ def refuse_precision(built: Built, trainer: pl.Trainer) -> None:
         model: Any = trainer.precision_plugin.convert_module(copy.deepcopy(built.model))
         with trainer.precision_plugin.forward_context():
             randomness = Randomness(generator_for(0, "trial"))
-            taken_by(model, examples, built.mechanism.selector, randomness).logits.sum().backward()
+            taken = taken_by(model, examples, built.mechanism.selector, randomness)
+            token_losses(taken.readout, examples.target).sum().backward()
     except RuntimeError as error:
         raise ValueError(
             f"trainer.precision={precision}: this processor cannot compute this model in it "

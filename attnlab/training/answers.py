@@ -37,23 +37,25 @@ class Outputs(NamedTuple):
 def read(model: Model, batch: Batch, rule: Selector) -> Pass:
     """What a model reads by an evaluation rule, the right prefix given."""
     taken = taken_by(model, batch, rule, Randomness(torch.Generator(batch.source.device)))
-    return in_turn(rule, taken, before_each(token_losses(taken.logits, batch.target)))
+    if rule.distribution.apart:
+        return taken
+    return in_turn(rule, taken, before_each(token_losses(taken.readout, batch.target)))
 
 
 def predictions(model: Model, batch: Batch, rule: Selector) -> Predictions:
     """What a model predicts of a batch, read by a rule."""
     taken = read(model, batch, rule)
-    log_probs = predict(taken.logits, taken.mass)
+    log_probs = predict(taken.readout, taken.mass)
     return Predictions(batch, log_probs, alignment(model, batch, taken), batch.target != PAD)
 
 
 def alignment(model: Model, batch: Batch, taken: Pass) -> Float[Tensor, "N B T S"]:
     """The distributions over the source that a pass chose from, one for each site and head between source and
     target; none where no such site chooses."""
-    none = taken.logits.new_zeros(0, *batch.target.shape, batch.source.size(1))
     found = [taken.sites[name].selection.probs[0] for name, place in model.sites.items() if place.aligned]
-    each = [probs.movedim(0, -3).reshape(-1, len(probs), *probs.shape[-2:]) for probs in found]
-    return torch.cat([none, *each])
+    if not found:
+        return taken.logits.new_zeros(0, *batch.target.shape, batch.source.size(1))
+    return torch.cat([probs.movedim(0, -3).reshape(-1, len(probs), *probs.shape[-2:]) for probs in found])
 
 
 def outputs(

@@ -94,7 +94,7 @@ class Training(Recording):
 
         with naming_nan(self.model, self.trainer.global_step + 1, run):
             taken = run()
-        losses, valid = token_losses(taken.logits, batch.target), batch.target != PAD
+        losses, valid = token_losses(taken.readout, batch.target), batch.target != PAD
         surrogate = self.estimator(losses, taken, valid)
         together, batches = self.trainer.accumulate_grad_batches, int(self.trainer.num_training_batches)
         others = [index for index in group(batch_idx, together, batches) if index != batch_idx]
