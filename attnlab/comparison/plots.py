@@ -18,7 +18,7 @@ from attnlab.comparison.metrics import axis_label, facts
 from attnlab.comparison.records import Comparison, Field, Row, fields
 
 DARK = ("#4da3e0", "#f08a4b", "#2fc79a", "#e0a0c4", "#f0b429", "#8fd0f5", "#e8e8e8")
-_MARKERS = "osD^vPX"
+_MARKERS = "osD^vPX*"  # not as many as colours, so that 56 groups look different
 _TOGETHER, _APART, ROWS = 7, 12, 40  # curves in one panel, curves with a panel each, groups in a plot
 WIDTH, _LINE = 5.2, 0.17  # inches: a phone shows letters of nine points then; a line of text
 SETTINGS: Any = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False}

@@ -54,9 +54,9 @@ EXPERIMENTS = {
     ),
     "decides": Experiment(
         (
-            "task=max_retrieval,flip_flop,selective_copy,lookup,addition attention=soft,oracle "
+            "task=max_retrieval,selective_copy,lookup,addition attention=soft,oracle "
             "task.longest=16 trainer.max_steps=300",
-            "task=max_retrieval,flip_flop,selective_copy,lookup,addition attention=soft "
+            "task=max_retrieval,selective_copy,lookup,addition attention=soft "
             "evaluate_as=argmax task.longest=16 trainer.max_steps=300",
         )
     ),

@@ -108,3 +108,6 @@ def test_what_to_know_is_kept_with_the_run(place: Path) -> None:
     assert any("of 6 examples, 6 were in training too" in note for note in status["notes"])
     results = json.loads((folder / "results.json").read_text())
     assert results["val/unknown_examples"] == 0 and results["val/accuracy_ceiling"] == 1
+    assert not any(tag.endswith("regret") for tag in results), (
+        "nobody knows what is best for a person's own data"
+    )

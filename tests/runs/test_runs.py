@@ -80,6 +80,10 @@ def test_figures_are_logged_under_their_tags(done: Path) -> None:
     )
     splits = {f"{split}/{name}" for split in ("val", "test") for name in (*measured, "attention_entropy")}
     assert splits <= set(results(done))
+    for split in ("val", "test"):
+        found = results(done)
+        assert found[f"{split}/bayes_accuracy"] == 1
+        assert found[f"{split}/regret"] == 1 - found[f"{split}/sequence_accuracy"] > 0
     assert [bool(row["val/nll"]) for row in rows] == [False, True, False, True, True]
 
 
