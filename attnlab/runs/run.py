@@ -140,7 +140,7 @@ def ending(trainer: pl.Trainer, built: Built) -> str:
         if limit is not None and 0 < limit <= reached:
             return f"trainer.{name}={limit} is reached"
     if any(isinstance(one, Learned) and one.shown for one in trainer.callbacks):  # pyright: ignore
-        return f"a validation shows, at 95 %, an accuracy above stop_at={built.config['stop_at']}"
+        return f"more than stop_at={built.config['stop_at']} are right, at 95 %"
     return "trainer.max_time is over, or a callback asked to stop"
 
 

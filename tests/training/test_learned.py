@@ -54,7 +54,7 @@ def test_a_run_ends_at_the_first_validation_that_shows_it_and_is_until_then_that
     assert ended(folder_in(tmp_path)) == [40, "trainer.max_steps=40 is reached"]
     capsys.readouterr()
     assert train([*COMMAND, f"runs_dir={stopped.parents[2]}"], None) == 0
-    assert f"ended        at step {step}: a validation shows" in capsys.readouterr().out
+    assert f"ended        at step {step}: more than stop_at=0.95" in capsys.readouterr().out
 
 
 def test_an_interrupted_run_ends_at_the_same_step(stopped: Path, tmp_path: Path) -> None:
