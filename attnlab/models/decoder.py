@@ -63,19 +63,28 @@ class Decoder(nn.Module):
         """Logits of the next symbol for every alternative."""
         return self.output(torch.tanh(self.from_state(states) + context))
 
-    def readout(self, states: Float[Tensor, "1 B T Q"], contexts: Float[Tensor, "K B 1 R"]) -> Readout:
-        """The same, some alternatives at a time.
+    def readout(
+        self, states: Float[Tensor, "1 B T Q"], contexts: Float[Tensor, "K B #T R"]
+    ) -> Float[Tensor, "K B T V"] | Readout:
+        """The same, some alternatives at a time where they are enumerated: the same ones at all steps.
 
         tanh(x) = 2 sigmoid(2 x) - 1, so that output(tanh(x)) is a linear map of the sigmoid, which costs a
         tenth of a tanh; where numbers are short, the sigmoid's differences would be rounded off.
         """
-        state, output = self.from_state(states).contiguous(), self.output
+        output = self.output
+        if len(contexts) == 1 or contexts.size(-2) > 1 or type(output) is not nn.Linear:  # nor what wraps one
+            return self.read(states, contexts)
+        state = self.from_state(states).contiguous()
         numbers = state[0].numel() // state.size(-1) * (state.size(-1) + output.out_features)
         if torch.finfo(state.dtype).bits < 32:
-            return Readout(lambda some: output(torch.tanh(state + some)), contexts, numbers)
-        weight, bias, twice = 2 * output.weight, output.bias - output.weight.sum(-1), 2 * state
+            return Readout(_by_tanh, contexts, (state, output.weight, output.bias), numbers)
+        shared = 2 * state, 2 * output.weight, output.bias - output.weight.sum(-1)
+        return Readout(_by_sigmoid, 2 * contexts, shared, numbers)
 
-        def read(some: Float[Tensor, "k B 1 R"]) -> Float[Tensor, "k B T V"]:
-            return nn.functional.linear(torch.sigmoid(twice + some), weight, bias)
 
-        return Readout(read, 2 * contexts, numbers)
+def _by_tanh(contexts: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return nn.functional.linear(torch.tanh(state + contexts), weight, bias)
+
+
+def _by_sigmoid(contexts: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    return nn.functional.linear((state + contexts).sigmoid_(), weight, bias)

@@ -34,6 +34,8 @@ class Model(nn.Module):
     sites: dict[str, Placement]
     longest: int | None = None
     """The longest source or output that it can read or say, in symbols; None where there is no limit."""
+    in_parts = False
+    """Whether its passes hold a `Readout`, so that no exam has the logits of all alternatives in memory."""
 
     def encode(self, source: Int[Tensor, "B S"], choose: Choose, randomness: Randomness) -> Encoded:
         """The source, padded at its end, as something to take steps on."""
@@ -131,7 +133,7 @@ Logits = Float[Tensor, "K B T V"] | Readout
 def token_losses(logits: Logits, target: Int[Tensor, "B T"]) -> Float[Tensor, "K B T"]:
     """-log p(target symbol) in nats, for every alternative."""
     if isinstance(logits, Readout):
-        return torch.cat([*logits.each(lambda part: token_losses(part, target))])
+        return logits.of_each(lambda part: token_losses(part, target))
     repeated = target.expand(logits.shape[:-1])
     losses = nn.functional.cross_entropy(logits.flatten(0, -2), repeated.flatten(), reduction="none")
     return losses.view(logits.shape[:-1])

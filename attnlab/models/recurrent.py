@@ -32,6 +32,8 @@ class Seq2Seq(Model):
     once.
     """
 
+    in_parts = True
+
     def __init__(self, encoder: Encoder, attention: Attention, decoder: Decoder):
         super().__init__()
         self.encoder = encoder
@@ -60,9 +62,7 @@ class Seq2Seq(Model):
         states, carried = self.decoder(self.decoder.embedding(previous), state.carried, randomness.generator)
         query = states[None]
         context, selection = self.attention(query, memory, choose, first=state.taken)
-        enumerated = len(context) > 1 and context.size(-2) == 1
-        read = self.decoder.readout if enumerated else self.decoder.read
-        taken = Pass(read(query, context), {"attention": Site(selection, query, "step")})
+        taken = Pass(self.decoder.readout(query, context), {"attention": Site(selection, query, "step")})
         return taken, _State(carried, state.taken + previous.size(1))
 
     def forward(self, batch: Batch, choose: Choose, randomness: Randomness) -> Pass:

@@ -40,21 +40,23 @@ class Tally:
         return {f"{prefix}/{name}": self.above[name] / below for name, below in self.below.items() if below}
 
 
-NUMBERS = 2**28
-"""How many an evaluation may hold in one tensor: 1 GiB of float32."""
+NUMBERS = 2**26
+"""How many an evaluation may hold in one tensor: 256 MiB of float32."""
 
 
 def divided(model: Model, batch: Batch, rule: Selector, beams: int = 1) -> Iterator[Batch]:
     """The batch in as many parts as memory asks for; figures are sums over examples, whatever their part.
 
-    An example is counted as K ((S + T) W + S T) numbers: K alternatives, which are S where every position is
-    enumerated and else 1, each as often as there are beams, and W the rows of the largest weight, those of
-    the vocabulary included; weights of attention are S T.
+    An example is counted as K ((S + T) W + S T) + K (S + W) numbers: K alternatives, which are S where every
+    position is enumerated and else 1, each as often as there are beams, and W the rows of the largest weight,
+    those of the vocabulary included; weights of attention are S T, and what an alternative reads S + W. Where
+    a model reads alternatives in parts, the first K is 1.
     """
     alternatives = beams * (batch.source.size(1) if isinstance(rule, Enumeration) else 1)
     widest = max(len(parameter) for parameter in model.parameters() if parameter.ndim)
     positions, steps = batch.source.size(1), batch.target.size(1)
-    each = alternatives * ((positions + steps) * widest + positions * steps)
+    whole = beams if model.in_parts else alternatives
+    each = whole * ((positions + steps) * widest + positions * steps) + alternatives * (positions + widest)
     size = max(1, NUMBERS // each)
     for start in range(0, len(batch.source), size):
         yield Batch(*(tensor[start : start + size] for tensor in batch))

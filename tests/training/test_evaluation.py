@@ -151,6 +151,7 @@ def test_a_batch_is_divided_as_memory_asks_and_its_figures_are_the_same(
     whole, largest = measured(subject, rule, batch)
     budget = largest // 4
     monkeypatch.setattr("attnlab.training.exams.NUMBERS", budget)
+    monkeypatch.setattr("attnlab.core.readout.TOGETHER", 1)
     assert [len(part.source) for part in divided(subject.model, batch, subject.training.rule)] != [11]
     divided_figures, divided_largest = measured(subject, rule, batch)
     assert divided_figures == pytest.approx(whole, abs=1e-12) and divided_largest <= budget
