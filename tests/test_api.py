@@ -3,12 +3,12 @@
 import pytest
 import torch
 from enumeration import names
+from seldom import seldom
 from torch import Tensor
 from torch.nn.functional import scaled_dot_product_attention
 
 import attnlab
 from attnlab.config.checking import ConfigurationError
-from tests.helpers.seldom import seldom
 
 SHAPES = {"a row": (), "a batch": (2,), "heads": (2, 3)}
 

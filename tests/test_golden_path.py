@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 import pytest
+from seldom import seldom
 
 from attnlab.cli.train import train
-from tests.helpers.seldom import seldom
 
 EASY = [
     "task.shortest=2",

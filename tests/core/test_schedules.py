@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 import torch
 from enumeration import choose, names
+from seldom import seldom
 from torch import Tensor
 
 from attnlab.building import assemble, make_part
@@ -24,7 +25,6 @@ from attnlab.runs.measuring import measure
 from attnlab.runs.run import load, train
 from attnlab.settings import EvaluateAs
 from attnlab.training.lightning_module import Training
-from tests.helpers.seldom import seldom
 
 SMALL = [
     "model.hidden_size=6",

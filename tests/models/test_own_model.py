@@ -10,12 +10,12 @@ import pytest
 import torch
 from readme import ROOT, blocks
 from running import LITTLE, Killed, folder_in, killed_at, metrics, results, same
+from seldom import seldom
 
 from attnlab.cli.evaluate import evaluate
 from attnlab.cli.predict import predict
 from attnlab.cli.train import train
 from attnlab.training.resuming import load
-from tests.helpers.seldom import seldom
 
 PAGE = ROOT / "docs" / "models.md"
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from seldom import seldom
 from test_sites import TARGET, VALID, Small, averaged, exact, losses_of
 from torch import Tensor, nn
 
@@ -24,7 +25,6 @@ from attnlab.models.model import shifted, taken_by
 from attnlab.models.transformer import Transformer, chosen_by, transformer
 from attnlab.randomness import Randomness
 from attnlab.tasks.batch import EOS, PAD, Batch
-from tests.helpers.seldom import seldom
 
 SOURCE = torch.tensor([[4, 6, 5, 7], [5, 4, PAD, PAD], [7, PAD, PAD, PAD]])
 ANSWER = torch.tensor([[5, 4, 6, EOS], [6, EOS, PAD, PAD], [EOS, PAD, PAD, PAD]])

@@ -4,13 +4,13 @@ import re
 from pathlib import Path
 
 import pytest
+from seldom import seldom
 
 from attnlab.config.composing import compose
 from attnlab.runs import folders
 from attnlab.runs import identity as provenance
 from attnlab.runs.naming import safe
 from attnlab.runs.sweeps import plan
-from tests.helpers.seldom import seldom
 
 CONSTANTS = [
     "task.validation_examples=10",

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import pytorch_lightning.callbacks
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from seldom import seldom
 
 from attnlab.cli.train import train
 from attnlab.comparison import load_runs
@@ -21,7 +22,6 @@ from attnlab.runs.identity import identity
 from attnlab.training.callbacks.checkpoints import Checkpoints
 from attnlab.training.lightning_module import Training
 from attnlab.training.resuming import load
-from tests.helpers.seldom import seldom
 
 Write = Callable[..., str]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from seldom import seldom
 
 from attnlab.cli import pages
 from attnlab.cli.train import train
@@ -17,7 +18,6 @@ from attnlab.config.places import CONFIGS
 from attnlab.runs import folders, sweeps
 from attnlab.runs import identity as provenance
 from attnlab.runs.sweeps import plan
-from tests.helpers.seldom import seldom
 
 ROOT = Path(__file__).parents[2]
 SMALL = [

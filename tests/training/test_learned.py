@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+from running import Killed, folder_in, killed_at, metrics, results
 from scipy.stats import binomtest
 
 from attnlab.cli.evaluate import evaluate
 from attnlab.cli.train import train
 from attnlab.training.callbacks.learned import at_least
-from tests.helpers.running import Killed, folder_in, killed_at, metrics, results
 
 EASY = "task.shortest=1 task.longest=1 task.symbols=2 task.steps_per_epoch=4 task.validation_examples=100"
 EASY += (

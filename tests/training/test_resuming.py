@@ -13,11 +13,11 @@ import torch
 from pytorch_lightning import Trainer
 from pytorch_lightning.trainer import call
 from running import LITTLE, Killed, folder_in, killed_at, metrics, results, same
+from seldom import seldom
 
 from attnlab.cli.train import train
 from attnlab.randomness import generator_for
 from attnlab.runs import run as runs
-from tests.helpers.seldom import seldom
 
 CHOICES: dict[str, list[list[str]]] = {
     "data": [["task=reverse", "task.steps_per_epoch=5"], ["task=copy", "task.steps_per_epoch=7"], ["pairs"]],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 from running import LITTLE, Killed, captured, folder_in, killed_at, metrics, results, same
+from seldom import seldom
 from torch import Tensor
 from torch.nn.utils import get_total_norm
 
@@ -20,7 +21,6 @@ from attnlab.runs import folders, limits
 from attnlab.runs import run as runs
 from attnlab.tasks.batch import PAD
 from attnlab.training.exams import teacher_forced
-from tests.helpers.seldom import seldom
 
 PLAIN = ["optimizer=sgd", "optimizer.momentum=0", "trainer.gradient_clip_val=null"]
 UNEQUAL = [*LITTLE, "task=copy", "task.shortest=1", "task.longest=9", "task.steps_per_epoch=5"]
