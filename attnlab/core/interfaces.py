@@ -96,6 +96,10 @@ class Pass(NamedTuple):
         """Of the target symbol, for every alternative: all in one."""
         return self.readout.logits() if isinstance(self.readout, Readout) else self.readout
 
+    def whole(self) -> "Pass":
+        """The same with its logits read, once for all who ask for them."""
+        return self._replace(readout=self.logits)
+
     @property
     def mass(self) -> Float[Tensor, "#K B #T"]:
         """How much each alternative counts: as the site says that branched; 1 where none did."""

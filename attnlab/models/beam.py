@@ -55,7 +55,7 @@ def beam_search(
         taken, state = model.step(
             symbol, state, memory, choosing(selector, randomness, model.sites, gold), randomness
         )
-        taken = in_turn(selector, taken, earlier, before)
+        taken = in_turn(selector, taken, earlier, before).whole()
         following = predict(taken.logits, taken.mass)[:, 0].unflatten(0, best.ended.shape)
         width = best.ended.size(1)
         best, origin = _extended(best, following, beams, normalised)

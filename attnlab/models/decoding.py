@@ -30,7 +30,7 @@ def greedy(model: Model, batch: Batch, selector: Selector, limit: int) -> Int[Te
     earlier = torch.zeros(1, len(symbol), 1, device=device)
     for _ in range(limit):
         taken, state = model.step(symbol, state, memory, choose, randomness)
-        taken = in_turn(selector, taken, earlier, before)
+        taken = in_turn(selector, taken, earlier, before).whole()
         log_probs = predict(taken.logits, taken.mass)
         best = log_probs.index_fill(-1, never, -torch.inf).argmax(-1)
         symbol = torch.where(running, best, PAD)
