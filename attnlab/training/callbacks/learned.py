@@ -1,7 +1,5 @@
 """A run that has learned its task need not go on."""
 
-from typing import Any
-
 from pytorch_lightning import Callback, Trainer
 
 from attnlab.training.lightning_module import Training
@@ -16,24 +14,18 @@ class Learned(Callback):
 
     def __init__(self, accuracy: float):
         self.accuracy = accuracy
-        self.examples, self.shown = 0, False
-
-    def on_validation_start(self, trainer: Trainer, pl_module: Training) -> None:
-        self.examples = 0
-
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: Training, outputs: Any, batch: Any, *args: Any
-    ) -> None:
-        self.examples += len(batch.source)
+        self.shown = False
 
     def on_validation_end(self, trainer: Trainer, pl_module: Training) -> None:
         if trainer.state.fn == "fit" and not trainer.sanity_checking:
-            right = pl_module.figures["val/sequence_accuracy"]
-            self.shown = at_least(right, self.examples) > self.accuracy
+            right, examples = (
+                part["sequence_accuracy"] for part in (pl_module.tally.above, pl_module.tally.below)
+            )
+            self.shown = at_least(right / examples, examples) > self.accuracy
             trainer.should_stop |= self.shown
 
 
-def at_least(share: float, number: int) -> float:
+def at_least(share: float, number: int | float) -> float:
     """The lower end of Wilson's interval of a share that was found among so many,
     (p + z^2 / 2n - z sqrt(p (1 - p) / n + z^2 / 4n^2)) / (1 + z^2 / n)."""
     half = SURE**2 / number / 2
