@@ -90,9 +90,10 @@ def _train_one(overrides: list[str]) -> int:
     composition = compose(overrides)
     data = data_digests(composition.tree)
     folder = folders.folder_of(composition, data)
-    whole = to_the_end(composition)
-    if may_stop(composition, overrides) and folders.folder_of(whole, data).exists() > folder.exists():
-        composition, folder = whole, folders.folder_of(whole, data)  # of a sweep, or of an earlier version
+    if may_stop(composition, overrides) and not folder.exists():
+        whole = to_the_end(composition)
+        if (there := folders.folder_of(whole, data)).exists():  # of a sweep, or of an earlier version
+            composition, folder = whole, there
     if composition.tree["fresh"]:
         aside = folders.move_aside(folder)
         if aside is not None:
