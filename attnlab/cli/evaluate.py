@@ -39,10 +39,11 @@ from attnlab import shell
 from attnlab.cli.answers import SUCCESS, answered, shown, version
 from attnlab.cli.pages import noted, table
 from attnlab.config.arguments import HELP, options_and_trust, overrides_in
-from attnlab.config.checking import ConfigurationError, check, texts, unknown_keys
+from attnlab.config.checking import ConfigurationError, check, texts
 from attnlab.config.help import keys_page
 from attnlab.config.overrides import key_of, parse
 from attnlab.config.trainer import OF_MEASURING, measuring_conflicts
+from attnlab.config.unknown import unknown_keys
 from attnlab.progress import tell
 from attnlab.runs import kept, origin
 from attnlab.runs.kept import ASKED

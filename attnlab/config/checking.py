@@ -14,7 +14,7 @@ from attnlab.config.code_names import mark_of, marked, named_in, problem_of
 from attnlab.config.handed import HANDED
 from attnlab.config.moved import MOVED
 from attnlab.config.signatures import UnknownTarget, facts_of, settings_of, signature_of
-from attnlab.config.synonyms import choice_meant, key_meant
+from attnlab.config.synonyms import key_meant
 from attnlab.files import is_file
 from attnlab.settings import (
     BatchSize,
@@ -128,28 +128,6 @@ def _rules(path: str, node: Any) -> dict[str, Any]:
         return {}
 
 
-def unknown_keys(settings: Mapping[str, Any], tree: Mapping[str, Any]) -> dict[str, str]:
-    """Key -> what to say about it, for settings that a configuration does not have."""
-    known = _keys_of(tree)
-    owned = {
-        f"trainer.{name}": f"trainer.{name} is not offered: {why}" for name, (_, why) in trainer.OWNED.items()
-    }
-    return {
-        key: owned.get(key) or f"{key} is not a setting{key_meant(key, value, known) or '; --help lists all'}"
-        for key, value in settings.items()
-        if key not in known
-    }
-
-
-def _keys_of(tree: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys = []
-    for name, value in tree.items():
-        keys.append(prefix + name)
-        if isinstance(value, Mapping):
-            keys += _keys_of(value, f"{prefix}{name}.")
-    return [key for key in keys if not key.endswith("_target_")]
-
-
 def _factory_problems(path: str, node: Any, choice: str, unread: Collection[str] = ()) -> list[str]:
     """Problems of a node that names a factory and its settings."""
     if not isinstance(node, dict) or not isinstance(node.get("_target_"), str):
@@ -250,10 +228,3 @@ def _sentence(detail: Any) -> str:
         .replace("True, False", "true, false")
     )
     return "is missing" if detail["type"] == "missing" else message[:1].lower() + message[1:]
-
-
-def not_offered(group: str, choice: Any, offered: list[str]) -> str:
-    """What to say about a choice that does not exist."""
-    listed = f"{group} is one of {', '.join(offered)}"
-    said = f"{group}={choice} does not exist{choice_meant(group, choice, offered)}"
-    return f"{said}\n{listed}" if "\n" in said else f"{said}; {listed}"

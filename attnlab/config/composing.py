@@ -22,12 +22,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
-from attnlab.config.checking import GROUPS, ConfigurationError, check, not_offered, texts, unknown_keys
+from attnlab.config.checking import GROUPS, ConfigurationError, check, texts
 from attnlab.config.doors import apply
 from attnlab.config.engine import places_in, refuse_foreign, refuse_hidden, refuse_in_experiment
 from attnlab.config.moved import move, typed_today
 from attnlab.config.overrides import first_lines, key_of, parse
 from attnlab.config.places import CONFIGS
+from attnlab.config.unknown import not_offered, unknown_keys
 
 
 class Composition(NamedTuple):

@@ -11,13 +11,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from attnlab import shell
-from attnlab.config.checking import GROUPS, HANDED, ConfigurationError, not_offered
+from attnlab.config.checking import GROUPS, HANDED, ConfigurationError
 from attnlab.config.choice_files import Key, keys_of, settings_in
 from attnlab.config.code_names import marked, offered
 from attnlab.config.composing import choices
 from attnlab.config.engine import places_in
 from attnlab.config.places import CONFIGS
 from attnlab.config.signatures import UnknownTarget, facts_of, settings_of
+from attnlab.config.unknown import not_offered
 from attnlab.text import filled
 
 ROOT = CONFIGS / "train.yaml"
