@@ -38,7 +38,7 @@ from typing import TYPE_CHECKING, Any
 from attnlab import shell
 from attnlab.cli.answers import SUCCESS, answered, shown, version
 from attnlab.cli.pages import noted, table
-from attnlab.config.arguments import HELP, options_and_trust, overrides_in
+from attnlab.config.arguments import HELP, options_and_trust, overrides_in, values_of
 from attnlab.config.checking import ConfigurationError, check, texts
 from attnlab.config.help import keys_page
 from attnlab.config.overrides import key_of, parse
@@ -72,9 +72,9 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
     if not typed:
         usage = unbroken(shell.script("evaluate", "RUN"))
         raise ConfigurationError(f"the folder of a run must be given:\n{usage}\n--help tells more")
-    show, typed = _option("--show", typed)
-    lengths, typed = _option("--lengths", typed)
-    number, lengths = _number(show), _lengths(lengths)
+    show, typed = values_of(("--show",), typed)
+    lengths, typed = values_of(("--lengths",), typed)
+    number, lengths = _number(*show[-1:]), _lengths(*lengths[-1:])
     rules, typed = "--rules" in typed, [word for word in typed if word != "--rules"]
     folder, overrides = Path(typed[0]), overrides_in(typed[1:])
     tree, state, best, _ = opened(folder, trusted)
@@ -120,19 +120,7 @@ def _evaluate(typed: list[str], trusted: list[str]) -> int:
     return SUCCESS
 
 
-def _option(name: str, typed: list[str]) -> tuple[str | None, list[str]]:
-    """The value of an option, the last one said, None without it; and what is typed besides."""
-    value, rest, words = None, [], iter(typed)
-    for word in words:
-        option, _, said = word.partition("=")
-        if option == name:
-            value = said or next(words, "")
-        else:
-            rest.append(word)
-    return value, rest
-
-
-def _lengths(said: str | None) -> list[int]:
+def _lengths(said: str | None = None) -> list[int]:
     """The lengths of `--lengths N,N,...`; none without it."""
     if said is None:
         return []
@@ -144,7 +132,7 @@ def _lengths(said: str | None) -> list[int]:
     return sorted(set(numbers))
 
 
-def _number(said: str | None) -> int:
+def _number(said: str | None = None) -> int:
     """How many examples `--show N` asks for, 0 without it."""
     if said is None:
         return 0
