@@ -95,8 +95,9 @@ def at_lengths(
     model, device = built.model, next(built.model.parameters()).device
     model.eval()
     trained, rule = built.config["task"]["longest"], built.training.rule
-    at = {trained: examined(model, _task(built, trained, examples), rule, device)}
-    law = _law(built, _spread(model, _task(built, trained, examples), rule, device), trained)
+    known = _task(built, trained, examples)
+    at = {trained: examined(model, known, rule, device)}
+    law = _law(built, _spread(model, known, rule, device), trained)
     for length in sorted({*lengths, trained}):
         told(f"{examples:,} sequences of {length} symbols")
         figures = at.get(length) or examined(model, _task(built, length, examples), rule, device)
