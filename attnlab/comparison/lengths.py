@@ -9,7 +9,8 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from attnlab.comparison.plots import SETTINGS, canvas, legend, style
+from attnlab.comparison.numbers import NEAR, near
+from attnlab.comparison.plots import SETTINGS, bars, canvas, legend, style
 from attnlab.comparison.records import Row
 from attnlab.comparison.statistics import INTERVALS as METHODS
 from attnlab.comparison.statistics import Summary, summarise
@@ -18,8 +19,6 @@ from attnlab.text import filled
 
 _FIGURES = {"alignment_mass": "weight of the right positions", "sequence_accuracy": "sequence accuracy"}
 _SHARE = (0.0, 1.0)
-_NEAR = 2.0
-"""The factor within which a prediction is called right."""
 
 
 class ByLength(NamedTuple):
@@ -72,10 +71,10 @@ class Break(NamedTuple):
         """Whether the prediction is within a factor of 2; where nothing broke up to the longest length, or
         all at the shortest already, whether it is not below half of that, or not above twice this."""
         if self.measured > longest:
-            return self.predicted * _NEAR > longest
+            return self.predicted * NEAR > longest
         if self.measured <= shortest:
-            return self.predicted <= _NEAR * shortest
-        return 1 / _NEAR <= self.predicted / self.measured <= _NEAR
+            return self.predicted <= NEAR * shortest
+        return near(self.predicted, self.measured)
 
 
 def breaks(groups: Sequence[ByLength]) -> list[Break]:
@@ -109,7 +108,7 @@ def verdict(groups: Sequence[ByLength]) -> str:
     shortest, longest = _ends(groups)
     right = sum(one.agrees(shortest, longest) for one in found)
     return (
-        f"What the leads at the length of training predict was within a factor of {_NEAR:g} in {right} of "
+        f"What the leads at the length of training predict was within a factor of {NEAR:g} in {right} of "
         f"{len(found)} groups; the longest sequences had {longest:,} symbols."
     )
 
@@ -135,11 +134,9 @@ def drawn(groups: Sequence[ByLength]) -> Figure:
         for place, group in enumerate(groups):
             colour, marker = style(place)
             several = group.summaries.get(name, [])
-            means = [summary.mean for summary in several]
-            panel.plot(group.lengths[: len(means)], means, color=colour, marker=marker, markersize=4)
-            for length, (_, _, _, lower, upper) in zip(group.lengths, several, strict=False):
-                if lower is not None:
-                    panel.plot([length, length], [lower, upper], color=colour, linewidth=2, alpha=0.4)
+            means, lengths = [summary.mean for summary in several], group.lengths[: len(several)]
+            panel.plot(lengths, means, color=colour, marker=marker, markersize=4)
+            bars(panel, lengths, several, colour, 0.4)
             if name == "alignment_mass" and group.shares:
                 panel.plot(group.lengths, group.shares, "--", color=colour, linewidth=1)
         panel.set(ylim=(-0.02, 1.02), xscale="log")

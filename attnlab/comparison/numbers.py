@@ -1,4 +1,12 @@
-"""Numbers as people read them."""
+"""Numbers as people read them, and as predictions are held to them."""
+
+NEAR = 2.0
+"""The factor within which a prediction is called right."""
+
+
+def near(predicted: float, measured: float) -> bool:
+    """Whether a prediction is right within that factor, either way."""
+    return 1 / NEAR <= predicted / measured <= NEAR
 
 
 def figure(value: float | None, signed: bool = False) -> str:

@@ -16,6 +16,7 @@ from attnlab.comparison.against import Series, logarithmic
 from attnlab.comparison.curves import Curve
 from attnlab.comparison.metrics import axis_label, facts
 from attnlab.comparison.records import Comparison, Field, Row, fields
+from attnlab.comparison.statistics import Summary
 
 DARK = ("#4da3e0", "#f08a4b", "#2fc79a", "#e0a0c4", "#f0b429", "#8fd0f5", "#e8e8e8")
 _MARKERS = "osD^vPX*"  # not as many as colours, so that 56 groups look different
@@ -137,9 +138,7 @@ def against(series: dict[str, list[Series]], key: str) -> Figure:
             colour, marker = style(labels.index(one.label))
             means = [summary.mean for summary in one.summaries]
             panel.plot(one.numbers, means, color=colour, marker=marker, markersize=5)
-            for value, (_, _, _, lower, upper) in zip(one.numbers, one.summaries, strict=True):
-                if lower is not None:
-                    panel.plot([value, value], [lower, upper], color=colour, linewidth=2, alpha=0.5)
+            bars(panel, one.numbers, one.summaries, colour, 0.5)
         better = facts(tag).better
         panel.set_title(axis_label(tag) + (f"; {better} is better" if better else ""), fontsize=9, loc="left")
         panel.grid(alpha=0.3)
@@ -189,6 +188,15 @@ def words(comparison: Comparison) -> list[str]:
         for name, count in counts.items()
         if count < every
     ]
+
+
+def bars(
+    panel: Any, places: Sequence[int | float], summaries: Sequence[Summary], colour: str, alpha: float
+) -> None:
+    """The interval of each mean, upright."""
+    for place, (_, _, _, lower, upper) in zip(places, summaries, strict=True):
+        if lower is not None:
+            panel.plot([place, place], [lower, upper], color=colour, linewidth=2, alpha=alpha)
 
 
 def style(number: int) -> tuple[str, str]:

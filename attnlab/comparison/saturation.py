@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 from attnlab.comparison.against import BETA
 from attnlab.comparison.grouping import group_runs, settings_of
 from attnlab.comparison.labels import number
+from attnlab.comparison.numbers import NEAR, near
 from attnlab.comparison.plots import SETTINGS, canvas, legend, style
 from attnlab.comparison.reading import Run
 from attnlab.text import filled
 
 GRADIENT, _JACOBIAN, _BETA = "grad_norm/attention", "train/softmax_jacobian", "schedule/beta"
-_NEAR = 2.0
-"""The factor within which a prediction is called right."""
 
 
 class ByBeta(NamedTuple):
@@ -31,7 +30,7 @@ class ByBeta(NamedTuple):
     def right(self) -> list[bool]:
         """Whether each prediction is within a factor of 2."""
         pairs = zip(self.predicted, self.measured, strict=True)
-        return [1 / _NEAR <= predicted / measured <= _NEAR for predicted, measured in pairs]
+        return [near(predicted, measured) for predicted, measured in pairs]
 
 
 def by_beta(runs: Sequence[Run], by: Sequence[str] = ()) -> list[ByBeta]:
@@ -82,7 +81,7 @@ def verdict(groups: Sequence[ByBeta]) -> str:
     """How often the law was right, in a sentence; "" where it says nothing."""
     right = [one for group in groups for one in group.right()]
     return (
-        f"beta |diag(p) - p p'|, times one constant for each group, was within a factor of {_NEAR:g} of the "
+        f"beta |diag(p) - p p'|, times one constant for each group, was within a factor of {NEAR:g} of the "
         f"gradient at {sum(right)} of {len(right)} betas."
     ) * bool(right)
 
